@@ -1,0 +1,184 @@
+/*
+ * oche.h: the client of the oche daemon, without callbacks and without Dart.
+ *
+ * A session is a conversation with the daemon. Requests are queued, and their completions are pulled:
+ *
+ *     oche_session *session;
+ *     if (oche_session_open(NULL, &session) < 0)
+ *         errx(1, "%s", oche_last_error());
+ *     oche_connect(session, 1, &(struct oche_connect_options){.address = loopback, .address_length = 4, .port = 80});
+ *     for (;;) {
+ *         struct pollfd pollfd = {.fd = oche_session_get_fd(session), .events = POLLIN};
+ *         poll(&pollfd, 1, -1);
+ *         int64_t status = oche_session_dispatch(session);
+ *         struct oche_completion completion;
+ *         while (oche_session_pop(session, &completion))
+ *             handle(&completion);
+ *         if (status < 0)
+ *             break;
+ *     }
+ *
+ * Requests return 0 and complete exactly once, or return a negative TCP_ERR_ code (tcp_socket.h) and do not complete.
+ * The meaning of each request and its results are those of the tcp_ function of the same name in tcp_socket.h.
+ *
+ * Threads: requests, getters and oche_session_get_fd may be called from any thread at any time. Dispatch, pop and
+ * reopen are for one thread at a time. oche_session_close ends all other use: nobody may be in a call, or call again.
+ * None of these functions blocks unless its comment says for how long.
+ *
+ * oche changes no signal disposition, opens every descriptor with close-on-exec, leaves no child to be waited for,
+ * and prints nothing, unless the environment says OCHE_LOG=1 (then it tells on stderr how it finds and starts the
+ * daemon).
+ */
+#ifndef OCHE_OCHE_H
+#define OCHE_OCHE_H
+
+#include <oche/tcp_socket.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* For example "0.1.0". Static storage. */
+const char *oche_version(void);
+
+/* "TCP_ERR_CLOSED" for -9, "TCP_ERR_UNKNOWN" for a number that is no code; and a sentence for people. Static. */
+const char *oche_error_name(int64_t code);
+const char *oche_error_text(int64_t code);
+
+/* Why the last tcp_init, oche_session_open or oche_session_reopen of this thread failed, in one line: what was tried
+ * and what the system said. "" if none failed. Valid until the thread's next call of one of these. */
+const char *oche_last_error(void);
+
+typedef struct oche_session oche_session;
+
+/* Everything 0 or NULL means: the default. */
+struct oche_session_options {
+    const char *socket_path; /* $OCHE_SOCKET, else $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock */
+    const char *daemon_path; /* $OCHE_DAEMON, else `oched` beside the library, else `oched` from PATH */
+    bool never_start;        /* true: do not start a daemon when nobody serves */
+};
+
+/*
+ * Opens a session; starts the daemon if need be. `options` may be NULL. Blocks for five seconds at most.
+ * 0 and *session, which is closed with oche_session_close; or TCP_ERR_DAEMON_UNAVAILABLE, TCP_ERR_PROTOCOL,
+ * TCP_ERR_QUOTA, TCP_ERR_OUT_OF_MEMORY, and *session is NULL.
+ */
+int64_t oche_session_open(const struct oche_session_options *options, oche_session **session);
+
+/* Ends the session: the daemon closes its sockets. What was pending is dropped without a completion, completions that
+ * were not popped are freed. NULL is fine. */
+void oche_session_close(oche_session *session);
+
+/* A descriptor that polls readable when oche_session_dispatch has something to do. It stays the session's, and is the
+ * same for the session's whole life. */
+int oche_session_get_fd(const oche_session *session);
+
+/*
+ * Moves bytes: sends what is queued, receives what has come. Does not block. 0, or TCP_ERR_DAEMON_LOST: then
+ * everything that was pending has completed with that code, all handles are gone, and every request is refused with
+ * that code until oche_session_reopen succeeds.
+ */
+int64_t oche_session_dispatch(oche_session *session);
+
+/* Opens a lost session anew, with the same options. Blocks for five seconds at most. Results as for
+ * oche_session_open; 0 at once if the session is not lost. */
+int64_t oche_session_reopen(oche_session *session);
+
+struct oche_completion {
+    int64_t request_id;
+    int64_t result;   /* what the tcp_ function of the request completes with */
+    uint8_t *data;    /* `result` bytes of a successful read; else NULL */
+    void *data_owner; /* pass it to oche_data_free() when done with `data`, from any thread, exactly once; else NULL */
+    int32_t os_error; /* errno of a failure, in the daemon's system; 0 if there is none */
+};
+
+/* Takes the next completion. True: *completion is one. False: there is none. */
+bool oche_session_pop(oche_session *session, struct oche_completion *completion);
+
+/* Gives the bytes of a read back. May outlive the session. NULL is fine. */
+void oche_data_free(void *data_owner);
+
+struct oche_connect_options {
+    const uint8_t *address; /* network order */
+    size_t address_length;  /* 4 or 16 */
+    uint16_t port;          /* 1 to 65535 */
+    const uint8_t *source_address;
+    size_t source_address_length; /* 0: the system chooses; else as address_length */
+    uint16_t source_port;         /* 0: the system chooses */
+    uint32_t timeout_ms;          /* milliseconds until TCP_ERR_TIMED_OUT; 0: when the system gives up */
+};
+
+struct oche_listen_options {
+    const uint8_t *address; /* network order */
+    size_t address_length;  /* 4 or 16 */
+    uint16_t port;          /* 0: the system chooses */
+    bool v6_only;
+    bool shared;
+    uint32_t backlog; /* 0: as many as the system allows */
+};
+
+int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options);
+int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options);
+int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener);
+int64_t oche_read(oche_session *session, int64_t request_id, int64_t handle);
+int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count);
+int64_t oche_close_write(oche_session *session, int64_t request_id, int64_t handle);
+int64_t oche_close(oche_session *session, int64_t request_id, int64_t handle);
+int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force);
+
+/* Complete with 0 or TCP_ERR_SOCKET_OPTION. */
+int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle, bool enabled);
+int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle, bool enabled);
+
+struct oche_endpoint {
+    uint8_t address[16]; /* network order */
+    size_t address_length; /* 4 or 16 */
+    uint16_t port;
+};
+
+/* Answered from memory: 0 and *endpoint, or TCP_ERR_INVALID_HANDLE. A listener has no remote end. */
+int64_t oche_get_local(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
+int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
+
+/* Answered from memory: 0 or 1, or TCP_ERR_INVALID_HANDLE. */
+int64_t oche_get_keep_alive(oche_session *session, int64_t handle);
+int64_t oche_get_no_delay(oche_session *session, int64_t handle);
+
+/* Counters since the daemon started, over all sessions, unless the name says otherwise. */
+struct oche_statistics {
+    uint64_t uptime_seconds;
+    uint64_t sessions_open;
+    uint64_t sessions_total;
+    uint64_t sockets_open;
+    uint64_t connections_accepted;
+    uint64_t connections_made;
+    uint64_t bytes_received;
+    uint64_t bytes_sent;
+    uint64_t session_handles;      /* of this session */
+    uint64_t session_queued_bytes; /* of this session */
+};
+
+/* Completes with 0; the numbers are in *statistics, which must live until then. */
+int64_t oche_get_statistics(oche_session *session, int64_t request_id, struct oche_statistics *statistics);
+
+/* Extensions of the Dart port, for the calling isolate; see oche_isolate_enable(). */
+enum oche_feature {
+    /* A failure posts errno as an int64 in the place of null: [request_id, result, errno], 0 if there is none. */
+    OCHE_FEATURE_ERROR_DETAIL = 1 << 0,
+};
+
+/*
+ * Turns on extensions of the messages to the calling isolate's port: `features` is the sum of oche_feature values, and
+ * replaces what was on before. 0, TCP_ERR_NOT_INITIALIZED, or TCP_ERR_INVALID_ARGUMENT (a feature that this version does not have;
+ * nothing changes). Not a leaf call.
+ */
+int64_t oche_isolate_enable(int64_t features);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

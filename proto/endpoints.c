@@ -1,0 +1,34 @@
+#include "proto/endpoints.h"
+
+#include "proto/endian.h"
+
+#include <string.h>
+
+enum { KEEP_ALIVE = 1 << 0, NO_DELAY = 1 << 1 };
+
+void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_SIZE])
+{
+    out[0] = endpoints->local.address_length;
+    out[1] = endpoints->remote.address_length;
+    put_u16(out + 2, endpoints->local.port);
+    put_u16(out + 4, endpoints->remote.port);
+    put_u16(out + 6, (uint16_t)((endpoints->keep_alive ? KEEP_ALIVE : 0) |
+                                (endpoints->no_delay ? NO_DELAY : 0)));
+    memcpy(out + 8, endpoints->local.address, 16);
+    memcpy(out + 24, endpoints->remote.address, 16);
+}
+
+bool endpoints_decode(struct endpoints *endpoints, const uint8_t in[ENDPOINTS_SIZE])
+{
+    uint8_t local = in[0], remote = in[1];
+    uint16_t options = get_u16(in + 6);
+    *endpoints = (struct endpoints){
+        .local = {.address_length = local, .port = get_u16(in + 2)},
+        .remote = {.address_length = remote, .port = get_u16(in + 4)},
+        .keep_alive = options & KEEP_ALIVE,
+        .no_delay = options & NO_DELAY,
+    };
+    memcpy(endpoints->local.address, in + 8, 16);
+    memcpy(endpoints->remote.address, in + 24, 16);
+    return (local == 4 || local == 16) && (remote == 0 || remote == 4 || remote == 16);
+}
