@@ -31,6 +31,10 @@ enum {
     FRAME_PAYLOAD_MAX = 256 * 1024, /* bytes; longer writes are cut into frames with FRAME_MORE */
 };
 
+/* What a write counts against the session's limit on queued bytes besides its payload, so that very many very small
+ * writes are limited too. Client and daemon count alike: the client refuses before the daemon has to. */
+enum { FRAME_WRITE_OVERHEAD = 64 };
+
 /* The newest version of the protocol that this tree speaks, and the oldest. */
 enum { FRAME_VERSION_MIN = 1, FRAME_VERSION_MAX = 1 };
 

@@ -1,0 +1,67 @@
+#include "daemon/background.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The process that was started: it leaves with 0 when the byte comes, else with the status of the one that serves. */
+static _Noreturn void wait_for_ready(int descriptor, pid_t serving)
+{
+    char byte;
+    ssize_t count;
+    do
+        count = read(descriptor, &byte, 1);
+    while (count < 0 && errno == EINTR);
+    if (count == 1)
+        _exit(0);
+    int status = 0;
+    while (waitpid(serving, &status, 0) < 0 && errno == EINTR) {
+    }
+    _exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1);
+}
+
+int background_enter(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        fprintf(stderr, "oched: cannot make a pipe: %s\n", strerror(errno));
+        return -1;
+    }
+    pid_t pid = fork();
+    if (pid < 0) {
+        fprintf(stderr, "oched: cannot fork: %s\n", strerror(errno));
+        close(ends[0]);
+        close(ends[1]);
+        return -1;
+    }
+    if (pid > 0) {
+        close(ends[1]);
+        wait_for_ready(ends[0], pid);
+    }
+    close(ends[0]);
+    setsid();
+    return ends[1];
+}
+
+void background_ready(int descriptor)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        if (null > STDERR_FILENO)
+            close(null);
+    }
+    /* Not to keep a file system busy that someone wants to unmount. */
+    if (chdir("/") < 0) {
+        /* Then it stays busy. */
+    }
+    while (write(descriptor, "R", 1) < 0 && errno == EINTR) {
+    }
+    close(descriptor);
+}

@@ -1,0 +1,15 @@
+/*
+ * Going to the background: the process that was started stays until the one that serves is ready, or has failed, and
+ * leaves with its exit status. So whoever starts oched may connect as soon as it returns 0.
+ */
+#ifndef OCHE_DAEMON_BACKGROUND_H
+#define OCHE_DAEMON_BACKGROUND_H
+
+/* Returns in the process that will serve, a session of its own, with standard error still the starter's. The
+ * descriptor is for background_ready(). -1: could not, and standard error says why. */
+int background_enter(void);
+
+/* Lets the starter leave with 0, and lets go of its standard streams and directory. */
+void background_ready(int descriptor);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * A TCP connection of a session: what is pending on it, and how each of its requests ends.
+ *
+ * Every request that a function here takes on is answered exactly once: when it is done, when the connection breaks,
+ * or with CLOSED when the connection is closed first. Functions that return a code answer nothing when it is negative.
+ */
+#ifndef OCHE_DAEMON_CONNECTION_H
+#define OCHE_DAEMON_CONNECTION_H
+
+#include "daemon/address.h"
+#include "daemon/engine.h"
+#include "daemon/list.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+struct write;
+
+enum connection_state {
+    CONNECTION_CONNECTING, /* has a handle, which the client does not know yet */
+    CONNECTION_OPEN,
+    CONNECTION_CLOSED, /* freed at the end of the turn */
+};
+
+/* An outcome that stays: later requests end the same way. Code 0: it has not come to that. */
+struct connection_end {
+    int16_t code;
+    uint16_t os_error;
+};
+
+struct connection {
+    struct session *session;
+    struct engine_socket *socket;
+    struct list waiting_node; /* in session->waiting_for_room */
+    int64_t handle;
+    int64_t accepted_by; /* handle of the listener, 0 if there was none */
+    enum connection_state state;
+
+    bool read_pending;
+    bool shut_down;           /* the client asked for the end of the stream to be sent */
+    uint16_t broken;          /* errno that a send met: an end of the stream is not to be trusted after it */
+    struct connection_end read_end;
+    struct connection_end write_end;
+    int64_t read_request;     /* the connect's request while connecting */
+
+    struct write *first_write; /* in the order of the requests */
+    struct write *last_write;
+    size_t first_write_sent;   /* bytes of *first_write */
+
+    struct engine_timer *connect_timer; /* NULL: no limit */
+};
+
+struct connection_target {
+    struct address remote;
+    struct address source; /* length 0: any */
+    uint32_t timeout_ms;   /* 0: none */
+};
+
+/* Begins to connect; the request is answered later. 0, or a negative code with *os_error. */
+int connection_connect(struct session *session, int64_t request_id, const struct connection_target *target,
+                       int *os_error);
+
+/* Takes over `fd`, for which descriptors_take() was called, and answers the ACCEPT. Negative: out of memory, or no
+ * handle is left; the descriptor stays the caller's and nothing is answered. */
+int connection_accepted(struct session *session, int64_t request_id, int fd, const struct sockaddr_storage *peer,
+                        int64_t listener);
+
+int connection_read(struct connection *connection, int64_t request_id);
+void connection_retry_read(struct connection *connection);
+
+/* Takes over `payload`, whatever it returns. `more`: a part of a long write, which is answered with its last part and
+ * the `total` of all. */
+int connection_write(struct connection *connection, int64_t request_id, uint8_t *payload, uint32_t length, bool more,
+                     int64_t total, int *os_error);
+
+int connection_close_write(struct connection *connection, int64_t request_id, int *os_error);
+
+int connection_set_option(struct connection *connection, int level, int name, int value, int *os_error);
+
+/* Closes the descriptor; pending requests end with CLOSED. The object lives to the end of the turn. */
+void connection_close(struct connection *connection);
+
+/* Like connection_close(), but the session is ending: nothing is answered. */
+void connection_abandon(struct connection *connection);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * The engine: one event loop that speaks completions.
+ *
+ * Its users submit an operation on a socket and are told later that it is done; whether the system underneath reports
+ * readiness or completions is the backend's business. Each socket has at most one inward operation (receive or
+ * accept) and one outward operation (send or connect) under way.
+ *
+ * Rules that every backend keeps:
+ *   - An operation never completes inside the call that submits it, so handlers are never re-entered.
+ *   - Memory for a receive is asked for when bytes are there, and the bytes to send when they can be taken: a waiting
+ *     operation holds no buffer.
+ *   - After engine_socket_close() no operation of that socket completes any more; its `closed` handler runs once, at
+ *     the end of the turn, and is the place to free the owner.
+ *   - A turn does a bounded amount of work for each socket.
+ *
+ * An engine belongs to the thread that runs it. Only engine_wake() may be called from other threads.
+ */
+#ifndef OCHE_DAEMON_ENGINE_H
+#define OCHE_DAEMON_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct engine;
+struct engine_socket;
+struct engine_timer;
+
+enum engine_method { ENGINE_EPOLL, ENGINE_SELECT };
+
+struct engine_handlers {
+    /* Memory for up to *size bytes, size set by the handler. NULL: there is none now, and the receive waits until
+     * engine_recv_retry(). `received` follows at once with the count, 0 at the end of the stream, or -errno. */
+    uint8_t *(*receive_buffer)(void *owner, size_t *size);
+    void (*received)(void *owner, ssize_t result);
+
+    /* Fills up to `max` vectors with what shall be sent, and says how many. `sent` follows at once with the count of
+     * bytes taken, which may be less than offered, or -errno. */
+    int (*send_vectors)(void *owner, struct iovec *vectors, int max);
+    void (*sent)(void *owner, ssize_t result);
+
+    /* A descriptor, close-on-exec and non-blocking, which is now the handler's; or -errno. */
+    void (*accepted)(void *owner, int result, const struct sockaddr_storage *peer);
+
+    /* 0 or -errno. */
+    void (*connected)(void *owner, int result);
+
+    void (*closed)(void *owner);
+};
+
+/* NULL with errno if the system refuses. `woken` runs in the loop after one or more engine_wake(). */
+struct engine *engine_new(enum engine_method method, void (*woken)(void *context), void *context);
+
+/* Sockets that were closed since the last turn are freed; all others, and all timers, must be gone. NULL is fine. */
+void engine_free(struct engine *engine);
+
+/* Runs turns until engine_stop(). 0 or -errno. */
+int engine_run(struct engine *engine);
+
+/* Makes engine_run return after the current turn. */
+void engine_stop(struct engine *engine);
+
+/* Makes `woken` run soon; from any thread. */
+void engine_wake(struct engine *engine);
+
+/* `caught` runs in the loop when the process gets the signal. For one engine in the process. 0 or -errno. */
+int engine_catch_signal(struct engine *engine, int signal, void (*caught)(void *context, int signal));
+
+/* Takes over `fd`, which must be non-blocking. NULL: out of memory, and the descriptor stays the caller's. */
+struct engine_socket *engine_socket_new(struct engine *engine, int fd, const struct engine_handlers *handlers,
+                                        void *owner);
+int engine_socket_fd(const struct engine_socket *socket);
+
+/* Closes the descriptor at once. */
+void engine_socket_close(struct engine_socket *socket);
+
+void engine_accept(struct engine_socket *socket);
+void engine_accept_cancel(struct engine_socket *socket);
+void engine_recv(struct engine_socket *socket);
+/* There is memory again for a receive that `receive_buffer` had none for. Harmless otherwise. */
+void engine_recv_retry(struct engine_socket *socket);
+void engine_send(struct engine_socket *socket);
+void engine_connect(struct engine_socket *socket, const struct sockaddr *address, socklen_t length);
+
+/* NULL: out of memory. A timer fires once after it was set, and may be set again. */
+struct engine_timer *engine_timer_new(struct engine *engine, void (*fired)(void *owner), void *owner);
+void engine_timer_set(struct engine_timer *timer, uint64_t milliseconds);
+void engine_timer_cancel(struct engine_timer *timer);
+/* NULL is fine. May be called from its own handler. */
+void engine_timer_free(struct engine_timer *timer);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * What the daemon grants. Defaults are in daemon/options.c; every client-caused cost is charged against one of these.
+ */
+#ifndef OCHE_DAEMON_LIMITS_H
+#define OCHE_DAEMON_LIMITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct limits {
+    uint32_t sessions;   /* open at once */
+    uint32_t handles;    /* per session: sockets open at once, listeners included */
+    size_t queued_bytes; /* per session: writes that were accepted and not answered yet */
+};
+
+enum {
+    ACCEPTS_PER_LISTENER = 65536, /* requests that may wait; each costs 16 bytes */
+    HELLO_TIMEOUT_MS = 5000,      /* for a client that connects and says nothing */
+};
+
+#endif

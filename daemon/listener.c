@@ -1,0 +1,291 @@
+#include "daemon/listener.h"
+
+#include "daemon/connection.h"
+#include "daemon/log.h"
+#include "daemon/session.h"
+#include "daemon/worker.h"
+#include "proto/errors.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ACCEPTS_SMALLEST = 4, STARVATION_LOG_INTERVAL_S = 60 };
+
+static const struct engine_handlers handlers;
+
+/* ---- the ring of requests ---- */
+
+static int push_accept(struct listener *listener, int64_t request_id)
+{
+    if (listener->accepts_count == ACCEPTS_PER_LISTENER)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    if (listener->accepts_count == listener->accepts_size) {
+        uint32_t size = listener->accepts_size ? listener->accepts_size * 2 : ACCEPTS_SMALLEST;
+        int64_t *accepts = malloc(size * sizeof *accepts);
+        if (!accepts)
+            return OCHE_ERR_OUT_OF_MEMORY;
+        for (uint32_t i = 0; i < listener->accepts_count; i++)
+            accepts[i] = listener->accepts[(listener->accepts_first + i) % listener->accepts_size];
+        free(listener->accepts);
+        listener->accepts = accepts;
+        listener->accepts_size = size;
+        listener->accepts_first = 0;
+    }
+    uint32_t last = (listener->accepts_first + listener->accepts_count) % listener->accepts_size;
+    listener->accepts[last] = request_id;
+    listener->accepts_count++;
+    return 0;
+}
+
+static int64_t take_accept(struct listener *listener)
+{
+    int64_t request_id = listener->accepts[listener->accepts_first];
+    listener->accepts_first = (listener->accepts_first + 1) % listener->accepts_size;
+    listener->accepts_count--;
+    return request_id;
+}
+
+/* ---- accepting ---- */
+
+/* One line when it begins to matter, not one for every connection that has to wait. */
+static void log_starvation(struct listener *listener, const char *lacking, long limit, const char *advice)
+{
+    struct shared *shared = listener->session->worker->shared;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    long long last = atomic_load(&shared->starvation_logged);
+    if (last != 0 && now.tv_sec - last < STARVATION_LOG_INTERVAL_S)
+        return;
+    if (!atomic_compare_exchange_strong(&shared->starvation_logged, &last, (long long)now.tv_sec + 1))
+        return;
+    log_line(LOG_WARNING,
+             "session=%llu event=accept-paused why=\"no %s is left\" limit=%ld advice=\"accept goes on when sockets are "
+             "closed; %s\"",
+             (unsigned long long)listener->session->number, lacking, limit, advice);
+}
+
+static void accept_next(struct listener *listener)
+{
+    struct session *session = listener->session;
+    struct worker *worker = session->worker;
+    struct descriptors *descriptors = &worker->shared->descriptors;
+    if (listener->accepting || listener->closed || listener->accepts_count == 0)
+        return;
+    if (!list_is_empty(&listener->starved_node))
+        return;
+    if (session->sockets.used >= session->sockets.limit) {
+        log_starvation(listener, "handle", (long)session->sockets.limit, "raise --max-handles");
+        worker_starve(worker, &listener->starved_node, false);
+        return;
+    }
+    if (!descriptors_take(descriptors)) {
+        log_starvation(listener, "descriptor", descriptors->limit, "raise the limit on open files (ulimit -n)");
+        worker_starve(worker, &listener->starved_node, false);
+        return;
+    }
+    listener->accepting = true;
+    engine_accept(listener->socket);
+}
+
+static void accept_failed(struct listener *listener, int os_error)
+{
+    struct worker *worker = listener->session->worker;
+    listener->accepting = false;
+    descriptors_give_back(&worker->shared->descriptors);
+    switch (os_error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        /* The system is short of something although our own budget was not. Nobody will tell when that ends. */
+        log_starvation(listener, "descriptor or memory", worker->shared->descriptors.limit, log_errno_text(os_error));
+        worker_starve(worker, &listener->starved_node, true);
+        return;
+    default:
+        log_failure(LOG_WARNING, "session=%llu event=accept-failed handle=%lld error=\"%s\" errno=%d",
+                    (unsigned long long)listener->session->number, (long long)listener->handle,
+                    log_errno_text(os_error), os_error);
+        session_reply(listener->session, FRAME_ACCEPT, take_accept(listener), OCHE_ERR_ACCEPT_FAILED, os_error);
+        accept_next(listener);
+    }
+}
+
+static void on_accepted(void *owner, int result, const struct sockaddr_storage *peer)
+{
+    struct listener *listener = owner;
+    if (result < 0) {
+        accept_failed(listener, -result);
+        return;
+    }
+    listener->accepting = false;
+    int64_t request_id = take_accept(listener);
+    int code = connection_accepted(listener->session, request_id, result, peer, listener->handle);
+    if (code < 0) {
+        close(result);
+        descriptors_give_back(&listener->session->worker->shared->descriptors);
+        session_reply(listener->session, FRAME_ACCEPT, request_id, code, 0);
+    }
+    accept_next(listener);
+}
+
+int listener_accept(struct listener *listener, int64_t request_id)
+{
+    int code = push_accept(listener, request_id);
+    if (code == 0)
+        accept_next(listener);
+    return code;
+}
+
+void listener_retry(struct listener *listener)
+{
+    accept_next(listener);
+}
+
+/* ---- making and unmaking ---- */
+
+/* A socket that listens: the descriptor, or a negative code with *os_error. */
+static int open_socket(const struct listener_target *target, int *os_error)
+{
+    int on = 1, v6_only = target->v6_only;
+    int backlog = target->backlog == 0 || target->backlog > INT32_MAX ? INT32_MAX : (int)target->backlog;
+    int family = target->local.storage.ss_family;
+    int code = OCHE_ERR_LISTEN_FAILED;
+
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        *os_error = errno;
+        return code;
+    }
+    code = OCHE_ERR_BIND_FAILED;
+    /* Else a restarted server could not bind while connections of its former life are in TIME_WAIT. */
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+        goto failed;
+    if (target->shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
+        goto failed;
+    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) < 0)
+        goto failed;
+    if (bind(fd, (const struct sockaddr *)&target->local.storage, target->local.length) < 0)
+        goto failed;
+    /* listen(2): the kernel cuts the backlog down to net.core.somaxconn. */
+    if (listen(fd, backlog) < 0) {
+        /* Where SO_REUSEADDR let two sockets bind, the second to listen is told here that the address is in use. */
+        code = errno == EADDRINUSE ? OCHE_ERR_BIND_FAILED : OCHE_ERR_LISTEN_FAILED;
+        goto failed;
+    }
+    return fd;
+
+failed:
+    *os_error = errno;
+    close(fd);
+    return code;
+}
+
+static void announce(struct listener *listener, int64_t request_id)
+{
+    struct endpoints endpoints = {0};
+    struct sockaddr_storage local = {0};
+    socklen_t length = sizeof local;
+    uint8_t record[ENDPOINTS_SIZE];
+    getsockname(engine_socket_fd(listener->socket), (struct sockaddr *)&local, &length);
+    address_to_endpoint(&endpoints.local, &local);
+    endpoints_encode(&endpoints, record);
+    struct frame frame = {
+        .opcode = FRAME_LISTEN,
+        .flags = FRAME_REPLY,
+        .request_id = request_id,
+        .value = listener->handle,
+        .payload_length = ENDPOINTS_SIZE,
+    };
+    session_reply_frame(listener->session, &frame, NULL, record);
+}
+
+/* The part of listener_listen() that needs a descriptor; the caller has taken one. */
+static int begin_listen(struct session *session, int64_t request_id, const struct listener_target *target,
+                        int *os_error)
+{
+    int fd = open_socket(target, os_error);
+    if (fd < 0)
+        return fd;
+    int code = OCHE_ERR_OUT_OF_MEMORY;
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (!listener)
+        goto failed;
+    listener->session = session;
+    list_init(&listener->starved_node);
+    int64_t handle = socket_table_add(&session->sockets, SOCKET_LISTENER, listener);
+    if (handle == 0)
+        code = OCHE_ERR_QUOTA;
+    if (handle <= 0)
+        goto failed;
+    listener->handle = handle;
+    listener->socket = engine_socket_new(session->worker->engine, fd, &handlers, listener);
+    if (!listener->socket) {
+        socket_table_remove(&session->sockets, handle);
+        goto failed;
+    }
+    announce(listener, request_id);
+    return 0;
+
+failed:
+    free(listener);
+    close(fd);
+    return code;
+}
+
+int listener_listen(struct session *session, int64_t request_id, const struct listener_target *target, int *os_error)
+{
+    struct descriptors *descriptors = &session->worker->shared->descriptors;
+    if (!descriptors_take(descriptors)) {
+        *os_error = EMFILE;
+        return OCHE_ERR_LISTEN_FAILED;
+    }
+    int code = begin_listen(session, request_id, target, os_error);
+    if (code < 0)
+        descriptors_give_back(descriptors);
+    return code;
+}
+
+static void detach(struct listener *listener)
+{
+    struct worker *worker = listener->session->worker;
+    assert(!listener->closed);
+    listener->closed = true;
+    list_remove(&listener->starved_node);
+    if (listener->accepting)
+        descriptors_give_back(&worker->shared->descriptors);
+    socket_table_remove(&listener->session->sockets, listener->handle);
+    engine_socket_close(listener->socket);
+    worker_socket_gone(worker);
+}
+
+void listener_close(struct listener *listener)
+{
+    while (listener->accepts_count > 0)
+        session_reply(listener->session, FRAME_ACCEPT, take_accept(listener), OCHE_ERR_CLOSED, 0);
+    /* Answering may have ended the session, for want of memory, and with it this listener. */
+    if (!listener->closed)
+        detach(listener);
+}
+
+void listener_abandon(struct listener *listener)
+{
+    listener->accepts_count = 0;
+    detach(listener);
+}
+
+static void on_closed(void *owner)
+{
+    struct listener *listener = owner;
+    free(listener->accepts);
+    free(listener);
+}
+
+static const struct engine_handlers handlers = {
+    .accepted = on_accepted,
+    .closed = on_closed,
+};

@@ -1,0 +1,70 @@
+/*
+ * oched: TCP sockets for the programs of one user, in a process of its own.
+ */
+#include "daemon/background.h"
+#include "daemon/log.h"
+#include "daemon/options.h"
+#include "daemon/rendezvous.h"
+#include "daemon/server.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum exit_status { EXIT_IN_ORDER = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TAKEN = 3 };
+
+static int open_log(const struct options *options, const struct rendezvous *rendezvous)
+{
+    char beside[sizeof rendezvous->address.sun_path + 8];
+    const char *path = options->log_path;
+    log_set_level(options->log_level);
+    if (!path && options->foreground)
+        return 0;
+    if (!path) {
+        snprintf(beside, sizeof beside, "%s.log", rendezvous->address.sun_path);
+        path = beside;
+    }
+    int r = log_open_file(path);
+    if (r < 0)
+        fprintf(stderr, "oched: cannot open the log %s: %s\n", path, strerror(-r));
+    return r;
+}
+
+/* Everything after the command line and the way to the background; the rendezvous is open. */
+static int serve(const struct options *options, struct rendezvous *rendezvous, int background)
+{
+    if (open_log(options, rendezvous) < 0)
+        return EXIT_FAILED;
+    struct server *server = server_new(options, rendezvous);
+    if (!server)
+        return EXIT_FAILED;
+    if (background >= 0)
+        background_ready(background);
+    int r = server_run(server);
+    server_free(server);
+    return r < 0 ? EXIT_FAILED : EXIT_IN_ORDER;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct rendezvous rendezvous;
+    int background = -1;
+
+    int r = options_parse(&options, argc, argv);
+    if (r != 0)
+        return r == 1 ? EXIT_IN_ORDER : EXIT_USAGE;
+    if (!options.foreground && (background = background_enter()) < 0)
+        return EXIT_FAILED;
+
+    umask(077);
+    /* A client that is gone is seen where it is written to. */
+    signal(SIGPIPE, SIG_IGN);
+    r = rendezvous_open(&rendezvous, options.socket_path);
+    if (r != 0)
+        return r == RENDEZVOUS_TAKEN ? EXIT_TAKEN : EXIT_FAILED;
+    int status = serve(&options, &rendezvous, background);
+    rendezvous_close(&rendezvous);
+    return status;
+}

@@ -1,0 +1,382 @@
+#include "daemon/operations.h"
+
+#include "daemon/connection.h"
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/session.h"
+#include "daemon/worker.h"
+#include "proto/errors.h"
+#include "proto/oche.pb-c.h"
+#include "proto/version.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* What a handler works on. */
+struct request {
+    struct session *session;
+    struct frame_message *message;
+    struct connection *connection; /* if the row asks for one, */
+    struct listener *listener;     /* or for the other */
+    int os_error;                  /* to go with a negative code */
+};
+
+/* What a handler returns: 0, the request is or will be answered; a negative code, with which it is to be answered;
+ * or this, the frame is none that a correct client sends. */
+enum { MALFORMED = 1 };
+
+enum shape {
+    HAS_BODY = 1 << 0,
+    HAS_PAYLOAD = 1 << 1, /* may be empty */
+    NEEDS_CONNECTION = 1 << 2,
+    NEEDS_LISTENER = 1 << 3,
+    BEGINS = 1 << 4, /* makes something new: refused while the daemon leaves */
+};
+
+struct operation {
+    unsigned shape;
+    int (*handle)(struct request *request);
+};
+
+/* ---- the session ---- */
+
+static void reply_body(struct session *session, const struct frame *request, int64_t value,
+                       const ProtobufCMessage *body)
+{
+    uint8_t packed[FRAME_BODY_MAX];
+    struct frame frame = {
+        .opcode = request->opcode,
+        .flags = FRAME_REPLY,
+        .body_length = (uint16_t)protobuf_c_message_pack(body, packed),
+        .request_id = request->request_id,
+        .value = value,
+    };
+    session_reply_frame(session, &frame, packed, NULL);
+}
+
+static void refuse_session(struct session *session, const struct frame *request, int code, const char *text)
+{
+    Oche__Failure failure = OCHE__FAILURE__INIT;
+    failure.text = (char *)(uintptr_t)text;
+    reply_body(session, request, code, &failure.base);
+    session_end(session, text, 0);
+}
+
+static int handle_hello(struct request *request)
+{
+    struct session *session = request->session;
+    const struct frame *frame = &request->message->frame;
+    Oche__Hello *hello = oche__hello__unpack(NULL, frame->body_length, request->message->body);
+    if (!hello)
+        return MALFORMED;
+    uint32_t oldest = hello->version_min, newest = hello->version_max;
+    log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" versions=%u-%u",
+             (unsigned long long)session->number, (int)session->pid, hello->software, oldest, newest);
+    oche__hello__free_unpacked(hello, NULL);
+
+    if (oldest > FRAME_VERSION_MAX || newest < FRAME_VERSION_MIN || oldest > newest) {
+        refuse_session(session, frame, OCHE_ERR_PROTOCOL, "oched " OCHE_VERSION " speaks no protocol version that the client speaks");
+        return 0;
+    }
+    if (session->over_limit) {
+        refuse_session(session, frame, OCHE_ERR_QUOTA, "the limit on sessions is reached (--max-sessions)");
+        return 0;
+    }
+    const struct limits *limits = &session->worker->shared->limits;
+    Oche__Limits granted = OCHE__LIMITS__INIT;
+    granted.handles = limits->handles;
+    granted.queued_bytes = limits->queued_bytes;
+    Oche__Welcome welcome = OCHE__WELCOME__INIT;
+    welcome.version = newest < FRAME_VERSION_MAX ? newest : FRAME_VERSION_MAX;
+    welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
+    welcome.session = session->number;
+    welcome.limits = &granted;
+    engine_timer_cancel(session->hello_timer);
+    session->state = SESSION_OPEN;
+    reply_body(session, frame, 0, &welcome.base);
+    return 0;
+}
+
+static int handle_statistics(struct request *request)
+{
+    struct session *session = request->session;
+    struct shared *shared = session->worker->shared;
+    struct statistics *statistics = &shared->statistics;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    Oche__Statistics body = OCHE__STATISTICS__INIT;
+    body.uptime_seconds = (uint64_t)(now.tv_sec - statistics->started);
+    body.sessions_open = statistics_read(&statistics->sessions_open);
+    body.sessions_total = statistics_read(&statistics->sessions_total);
+    body.sockets_open = (uint64_t)atomic_load(&shared->descriptors.in_use);
+    body.connections_accepted = statistics_read(&statistics->connections_accepted);
+    body.connections_made = statistics_read(&statistics->connections_made);
+    body.bytes_received = statistics_read(&statistics->bytes_received);
+    body.bytes_sent = statistics_read(&statistics->bytes_sent);
+    body.session_handles = session->sockets.used;
+    body.session_queued_bytes = session->queued_bytes;
+    reply_body(session, &request->message->frame, 0, &body.base);
+    return 0;
+}
+
+/* ---- sockets ---- */
+
+static bool is_source_given(const Oche__Connect *body)
+{
+    return body->source_address.len > 0 || body->source_port != 0;
+}
+
+static int decode_target(struct connection_target *target, const Oche__Connect *body)
+{
+    target->timeout_ms = body->timeout_ms;
+    target->source.length = 0;
+    if (body->port == 0 || body->port > UINT16_MAX || body->source_port > UINT16_MAX)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    if (!address_from_wire(&target->remote, body->address.data, body->address.len, body->port))
+        return OCHE_ERR_INVALID_ADDRESS;
+    if (!is_source_given(body))
+        return 0;
+    if (body->source_address.len == 0) {
+        address_any(&target->source, &target->remote, (uint16_t)body->source_port);
+        return 0;
+    }
+    if (body->source_address.len != body->address.len ||
+        !address_from_wire(&target->source, body->source_address.data, body->source_address.len, body->source_port))
+        return OCHE_ERR_INVALID_ADDRESS;
+    return 0;
+}
+
+static int handle_connect(struct request *request)
+{
+    struct frame_message *message = request->message;
+    struct connection_target target;
+    Oche__Connect *body = oche__connect__unpack(NULL, message->frame.body_length, message->body);
+    if (!body)
+        return MALFORMED;
+    int code = decode_target(&target, body);
+    oche__connect__free_unpacked(body, NULL);
+    if (code)
+        return code;
+    return connection_connect(request->session, message->frame.request_id, &target, &request->os_error);
+}
+
+static int handle_listen(struct request *request)
+{
+    struct frame_message *message = request->message;
+    struct listener_target target;
+    Oche__Listen *body = oche__listen__unpack(NULL, message->frame.body_length, message->body);
+    if (!body)
+        return MALFORMED;
+    int code = 0;
+    if (body->port > UINT16_MAX)
+        code = OCHE_ERR_INVALID_ARGUMENT;
+    else if (!address_from_wire(&target.local, body->address.data, body->address.len, body->port))
+        code = OCHE_ERR_INVALID_ADDRESS;
+    target.v6_only = body->v6_only;
+    target.shared = body->shared;
+    target.backlog = body->backlog;
+    oche__listen__free_unpacked(body, NULL);
+    if (code)
+        return code;
+    return listener_listen(request->session, message->frame.request_id, &target, &request->os_error);
+}
+
+static int handle_accept(struct request *request)
+{
+    return listener_accept(request->listener, request->message->frame.request_id);
+}
+
+static int handle_read(struct request *request)
+{
+    return connection_read(request->connection, request->message->frame.request_id);
+}
+
+static int handle_write(struct request *request)
+{
+    struct frame_message *message = request->message;
+    uint8_t *payload = message->payload;
+    int64_t before = request->session->long_write.open ? request->session->long_write.total : 0;
+    message->payload = NULL;
+    return connection_write(request->connection, message->frame.request_id, payload, message->frame.payload_length,
+                            message->frame.flags & FRAME_MORE, before + message->frame.payload_length,
+                            &request->os_error);
+}
+
+static int handle_close_write(struct request *request)
+{
+    return connection_close_write(request->connection, request->message->frame.request_id, &request->os_error);
+}
+
+static int handle_close(struct request *request)
+{
+    connection_close(request->connection);
+    session_reply(request->session, FRAME_CLOSE, request->message->frame.request_id, 0, 0);
+    return 0;
+}
+
+static void close_accepted(struct session *session, int64_t listener)
+{
+    for (uint32_t index = 0; index < session->sockets.size; index++) {
+        enum socket_kind kind;
+        struct connection *connection = socket_table_at(&session->sockets, index, &kind);
+        if (kind == SOCKET_CONNECTION && connection->accepted_by == listener)
+            connection_close(connection);
+    }
+}
+
+static int handle_listener_close(struct request *request)
+{
+    const struct frame *frame = &request->message->frame;
+    if (frame->value != 0 && frame->value != 1)
+        return MALFORMED;
+    listener_close(request->listener);
+    if (frame->value == 1)
+        close_accepted(request->session, frame->handle);
+    session_reply(request->session, FRAME_LISTENER_CLOSE, frame->request_id, 0, 0);
+    return 0;
+}
+
+static int handle_set_option(struct request *request)
+{
+    struct frame_message *message = request->message;
+    Oche__Option *body = oche__option__unpack(NULL, message->frame.body_length, message->body);
+    if (!body)
+        return MALFORMED;
+    Oche__Option__Name name = body->name;
+    int value = body->value != 0;
+    oche__option__free_unpacked(body, NULL);
+
+    int code;
+    switch (name) {
+    case OCHE__OPTION__NAME__KEEP_ALIVE:
+        code = connection_set_option(request->connection, SOL_SOCKET, SO_KEEPALIVE, value, &request->os_error);
+        break;
+    case OCHE__OPTION__NAME__NO_DELAY:
+        code = connection_set_option(request->connection, IPPROTO_TCP, TCP_NODELAY, value, &request->os_error);
+        break;
+    default:
+        code = OCHE_ERR_SOCKET_OPTION;
+    }
+    if (code == 0)
+        session_reply(request->session, FRAME_SET_OPTION, message->frame.request_id, 0, 0);
+    return code;
+}
+
+/* ---- the gate ---- */
+
+static const struct operation operations[FRAME_OPCODE_END] = {
+    [FRAME_HELLO] = {HAS_BODY, handle_hello},
+    [FRAME_CONNECT] = {HAS_BODY | BEGINS, handle_connect},
+    [FRAME_LISTEN] = {HAS_BODY | BEGINS, handle_listen},
+    [FRAME_ACCEPT] = {NEEDS_LISTENER | BEGINS, handle_accept},
+    [FRAME_READ] = {NEEDS_CONNECTION, handle_read},
+    [FRAME_WRITE] = {NEEDS_CONNECTION | HAS_PAYLOAD, handle_write},
+    [FRAME_CLOSE_WRITE] = {NEEDS_CONNECTION, handle_close_write},
+    [FRAME_CLOSE] = {NEEDS_CONNECTION, handle_close},
+    [FRAME_LISTENER_CLOSE] = {NEEDS_LISTENER, handle_listener_close},
+    [FRAME_SET_OPTION] = {NEEDS_CONNECTION | HAS_BODY, handle_set_option},
+    [FRAME_STATISTICS] = {0, handle_statistics},
+};
+
+/* What is wrong with a frame that no correct client sends here and now, or NULL. */
+static const char *find_fault(const struct session *session, const struct frame *frame)
+{
+    const struct operation *operation = &operations[frame->opcode];
+    bool greets = frame->opcode == FRAME_HELLO;
+    if (frame->flags & FRAME_REPLY)
+        return "a reply, from a client";
+    if (session->state == SESSION_GREETING && !greets)
+        return "the first frame must be HELLO";
+    if (session->state != SESSION_GREETING && greets)
+        return "HELLO comes once";
+    if (frame->body_length && !(operation->shape & HAS_BODY))
+        return "a body, which this opcode does not have";
+    if (frame->payload_length && !(operation->shape & HAS_PAYLOAD))
+        return "a payload, which this opcode does not have";
+    if (frame->payload_offset)
+        return "a payload offset, on the plain lane";
+    if (frame->handle && !(operation->shape & (NEEDS_CONNECTION | NEEDS_LISTENER)))
+        return "a handle, which this opcode does not have";
+    if ((frame->flags & FRAME_MORE) && !frame->payload_length)
+        return "an empty part of a long write";
+    if (session->long_write.open &&
+        (frame->opcode != FRAME_WRITE || frame->request_id != session->long_write.request_id ||
+         frame->handle != session->long_write.handle))
+        return "another frame inside a long write";
+    return NULL;
+}
+
+static bool find_socket(struct request *request, unsigned shape)
+{
+    enum socket_kind kind;
+    void *object = socket_table_find(&request->session->sockets, request->message->frame.handle, &kind);
+    if (shape & NEEDS_CONNECTION) {
+        request->connection = object;
+        return kind == SOCKET_CONNECTION && request->connection->state == CONNECTION_OPEN;
+    }
+    if (shape & NEEDS_LISTENER) {
+        request->listener = object;
+        return kind == SOCKET_LISTENER;
+    }
+    return true;
+}
+
+/* Keeps track of a write in several frames: it is answered once, with its last frame, and as its first refusal says.
+ * Returns true if `code` is to be answered now. */
+static bool settle_long_write(struct session *session, const struct frame *frame, int *code, int *os_error)
+{
+    bool more = frame->flags & FRAME_MORE;
+    if (session->long_write.open && session->long_write.refused) {
+        *code = session->long_write.code;
+        *os_error = session->long_write.os_error;
+    }
+    if (!session->long_write.open)
+        session->long_write.total = 0;
+    session->long_write.total += frame->payload_length;
+    session->long_write.open = more;
+    session->long_write.refused = more && *code < 0;
+    session->long_write.code = (int16_t)*code;
+    session->long_write.os_error = (uint16_t)*os_error;
+    session->long_write.request_id = frame->request_id;
+    session->long_write.handle = frame->handle;
+    return *code < 0 && !more;
+}
+
+static int pass(struct request *request)
+{
+    const struct operation *operation = &operations[request->message->frame.opcode];
+    struct session *session = request->session;
+    if (session->long_write.open && session->long_write.refused)
+        return session->long_write.code;
+    if (!find_socket(request, operation->shape))
+        return OCHE_ERR_INVALID_HANDLE;
+    if (session->state == SESSION_DRAINING && (operation->shape & BEGINS))
+        return OCHE_ERR_DAEMON_LOST;
+    return operation->handle(request);
+}
+
+void operations_handle(struct session *session, struct frame_message *message)
+{
+    const struct frame *frame = &message->frame;
+    const char *fault = find_fault(session, frame);
+    int code = 0;
+    struct request request = {.session = session, .message = message};
+    if (!fault) {
+        code = pass(&request);
+        if (code == MALFORMED)
+            fault = "a body that cannot be decoded";
+    }
+    free(message->payload);
+    message->payload = NULL;
+    if (fault) {
+        session_end_malformed(session, frame, fault);
+        return;
+    }
+    bool answer = code < 0;
+    if (frame->opcode == FRAME_WRITE)
+        answer = settle_long_write(session, frame, &code, &request.os_error);
+    if (answer)
+        session_reply(session, frame->opcode, frame->request_id, code, request.os_error);
+}

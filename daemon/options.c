@@ -1,0 +1,188 @@
+#include "daemon/options.h"
+
+#include "proto/handle.h"
+#include "proto/version.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: oched [OPTION]...\n"
+    "Serves TCP sockets to the programs of one user that are linked with liboche.\n"
+    "\n"
+    "  --socket PATH            where clients connect; default $OCHE_SOCKET, else\n"
+    "                           $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock\n"
+    "  --foreground             stay in the foreground and log to standard error\n"
+    "  --workers N              event loops, each a thread (1 to 64; default 1)\n"
+    "  --method epoll|select    how the loops wait (default epoll; select serves about 1000 sockets)\n"
+    "  --idle-exit SECONDS      leave when there was no session for so long (default 0: never)\n"
+    "  --drain-timeout SECONDS  how long unsent data may take to leave on SIGTERM (default 5)\n"
+    "  --log-level LEVEL        error, warning, info or debug (default info)\n"
+    "  --log-file PATH          append the log to PATH; in the background the default is SOCKET.log\n"
+    "  --max-sessions N         sessions open at once (default 1024)\n"
+    "  --max-handles N          sockets open at once in a session (default 1048575)\n"
+    "  --max-queued-bytes N     bytes of unfinished writes in a session (default 268435456)\n"
+    "  --version                print the version and leave\n"
+    "  --help                   print this help and leave\n"
+    "\n"
+    "Signals: SIGTERM and SIGINT send what is queued and leave, a second one leaves at once; SIGHUP reopens\n"
+    "the log file.\n"
+    "Exit status: 0 left in order, 1 failure, 2 wrong command line, 3 another daemon serves the socket.\n";
+
+enum option_code {
+    OPTION_SOCKET = 256,
+    OPTION_FOREGROUND,
+    OPTION_WORKERS,
+    OPTION_METHOD,
+    OPTION_IDLE_EXIT,
+    OPTION_DRAIN_TIMEOUT,
+    OPTION_LOG_LEVEL,
+    OPTION_LOG_FILE,
+    OPTION_MAX_SESSIONS,
+    OPTION_MAX_HANDLES,
+    OPTION_MAX_QUEUED_BYTES,
+    OPTION_VERSION,
+    OPTION_HELP,
+};
+
+static const struct option long_options[] = {
+    {"socket", required_argument, NULL, OPTION_SOCKET},
+    {"foreground", no_argument, NULL, OPTION_FOREGROUND},
+    {"workers", required_argument, NULL, OPTION_WORKERS},
+    {"method", required_argument, NULL, OPTION_METHOD},
+    {"idle-exit", required_argument, NULL, OPTION_IDLE_EXIT},
+    {"drain-timeout", required_argument, NULL, OPTION_DRAIN_TIMEOUT},
+    {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+    {"log-file", required_argument, NULL, OPTION_LOG_FILE},
+    {"max-sessions", required_argument, NULL, OPTION_MAX_SESSIONS},
+    {"max-handles", required_argument, NULL, OPTION_MAX_HANDLES},
+    {"max-queued-bytes", required_argument, NULL, OPTION_MAX_QUEUED_BYTES},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static int usage_error(void)
+{
+    fputs("oched: try 'oched --help'\n", stderr);
+    return 2;
+}
+
+static bool parse_number(const char *option, const char *text, uint64_t minimum, uint64_t maximum, uint64_t *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && number >= minimum && number <= maximum) {
+        *value = number;
+        return true;
+    }
+    fprintf(stderr, "oched: --%s: '%s' is not a whole number from %llu to %llu\n", option, text,
+            (unsigned long long)minimum, (unsigned long long)maximum);
+    return false;
+}
+
+/* The index of `text` in `names`, or -1 with a message. */
+static int parse_name(const char *option, const char *text, const char *const *names, int count, const char *list)
+{
+    for (int i = 0; i < count; i++) {
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    }
+    fprintf(stderr, "oched: --%s: '%s' is none of %s\n", option, text, list);
+    return -1;
+}
+
+/* False: a message is printed. */
+static bool parse_one(struct options *options, int code, const char *name, const char *text)
+{
+    static const char *const methods[] = {"epoll", "select"};
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+    uint64_t number = 0;
+    int index;
+
+    switch (code) {
+    case OPTION_SOCKET:
+        options->socket_path = text;
+        return true;
+    case OPTION_FOREGROUND:
+        options->foreground = true;
+        return true;
+    case OPTION_LOG_FILE:
+        options->log_path = text;
+        return true;
+    case OPTION_METHOD:
+        index = parse_name(name, text, methods, 2, "epoll, select");
+        options->method = index == 1 ? ENGINE_SELECT : ENGINE_EPOLL;
+        return index >= 0;
+    case OPTION_LOG_LEVEL:
+        index = parse_name(name, text, levels, 4, "error, warning, info, debug");
+        options->log_level = index >= 0 ? (enum log_level)index : LOG_INFO;
+        return index >= 0;
+    case OPTION_WORKERS:
+        if (!parse_number(name, text, 1, 64, &number))
+            return false;
+        options->workers = (unsigned)number;
+        return true;
+    case OPTION_IDLE_EXIT:
+        if (!parse_number(name, text, 0, 1000000, &number))
+            return false;
+        options->idle_exit_s = (unsigned)number;
+        return true;
+    case OPTION_DRAIN_TIMEOUT:
+        if (!parse_number(name, text, 0, 1000000, &number))
+            return false;
+        options->drain_timeout_s = (unsigned)number;
+        return true;
+    case OPTION_MAX_SESSIONS:
+        if (!parse_number(name, text, 1, 1000000, &number))
+            return false;
+        options->limits.sessions = (uint32_t)number;
+        return true;
+    case OPTION_MAX_HANDLES:
+        if (!parse_number(name, text, 1, HANDLE_SLOT_MAX, &number))
+            return false;
+        options->limits.handles = (uint32_t)number;
+        return true;
+    case OPTION_MAX_QUEUED_BYTES:
+        if (!parse_number(name, text, 65536, SIZE_MAX / 2, &number))
+            return false;
+        options->limits.queued_bytes = (size_t)number;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int options_parse(struct options *options, int argc, char **argv)
+{
+    *options = (struct options){
+        .workers = 1,
+        .method = ENGINE_EPOLL,
+        .drain_timeout_s = 5,
+        .log_level = LOG_INFO,
+        .limits = {.sessions = 1024, .handles = HANDLE_SLOT_MAX, .queued_bytes = (size_t)256 << 20},
+    };
+    int code, index = 0;
+    while ((code = getopt_long(argc, argv, "", long_options, &index)) != -1) {
+        if (code == OPTION_HELP) {
+            fputs(help, stdout);
+            return 1;
+        }
+        if (code == OPTION_VERSION) {
+            puts("oched " OCHE_VERSION);
+            return 1;
+        }
+        if (code == '?' || !parse_one(options, code, long_options[index].name, optarg))
+            return usage_error();
+    }
+    if (optind < argc) {
+        fprintf(stderr, "oched: '%s': oched takes options only\n", argv[optind]);
+        return usage_error();
+    }
+    return 0;
+}

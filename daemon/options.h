@@ -1,0 +1,29 @@
+/*
+ * The command line of oched.
+ */
+#ifndef OCHE_DAEMON_OPTIONS_H
+#define OCHE_DAEMON_OPTIONS_H
+
+#include "daemon/engine.h"
+#include "daemon/limits.h"
+#include "daemon/log.h"
+
+#include <stdbool.h>
+
+struct options {
+    const char *socket_path; /* NULL: the default of daemon/rendezvous.h */
+    const char *log_path;    /* NULL: standard error in the foreground, SOCKET.log otherwise */
+    unsigned workers;
+    enum engine_method method;
+    unsigned idle_exit_s;     /* 0: stay for ever */
+    unsigned drain_timeout_s; /* how long writes may take to leave after SIGTERM */
+    enum log_level log_level;
+    bool foreground;
+    struct limits limits;
+};
+
+/* 0: *options is filled. 1: what was asked for (--help, --version) is printed, leave with 0. 2: the command line is wrong, and
+ * standard error says how; leave with 2. */
+int options_parse(struct options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * The plain lane of a session: frames and payloads as bytes over the Unix-domain socket.
+ *
+ * Input is handed to the session frame by frame. Output gathers in a queue that leaves in one send at the end of the
+ * turn. The queue is bounded by asking for less: a congested lane offers no room for the bytes of a read, and when
+ * replies pile up beyond that because the client does not take them, it stops listening to the client.
+ */
+#ifndef OCHE_DAEMON_PLAIN_LANE_H
+#define OCHE_DAEMON_PLAIN_LANE_H
+
+#include "daemon/engine.h"
+#include "proto/bytes.h"
+#include "proto/frame_reader.h"
+
+#include <stdbool.h>
+
+struct plain_lane_user {
+    /* A frame came; the payload is the user's to free. False: do not go on (the lane was closed). */
+    bool (*frame)(void *owner, struct frame_message *message);
+    /* The lane was congested and is not any more. */
+    void (*relieved)(void *owner);
+    /* The client is gone (why is NULL), or what came is no frame. The user closes the lane. */
+    void (*broken)(void *owner, const char *why, int os_error);
+    /* After plain_lane_close(), at the end of the turn. */
+    void (*closed)(void *owner);
+};
+
+struct plain_lane {
+    struct engine_socket *socket;
+    const struct plain_lane_user *user;
+    void *owner;
+    struct frame_reader reader;
+    struct bytes output;
+    bool sending;
+    bool listening;
+    bool congested; /* somebody was refused room and waits for `relieved` */
+    bool closed;
+};
+
+/* Takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
+int plain_lane_init(struct plain_lane *lane, struct engine *engine, int fd, const struct plain_lane_user *user,
+                    void *owner);
+
+/* Frees what the lane holds, after `closed`. */
+void plain_lane_deinit(struct plain_lane *lane);
+
+/* No callback but `closed` follows. */
+void plain_lane_close(struct plain_lane *lane);
+
+/* Queues a frame; frame->body_length and frame->payload_length say how much of `body` and `payload` there is.
+ * 0 or -ENOMEM. */
+int plain_lane_put(struct plain_lane *lane, const struct frame *frame, const void *body, const void *payload);
+
+/* Room to receive a payload of up to *size bytes into, or NULL: the lane is congested or memory is short. */
+uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size);
+
+/* Queues a frame whose payload was put at the start of the room. No other call came in between. */
+void plain_lane_put_room(struct plain_lane *lane, const struct frame *frame);
+
+/* Nothing is on its way in either direction, and no frame is half here. */
+bool plain_lane_is_idle(const struct plain_lane *lane);
+
+#endif

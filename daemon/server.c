@@ -1,0 +1,297 @@
+#include "daemon/server.h"
+
+#include "daemon/engine.h"
+#include "daemon/log.h"
+#include "daemon/shared.h"
+#include "daemon/worker.h"
+#include "proto/version.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    ACCEPT_RETRY_MS = 500,   /* after running out of descriptors */
+    OTHER_DESCRIPTORS = 64,  /* log, lock, event loops, libraries */
+    SELECT_DESCRIPTORS = 1024, /* FD_SETSIZE: what select(2) can wait for */
+    MOST_DESCRIPTORS = 1 << 24,
+};
+
+enum server_state { SERVER_SERVING, SERVER_DRAINING, SERVER_STOPPING };
+
+struct server {
+    const struct options *options;
+    struct rendezvous *rendezvous;
+    struct shared shared;
+    enum server_state state;
+    struct engine *engine;
+    struct engine_socket *listener; /* NULL once we leave */
+    struct engine_timer *accept_timer;
+    struct engine_timer *idle_timer;
+    struct engine_timer *drain_timer;
+    struct worker **workers;
+    unsigned worker_count;
+    unsigned next_worker;
+    uint64_t session_number;
+};
+
+/* ---- leaving ---- */
+
+static void close_door(struct server *server)
+{
+    if (server->listener)
+        engine_socket_close(server->listener);
+    server->listener = NULL;
+    rendezvous_close(server->rendezvous);
+}
+
+static void on_drain_timeout(void *owner)
+{
+    struct server *server = owner;
+    server->state = SERVER_STOPPING;
+    log_line(LOG_WARNING, "event=drain-timeout sessions=%llu",
+             (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_stop(server->workers[i]);
+}
+
+static void leave(struct server *server, const char *why)
+{
+    if (server->state == SERVER_SERVING) {
+        server->state = SERVER_DRAINING;
+        log_line(LOG_INFO, "event=leaving why=\"%s\" sessions=%llu", why,
+                 (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+        close_door(server);
+        for (unsigned i = 0; i < server->worker_count; i++)
+            worker_drain(server->workers[i]);
+        engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
+    } else if (server->state == SERVER_DRAINING) {
+        on_drain_timeout(server);
+    }
+}
+
+static void on_signal(void *context, int signal)
+{
+    struct server *server = context;
+    if (signal == SIGHUP) {
+        log_reopen_file();
+        log_line(LOG_INFO, "event=log-reopened");
+    } else {
+        leave(server, signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    }
+}
+
+static void on_idle(void *owner)
+{
+    struct server *server = owner;
+    if (statistics_read(&server->shared.statistics.sessions_open) == 0)
+        leave(server, "idle");
+}
+
+static bool all_workers_finished(const struct server *server)
+{
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        if (!atomic_load(&server->workers[i]->finished))
+            return false;
+    }
+    return true;
+}
+
+static void start_idle_timer(struct server *server)
+{
+    if (server->options->idle_exit_s && server->state == SERVER_SERVING &&
+        statistics_read(&server->shared.statistics.sessions_open) == 0)
+        engine_timer_set(server->idle_timer, (uint64_t)server->options->idle_exit_s * 1000);
+}
+
+/* A worker says that something has changed. */
+static void on_wake(void *context)
+{
+    struct server *server = context;
+    start_idle_timer(server);
+    if (server->state != SERVER_SERVING && all_workers_finished(server))
+        engine_stop(server->engine);
+}
+
+static void on_worker_changed(void *context)
+{
+    struct server *server = context;
+    engine_wake(server->engine);
+}
+
+/* ---- letting clients in ---- */
+
+/* Why the process behind `fd` may not come in, or NULL. */
+static const char *find_objection(int fd, struct ucred *peer)
+{
+    socklen_t length = sizeof *peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &length) < 0)
+        return "its credentials cannot be read";
+    if (peer->uid != geteuid())
+        return "it belongs to another user";
+    return NULL;
+}
+
+static void admit(struct server *server, int fd)
+{
+    struct statistics *statistics = &server->shared.statistics;
+    struct ucred peer = {0};
+    uint64_t number = ++server->session_number;
+    const char *objection = find_objection(fd, &peer);
+    if (objection) {
+        log_failure(LOG_WARNING, "session=%llu event=refused pid=%d uid=%u why=\"%s\"", (unsigned long long)number,
+                    (int)peer.pid, (unsigned)peer.uid, objection);
+        close(fd);
+        return;
+    }
+    uint64_t open = atomic_fetch_add(&statistics->sessions_open, 1);
+    statistics_add(&statistics->sessions_total, 1);
+    engine_timer_cancel(server->idle_timer);
+
+    struct worker *worker = server->workers[server->next_worker];
+    server->next_worker = (server->next_worker + 1) % server->worker_count;
+    if (worker_add_session(worker, fd, number, peer.pid, open >= server->shared.limits.sessions) < 0) {
+        atomic_fetch_sub(&statistics->sessions_open, 1);
+        log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"out of memory\"", (unsigned long long)number,
+                    (int)peer.pid);
+        close(fd);
+    }
+}
+
+static void on_accepted(void *owner, int result, const struct sockaddr_storage *peer)
+{
+    struct server *server = owner;
+    (void)peer;
+    if (result >= 0) {
+        admit(server, result);
+        engine_accept(server->listener);
+        return;
+    }
+    log_failure(LOG_ERROR, "event=accept-client error=\"%s\" errno=%d", log_errno_text(-result), -result);
+    engine_timer_set(server->accept_timer, ACCEPT_RETRY_MS);
+}
+
+static void on_accept_retry(void *owner)
+{
+    struct server *server = owner;
+    if (server->listener)
+        engine_accept(server->listener);
+}
+
+static void on_closed(void *owner)
+{
+    (void)owner;
+}
+
+static const struct engine_handlers handlers = {
+    .accepted = on_accepted,
+    .closed = on_closed,
+};
+
+/* ---- making and unmaking ---- */
+
+/* A descriptor was given back while somebody waited for one. */
+static void on_descriptor_freed(void *context)
+{
+    struct server *server = context;
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_retry_starved(server->workers[i]);
+}
+
+static int start_loop(struct server *server)
+{
+    server->engine = engine_new(server->options->method, on_wake, server);
+    if (!server->engine)
+        return -errno;
+    server->accept_timer = engine_timer_new(server->engine, on_accept_retry, server);
+    server->idle_timer = engine_timer_new(server->engine, on_idle, server);
+    server->drain_timer = engine_timer_new(server->engine, on_drain_timeout, server);
+    if (!server->accept_timer || !server->idle_timer || !server->drain_timer)
+        return -ENOMEM;
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        int r = engine_catch_signal(server->engine, signals[i], on_signal);
+        if (r < 0)
+            return r;
+    }
+    int fd = server->rendezvous->listen_fd;
+    server->listener = engine_socket_new(server->engine, fd, &handlers, server);
+    if (!server->listener)
+        return -ENOMEM;
+    rendezvous_take_listener(server->rendezvous);
+    return 0;
+}
+
+static int start_workers(struct server *server)
+{
+    server->workers = calloc(server->options->workers, sizeof *server->workers);
+    if (!server->workers)
+        return -ENOMEM;
+    while (server->worker_count < server->options->workers) {
+        struct worker *worker = worker_new(&server->shared, server->options->method, on_worker_changed, server);
+        if (!worker)
+            return -errno;
+        server->workers[server->worker_count++] = worker;
+    }
+    return 0;
+}
+
+struct server *server_new(const struct options *options, struct rendezvous *rendezvous)
+{
+    struct server *server = calloc(1, sizeof *server);
+    if (!server) {
+        fprintf(stderr, "oched: out of memory\n");
+        return NULL;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    server->options = options;
+    server->rendezvous = rendezvous;
+    server->shared.limits = options->limits;
+    server->shared.statistics.started = now.tv_sec;
+    descriptors_init(&server->shared.descriptors,
+                     options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
+                     (long)options->limits.sessions + OTHER_DESCRIPTORS, on_descriptor_freed, server);
+    int r = start_loop(server);
+    if (r == 0)
+        r = start_workers(server);
+    if (r < 0) {
+        fprintf(stderr, "oched: cannot start the event loops: %s\n", strerror(-r));
+        server_free(server);
+        return NULL;
+    }
+    log_line(LOG_INFO, "event=serving version=" OCHE_VERSION " pid=%d socket=\"%s\" workers=%u method=%s descriptors=%ld",
+             (int)getpid(), rendezvous->address.sun_path, options->workers,
+             options->method == ENGINE_SELECT ? "select" : "epoll", server->shared.descriptors.limit);
+    return server;
+}
+
+int server_run(struct server *server)
+{
+    start_idle_timer(server);
+    engine_accept(server->listener);
+    int r = engine_run(server->engine);
+    log_line(LOG_INFO, "event=left pid=%d", (int)getpid());
+    return r;
+}
+
+void server_free(struct server *server)
+{
+    if (!server)
+        return;
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        if (!atomic_load(&server->workers[i]->finished))
+            worker_stop(server->workers[i]);
+        worker_free(server->workers[i]);
+    }
+    free(server->workers);
+    close_door(server);
+    engine_timer_free(server->accept_timer);
+    engine_timer_free(server->idle_timer);
+    engine_timer_free(server->drain_timer);
+    engine_free(server->engine);
+    free(server);
+}

@@ -1,0 +1,25 @@
+/*
+ * The server: lets clients in, spreads them over workers, and leads the way out.
+ *
+ * Leaving has two steps. Asked once (SIGTERM, SIGINT, idle for long enough) it removes the socket, so that a successor
+ * can start, and lets the workers finish what was asked of them, for a bounded time. Asked twice, or when that time is
+ * over, it ends what is left.
+ */
+#ifndef OCHE_DAEMON_SERVER_H
+#define OCHE_DAEMON_SERVER_H
+
+#include "daemon/options.h"
+#include "daemon/rendezvous.h"
+
+struct server;
+
+/* Takes over the rendezvous. NULL: could not, and standard error says why. */
+struct server *server_new(const struct options *options, struct rendezvous *rendezvous);
+
+/* Serves until it is time to leave. 0 or -errno. */
+int server_run(struct server *server);
+
+/* After server_run(), or instead of it. NULL is fine. */
+void server_free(struct server *server);
+
+#endif

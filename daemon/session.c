@@ -1,0 +1,172 @@
+#include "daemon/session.h"
+
+#include "daemon/connection.h"
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/operations.h"
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static bool on_frame(void *owner, struct frame_message *message)
+{
+    struct session *session = owner;
+    operations_handle(session, message);
+    return session->state != SESSION_ENDED;
+}
+
+static void on_relieved(void *owner)
+{
+    struct session *session = owner;
+    struct list waiting;
+    struct list *node;
+    list_init(&waiting);
+    list_splice(&waiting, &session->waiting_for_room);
+    while ((node = list_take_first(&waiting)))
+        connection_retry_read(list_entry(node, struct connection, waiting_node));
+}
+
+static void on_broken(void *owner, const char *why, int os_error)
+{
+    struct session *session = owner;
+    if (why)
+        session_end_malformed(session, &session->lane.reader.frame, why);
+    else
+        session_end(session, "the client is gone", os_error == ECONNRESET || os_error == EPIPE ? 0 : os_error);
+}
+
+static void on_closed(void *owner)
+{
+    struct session *session = owner;
+    struct worker *worker = session->worker;
+    plain_lane_deinit(&session->lane);
+    socket_table_deinit(&session->sockets);
+    list_remove(&session->node);
+    free(session);
+    worker_session_gone(worker);
+}
+
+static const struct plain_lane_user lane_user = {
+    .frame = on_frame,
+    .relieved = on_relieved,
+    .broken = on_broken,
+    .closed = on_closed,
+};
+
+static void on_hello_timeout(void *owner)
+{
+    session_end(owner, "no HELLO came", ETIMEDOUT);
+}
+
+struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit)
+{
+    struct session *session = calloc(1, sizeof *session);
+    if (!session)
+        return NULL;
+    session->worker = worker;
+    session->number = number;
+    session->pid = pid;
+    session->over_limit = over_limit;
+    list_init(&session->node);
+    list_init(&session->waiting_for_room);
+    socket_table_init(&session->sockets, worker->shared->limits.handles);
+    session->hello_timer = engine_timer_new(worker->engine, on_hello_timeout, session);
+    if (!session->hello_timer || plain_lane_init(&session->lane, worker->engine, fd, &lane_user, session) < 0) {
+        engine_timer_free(session->hello_timer);
+        free(session);
+        return NULL;
+    }
+    engine_timer_set(session->hello_timer, HELLO_TIMEOUT_MS);
+    list_append(&worker->sessions, &session->node);
+    return session;
+}
+
+static void abandon_sockets(struct session *session)
+{
+    for (uint32_t index = 0; index < session->sockets.size; index++) {
+        enum socket_kind kind;
+        void *object = socket_table_at(&session->sockets, index, &kind);
+        if (kind == SOCKET_CONNECTION)
+            connection_abandon(object);
+        else if (kind == SOCKET_LISTENER)
+            listener_abandon(object);
+    }
+}
+
+/* The part that all ends share; the caller has logged. */
+static void end(struct session *session)
+{
+    session->state = SESSION_ENDED;
+    engine_timer_free(session->hello_timer);
+    session->hello_timer = NULL;
+    abandon_sockets(session);
+    plain_lane_close(&session->lane);
+}
+
+void session_end(struct session *session, const char *why, int os_error)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    if (os_error)
+        log_line(LOG_WARNING, "session=%llu event=end pid=%d why=\"%s\" error=\"%s\" errno=%d sockets=%u",
+                 (unsigned long long)session->number, (int)session->pid, why, log_errno_text(os_error), os_error,
+                 session->sockets.used);
+    else
+        log_line(LOG_INFO, "session=%llu event=end pid=%d why=\"%s\" sockets=%u",
+                 (unsigned long long)session->number, (int)session->pid, why, session->sockets.used);
+    end(session);
+}
+
+void session_end_malformed(struct session *session, const struct frame *frame, const char *why)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    log_failure(LOG_WARNING,
+                "session=%llu event=malformed pid=%d why=\"%s\" opcode=%u(%s) flags=%#x body=%u payload=%u sockets=%u",
+                (unsigned long long)session->number, (int)session->pid, why, frame->opcode,
+                frame_opcode_name(frame->opcode), frame->flags, frame->body_length, frame->payload_length,
+                session->sockets.used);
+    end(session);
+}
+
+void session_drain(struct session *session)
+{
+    if (session->state == SESSION_GREETING)
+        session_end(session, "the daemon leaves", 0);
+    if (session->state != SESSION_OPEN)
+        return;
+    session->state = SESSION_DRAINING;
+    for (uint32_t index = 0; index < session->sockets.size; index++) {
+        enum socket_kind kind;
+        void *object = socket_table_at(&session->sockets, index, &kind);
+        if (kind == SOCKET_LISTENER)
+            listener_close(object);
+    }
+}
+
+bool session_is_drained(const struct session *session)
+{
+    return session->state == SESSION_ENDED ||
+           (session->queued_bytes == 0 && !session->long_write.open && plain_lane_is_idle(&session->lane));
+}
+
+void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    if (plain_lane_put(&session->lane, frame, body, payload) < 0)
+        session_end(session, "no memory for a reply", ENOMEM);
+}
+
+void session_reply(struct session *session, unsigned opcode, int64_t request_id, int64_t value, int os_error)
+{
+    struct frame frame = {
+        .opcode = (uint16_t)opcode,
+        .flags = FRAME_REPLY,
+        .os_error = (uint16_t)os_error,
+        .request_id = request_id,
+        .value = value,
+    };
+    session_reply_frame(session, &frame, NULL, NULL);
+}

@@ -1,0 +1,70 @@
+/*
+ * A session: one client, its lane, its sockets and what it may still use. Lives in one worker.
+ *
+ * There are two ways to say no. A request that cannot be served is answered with an error, and the session goes on.
+ * A frame that no correct client sends ends the session, with one line in the log.
+ */
+#ifndef OCHE_DAEMON_SESSION_H
+#define OCHE_DAEMON_SESSION_H
+
+#include "daemon/list.h"
+#include "daemon/plain_lane.h"
+#include "daemon/socket_table.h"
+#include "proto/frame.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct worker;
+
+enum session_state {
+    SESSION_GREETING, /* connected, HELLO has not come */
+    SESSION_OPEN,
+    SESSION_DRAINING, /* the daemon leaves: writes are finished, nothing new is begun */
+    SESSION_ENDED,    /* freed at the end of the turn */
+};
+
+struct session {
+    struct list node; /* in worker->sessions */
+    struct worker *worker;
+    uint64_t number; /* for the log */
+    pid_t pid;       /* of the client, when it connected */
+    enum session_state state;
+    bool over_limit; /* will be refused when it has said HELLO */
+    struct plain_lane lane;
+    struct engine_timer *hello_timer;
+    struct socket_table sockets;
+    size_t queued_bytes;
+    struct list waiting_for_room; /* connections whose read found the lane congested */
+
+    /* A write that comes in several frames (FRAME_MORE). */
+    struct {
+        bool open;         /* the next frame must continue it */
+        bool refused;      /* the frames to come are dropped, and the last one is answered with … */
+        int16_t code;      /* … this, */
+        uint16_t os_error; /* and this */
+        int64_t request_id;
+        int64_t handle;
+        int64_t total; /* bytes so far */
+    } long_write;
+};
+
+/* Takes over `fd`. NULL: out of memory, and the descriptor stays the caller's. */
+struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit);
+
+/* Ends the session and closes its sockets, with one line in the log; `why` is for a person. Freed at the end of the
+ * turn. Idempotent. */
+void session_end(struct session *session, const char *why, int os_error);
+
+/* Like session_end(), for a frame that no correct client sends. */
+void session_end_malformed(struct session *session, const struct frame *frame, const char *why);
+
+/* Begins to finish what was asked for; session_is_drained() says when that is done. */
+void session_drain(struct session *session);
+bool session_is_drained(const struct session *session);
+
+/* Replies. When memory for one is short the session ends: a client must not wait for ever. */
+void session_reply(struct session *session, unsigned opcode, int64_t request_id, int64_t value, int os_error);
+void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload);
+
+#endif

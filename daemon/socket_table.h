@@ -1,0 +1,47 @@
+/*
+ * The sockets of one session, by handle.
+ *
+ * A slot that is given up goes to the end of the queue of free slots and gets its next generation, so that a handle
+ * whose socket is gone is refused for as long as possible: a million reuses of the same slot.
+ */
+#ifndef OCHE_DAEMON_SOCKET_TABLE_H
+#define OCHE_DAEMON_SOCKET_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum socket_kind { SOCKET_NONE, SOCKET_CONNECTION, SOCKET_LISTENER };
+
+struct socket_slot {
+    void *object; /* NULL: free */
+    uint32_t generation;
+    uint32_t kind_or_next; /* enum socket_kind; the next free slot while free */
+};
+
+struct socket_table {
+    struct socket_slot *slots;
+    uint32_t size;  /* slots there are */
+    uint32_t limit; /* slots there may be */
+    uint32_t used;
+    uint32_t first_free; /* `size` means: none */
+    uint32_t last_free;
+};
+
+void socket_table_init(struct socket_table *table, uint32_t limit);
+
+/* The table must be empty. */
+void socket_table_deinit(struct socket_table *table);
+
+/* The new handle, positive. 0: the table is at its limit. -ENOMEM. */
+int64_t socket_table_add(struct socket_table *table, enum socket_kind kind, void *object);
+
+/* The object, and its kind, or NULL and SOCKET_NONE. */
+void *socket_table_find(const struct socket_table *table, int64_t handle, enum socket_kind *kind);
+
+/* The handle must be in the table. */
+void socket_table_remove(struct socket_table *table, int64_t handle);
+
+/* For walking over all sockets: the object in slot `index`, below `size`, or NULL. */
+void *socket_table_at(const struct socket_table *table, uint32_t index, enum socket_kind *kind);
+
+#endif

@@ -1,0 +1,244 @@
+#include "daemon/worker.h"
+
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { STARVED_RETRY_MS = 1000, DRAIN_CHECK_MS = 10 };
+
+/* A client on its way from the server to the worker. */
+struct arrival {
+    struct list node;
+    int fd;
+    uint64_t number;
+    pid_t pid;
+    bool over_limit;
+};
+
+static void welcome_arrival(struct worker *worker, struct arrival *arrival)
+{
+    if (worker->draining ||
+        !session_new(worker, arrival->fd, arrival->number, arrival->pid, arrival->over_limit)) {
+        log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)arrival->number,
+                    (int)arrival->pid, worker->draining ? "the daemon leaves" : "out of memory");
+        close(arrival->fd);
+        worker_session_gone(worker);
+    }
+    free(arrival);
+}
+
+static void retry_starved(struct worker *worker)
+{
+    struct list starved;
+    struct list *node;
+    list_init(&starved);
+    list_splice(&starved, &worker->starved);
+    while ((node = list_take_first(&starved)))
+        listener_retry(list_entry(node, struct listener, starved_node));
+}
+
+static void end_sessions(struct worker *worker)
+{
+    struct list *next;
+    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
+        next = node->next;
+        session_end(list_entry(node, struct session, node), "the daemon leaves", 0);
+    }
+}
+
+static void check_drained(void *owner)
+{
+    struct worker *worker = owner;
+    struct list *next;
+    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
+        struct session *session = list_entry(node, struct session, node);
+        next = node->next;
+        if (session_is_drained(session))
+            session_end(session, "the daemon leaves", 0);
+    }
+    if (list_is_empty(&worker->sessions))
+        engine_stop(worker->engine);
+    else
+        engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
+}
+
+static void begin_drain(struct worker *worker)
+{
+    struct list *next;
+    worker->draining = true;
+    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
+        next = node->next;
+        session_drain(list_entry(node, struct session, node));
+    }
+    engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
+}
+
+static void on_wake(void *context)
+{
+    struct worker *worker = context;
+    struct list arrivals;
+    list_init(&arrivals);
+
+    pthread_mutex_lock(&worker->mailbox.lock);
+    list_splice(&arrivals, &worker->mailbox.arrivals);
+    bool drain = worker->mailbox.drain;
+    bool stop = worker->mailbox.stop;
+    pthread_mutex_unlock(&worker->mailbox.lock);
+
+    struct list *node;
+    while ((node = list_take_first(&arrivals)))
+        welcome_arrival(worker, list_entry(node, struct arrival, node));
+    retry_starved(worker);
+    if (drain && !worker->draining)
+        begin_drain(worker);
+    if (stop) {
+        worker->draining = true;
+        end_sessions(worker);
+        engine_stop(worker->engine);
+    }
+}
+
+static void on_starved_timer(void *owner)
+{
+    retry_starved(owner);
+}
+
+static void *run(void *argument)
+{
+    struct worker *worker = argument;
+    int r = engine_run(worker->engine);
+    if (r < 0) {
+        log_line(LOG_ERROR, "event=loop-failed error=\"%s\" errno=%d", log_errno_text(-r), -r);
+        abort();
+    }
+    atomic_store(&worker->finished, true);
+    worker->changed(worker->context);
+    return NULL;
+}
+
+/* The thread that handles signals is the server's. */
+static int start_thread(struct worker *worker)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int error = pthread_create(&worker->thread, NULL, run, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+static void deinit(struct worker *worker)
+{
+    engine_timer_free(worker->starved_timer);
+    engine_timer_free(worker->drain_timer);
+    engine_free(worker->engine);
+    pthread_mutex_destroy(&worker->mailbox.lock);
+    free(worker);
+}
+
+struct worker *worker_new(struct shared *shared, enum engine_method method, void (*changed)(void *context),
+                          void *context)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    worker->shared = shared;
+    worker->changed = changed;
+    worker->context = context;
+    list_init(&worker->sessions);
+    list_init(&worker->starved);
+    list_init(&worker->mailbox.arrivals);
+    pthread_mutex_init(&worker->mailbox.lock, NULL);
+
+    int error = 0;
+    worker->engine = engine_new(method, on_wake, worker);
+    if (!worker->engine) {
+        error = errno;
+    } else {
+        worker->starved_timer = engine_timer_new(worker->engine, on_starved_timer, worker);
+        worker->drain_timer = engine_timer_new(worker->engine, check_drained, worker);
+        error = worker->starved_timer && worker->drain_timer ? start_thread(worker) : ENOMEM;
+    }
+    if (error) {
+        deinit(worker);
+        errno = error;
+        return NULL;
+    }
+    return worker;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
+    pthread_join(worker->thread, NULL);
+    assert(list_is_empty(&worker->sessions) && list_is_empty(&worker->starved));
+    struct list *node;
+    while ((node = list_take_first(&worker->mailbox.arrivals))) {
+        struct arrival *arrival = list_entry(node, struct arrival, node);
+        close(arrival->fd);
+        free(arrival);
+    }
+    deinit(worker);
+}
+
+int worker_add_session(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit)
+{
+    struct arrival *arrival = malloc(sizeof *arrival);
+    if (!arrival)
+        return -ENOMEM;
+    *arrival = (struct arrival){.fd = fd, .number = number, .pid = pid, .over_limit = over_limit};
+    pthread_mutex_lock(&worker->mailbox.lock);
+    list_append(&worker->mailbox.arrivals, &arrival->node);
+    pthread_mutex_unlock(&worker->mailbox.lock);
+    engine_wake(worker->engine);
+    return 0;
+}
+
+void worker_drain(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->mailbox.lock);
+    worker->mailbox.drain = true;
+    pthread_mutex_unlock(&worker->mailbox.lock);
+    engine_wake(worker->engine);
+}
+
+void worker_stop(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->mailbox.lock);
+    worker->mailbox.stop = true;
+    pthread_mutex_unlock(&worker->mailbox.lock);
+    engine_wake(worker->engine);
+}
+
+void worker_retry_starved(struct worker *worker)
+{
+    engine_wake(worker->engine);
+}
+
+void worker_session_gone(struct worker *worker)
+{
+    atomic_fetch_sub(&worker->shared->statistics.sessions_open, 1);
+    worker->changed(worker->context);
+}
+
+void worker_socket_gone(struct worker *worker)
+{
+    descriptors_give_back(&worker->shared->descriptors);
+    /* It may have been a handle that was lacking, of which no other worker knows. */
+    if (!list_is_empty(&worker->starved))
+        engine_wake(worker->engine);
+}
+
+void worker_starve(struct worker *worker, struct list *node, bool poll)
+{
+    list_append(&worker->starved, node);
+    if (poll)
+        engine_timer_set(worker->starved_timer, STARVED_RETRY_MS);
+}

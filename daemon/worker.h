@@ -1,0 +1,62 @@
+/*
+ * A worker: a thread with an event loop and the sessions that live in it. Workers share nothing but counters; what
+ * others want of a worker is put in its mailbox.
+ */
+#ifndef OCHE_DAEMON_WORKER_H
+#define OCHE_DAEMON_WORKER_H
+
+#include "daemon/engine.h"
+#include "daemon/list.h"
+#include "daemon/shared.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct worker {
+    struct shared *shared;
+    struct engine *engine;
+    pthread_t thread;
+    struct list sessions;
+    struct list starved; /* listeners that wait for a descriptor or a handle */
+    struct engine_timer *starved_timer;
+    struct engine_timer *drain_timer;
+    bool draining;
+    atomic_bool finished; /* the thread is about to end */
+    void (*changed)(void *context); /* a session is gone, or the worker has finished; in the worker's thread */
+    void *context;
+
+    struct {
+        pthread_mutex_t lock;
+        struct list arrivals;
+        bool drain;
+        bool stop;
+    } mailbox;
+};
+
+/* NULL with errno. The thread starts at once. */
+struct worker *worker_new(struct shared *shared, enum engine_method method, void (*changed)(void *context),
+                          void *context);
+
+/* Waits for the thread, which worker_stop() or the end of worker_drain() ended. */
+void worker_free(struct worker *worker);
+
+/* These four may be called from any thread. */
+
+/* A client has connected: the worker takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
+int worker_add_session(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit);
+/* Finish what was asked for, then stop. */
+void worker_drain(struct worker *worker);
+/* End all sessions and stop. */
+void worker_stop(struct worker *worker);
+/* Starved listeners may find what they lack. */
+void worker_retry_starved(struct worker *worker);
+
+/* For the worker's own sessions. */
+void worker_session_gone(struct worker *worker);
+/* A socket of this worker was closed. */
+void worker_socket_gone(struct worker *worker);
+/* Puts a listener's `starved_node` in the list. `poll`: nothing will tell us, so try again every second. */
+void worker_starve(struct worker *worker, struct list *node, bool poll);
+
+#endif
