@@ -18,7 +18,7 @@ static const char help[] =
     "                           $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock\n"
     "  --foreground             stay in the foreground and log to standard error\n"
     "  --workers N              event loops, each a thread (1 to 64; default 1)\n"
-    "  --method epoll|select    how the loops wait (default epoll; select serves about 1000 sockets)\n"
+    "  --method epoll|select    how the loops wait (default epoll; select serves some 750 sockets)\n"
     "  --idle-exit SECONDS      leave when there was no session for so long (default 0: never)\n"
     "  --drain-timeout SECONDS  how long unsent data may take to leave on SIGTERM (default 5)\n"
     "  --log-level LEVEL        error, warning, info or debug (default info)\n"

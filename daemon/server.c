@@ -16,7 +16,7 @@
 enum {
     ACCEPT_RETRY_MS = 500,   /* after running out of descriptors */
     OTHER_DESCRIPTORS = 64,  /* log, lock, event loops, libraries */
-    SELECT_DESCRIPTORS = 1024, /* FD_SETSIZE: what select(2) can wait for */
+    SELECT_DESCRIPTORS = 1024, /* FD_SETSIZE: select(2) can wait for no descriptor beyond, glibc aborts on the attempt */
     MOST_DESCRIPTORS = 1 << 24,
 };
 

@@ -1,0 +1,64 @@
+#include <catch2/catch.hpp>
+
+extern "C" {
+#include "daemon/options.h"
+}
+
+#include <getopt.h>
+#include <string>
+#include <vector>
+
+namespace {
+
+int parse(options *parsed, std::vector<std::string> words)
+{
+    words.insert(words.begin(), "oched");
+    std::vector<char *> argv;
+    for (std::string &word : words)
+        argv.push_back(&word[0]);
+    argv.push_back(nullptr);
+    optind = 0; /* glibc: start over */
+    return options_parse(parsed, static_cast<int>(words.size()), argv.data());
+}
+
+} // namespace
+
+TEST_CASE("without options the daemon serves with its defaults")
+{
+    options parsed;
+    REQUIRE(parse(&parsed, {}) == 0);
+    CHECK(parsed.socket_path == nullptr);
+    CHECK(parsed.workers == 1);
+    CHECK(parsed.method == ENGINE_EPOLL);
+    CHECK(parsed.idle_exit_s == 0);
+    CHECK(parsed.log_level == LOG_INFO);
+    CHECK_FALSE(parsed.foreground);
+}
+
+TEST_CASE("every option that takes a value takes it")
+{
+    options parsed;
+    REQUIRE(parse(&parsed, {"--workers=3", "--method", "select", "--idle-exit=7", "--drain-timeout=0",
+                            "--log-level=debug", "--max-sessions=5", "--max-handles=6", "--max-queued-bytes=70000",
+                            "--foreground"}) == 0);
+    CHECK(parsed.workers == 3);
+    CHECK(parsed.method == ENGINE_SELECT);
+    CHECK(parsed.idle_exit_s == 7);
+    CHECK(parsed.drain_timeout_s == 0);
+    CHECK(parsed.log_level == LOG_DEBUG);
+    CHECK(parsed.limits.sessions == 5);
+    CHECK(parsed.limits.handles == 6);
+    CHECK(parsed.limits.queued_bytes == 70000);
+    CHECK(parsed.foreground);
+}
+
+TEST_CASE("a value that is out of range, or no number at all, is a usage error")
+{
+    options parsed;
+    for (const char *word : {"--workers=0", "--workers=65", "--workers=two", "--workers=1x", "--workers=", "--workers=-1",
+                             "--method=kqueue", "--log-level=loud", "--max-handles=0", "--idle-exit=99999999999999999999",
+                             "--nonsense", "stray"}) {
+        INFO(word);
+        CHECK(parse(&parsed, {word}) == 2);
+    }
+}

@@ -1,0 +1,139 @@
+#include <catch2/catch.hpp>
+
+extern "C" {
+#include "daemon/socket_table.h"
+#include "proto/handle.h"
+}
+
+#include <map>
+#include <random>
+#include <set>
+#include <vector>
+
+namespace {
+
+class Table
+{
+  public:
+    explicit Table(uint32_t limit)
+    {
+        socket_table_init(&table, limit);
+    }
+    ~Table()
+    {
+        for (uint32_t i = 0; i < table.size; i++) {
+            if (table.slots[i].object)
+                socket_table_remove(&table, handle_make(i, table.slots[i].generation));
+        }
+        socket_table_deinit(&table);
+    }
+
+    int64_t add(void *object, socket_kind kind = SOCKET_CONNECTION)
+    {
+        return socket_table_add(&table, kind, object);
+    }
+    void *find(int64_t handle)
+    {
+        socket_kind kind;
+        return socket_table_find(&table, handle, &kind);
+    }
+    void remove(int64_t handle)
+    {
+        socket_table_remove(&table, handle);
+    }
+
+    socket_table table;
+};
+
+int things[1000];
+
+} // namespace
+
+TEST_CASE("a handle finds its socket and kind, and nothing once the socket is removed")
+{
+    Table table(100);
+    int64_t connection = table.add(&things[0]);
+    int64_t listener = table.add(&things[1], SOCKET_LISTENER);
+    socket_kind kind;
+    CHECK(socket_table_find(&table.table, connection, &kind) == &things[0]);
+    CHECK(kind == SOCKET_CONNECTION);
+    CHECK(socket_table_find(&table.table, listener, &kind) == &things[1]);
+    CHECK(kind == SOCKET_LISTENER);
+    table.remove(connection);
+    CHECK(socket_table_find(&table.table, connection, &kind) == nullptr);
+    CHECK(kind == SOCKET_NONE);
+}
+
+TEST_CASE("a handle whose slot is used again does not find the new socket")
+{
+    Table table(1);
+    std::set<int64_t> seen;
+    for (int i = 0; i < 1000; i++) {
+        int64_t handle = table.add(&things[i]);
+        REQUIRE(handle > 0);
+        CHECK(seen.insert(handle).second);
+        table.remove(handle);
+        CHECK(table.find(handle) == nullptr);
+    }
+}
+
+TEST_CASE("made-up handles find nothing")
+{
+    Table table(100);
+    int64_t handle = table.add(&things[0]);
+    for (int64_t made_up : {int64_t(0), int64_t(-1), INT64_MIN, INT64_MAX, handle + 1, handle - 1, -handle,
+                            handle + (int64_t(1) << HANDLE_SLOT_BITS), handle | int64_t(1) << HANDLE_BITS,
+                            int64_t(HANDLE_SLOT_MAX)})
+        CHECK(table.find(made_up) == nullptr);
+}
+
+TEST_CASE("a full socket table refuses, and takes again when one is removed")
+{
+    Table table(20);
+    std::vector<int64_t> handles;
+    for (int i = 0; i < 20; i++)
+        handles.push_back(table.add(&things[i]));
+    CHECK(table.add(&things[20]) == 0);
+    table.remove(handles[7]);
+    CHECK(table.add(&things[20]) > 0);
+    CHECK(table.add(&things[21]) == 0);
+}
+
+TEST_CASE("a slot rests as long as the others allow before it is used again")
+{
+    Table table(16);
+    std::vector<int64_t> handles;
+    for (int i = 0; i < 16; i++)
+        handles.push_back(table.add(&things[i]));
+    for (int64_t handle : handles)
+        table.remove(handle);
+    int64_t next = table.add(&things[0]);
+    CHECK(handle_slot(next) == handle_slot(handles[0]));
+}
+
+TEST_CASE("a socket table agrees with a map over a long random life")
+{
+    std::mt19937 random(99);
+    Table table(300);
+    std::map<int64_t, int *> model;
+    for (int step = 0; step < 50000; step++) {
+        if (random() % 2) {
+            int *object = &things[random() % 1000];
+            int64_t handle = table.add(object);
+            if (model.size() == 300) {
+                REQUIRE(handle == 0);
+            } else {
+                REQUIRE(handle > 0);
+                REQUIRE(model.emplace(handle, object).second);
+            }
+        } else if (!model.empty()) {
+            auto one = model.begin();
+            std::advance(one, random() % model.size());
+            REQUIRE(table.find(one->first) == one->second);
+            table.remove(one->first);
+            REQUIRE(table.find(one->first) == nullptr);
+            model.erase(one);
+        }
+        REQUIRE(table.table.used == model.size());
+    }
+}

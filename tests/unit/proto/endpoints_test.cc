@@ -1,0 +1,39 @@
+#include <catch2/catch.hpp>
+
+extern "C" {
+#include "proto/endpoints.h"
+}
+
+#include <cstring>
+
+TEST_CASE("endpoints survive encoding and decoding")
+{
+    endpoints before{};
+    const uint8_t v4[4] = {127, 0, 0, 1};
+    memcpy(before.local.address, v4, 4);
+    before.local.address_length = 4;
+    before.local.port = 80;
+    memset(before.remote.address, 0xab, 16);
+    before.remote.address_length = 16;
+    before.remote.port = 65535;
+    before.no_delay = true;
+
+    uint8_t record[ENDPOINTS_SIZE];
+    endpoints_encode(&before, record);
+    endpoints after{};
+    REQUIRE(endpoints_decode(&after, record));
+    CHECK(memcmp(&after, &before, sizeof before) == 0);
+}
+
+TEST_CASE("endpoints with an impossible address length are refused")
+{
+    uint8_t record[ENDPOINTS_SIZE] = {};
+    endpoints decoded{};
+    record[0] = 4;
+    CHECK(endpoints_decode(&decoded, record));
+    record[1] = 5;
+    CHECK_FALSE(endpoints_decode(&decoded, record));
+    record[1] = 16;
+    record[0] = 0;
+    CHECK_FALSE(endpoints_decode(&decoded, record));
+}
