@@ -1,0 +1,31 @@
+/*
+ * Bounded waiting. Whatever blocks in this library does so through a deadline, which also ends when
+ * a descriptor becomes readable: that is how tcp_destroy() interrupts a poster that is starting a
+ * daemon.
+ */
+#ifndef OCHE_CLIENT_DEADLINE_H
+#define OCHE_CLIENT_DEADLINE_H
+
+#include <poll.h>
+#include <stdint.h>
+
+struct deadline {
+    int64_t at_ms; /* on CLOCK_MONOTONIC */
+    int cancel_fd; /* -1: cannot be cancelled; not owned */
+};
+
+enum { DEADLINE_POLL_MAX = 3 };
+
+struct deadline deadline_in(int64_t milliseconds, int cancel_fd);
+
+/* Waits until one of `count` descriptors, at most DEADLINE_POLL_MAX, has events, which are in
+ * `polled` then. Returns 0, -ETIMEDOUT, -ECANCELED, or another negative errno. */
+int deadline_poll(const struct deadline *deadline, struct pollfd *polled, unsigned count);
+
+/* Waits for `events` of one descriptor; returns as deadline_poll(). */
+int deadline_wait(const struct deadline *deadline, int fd, short events);
+
+/* Lets some time pass. Returns 0, -ETIMEDOUT or -ECANCELED. */
+int deadline_pause(const struct deadline *deadline, int64_t milliseconds);
+
+#endif

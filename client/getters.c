@@ -1,0 +1,39 @@
+#include "client/getters.h"
+
+#include "client/session.h"
+#include "proto/errors.h"
+
+int64_t getters_local(const struct oche_session *session, int64_t handle, struct endpoint *endpoint)
+{
+    const struct handle_entry *entry = session_find(session, handle);
+    if (!entry)
+        return OCHE_ERR_INVALID_HANDLE;
+    *endpoint = entry->endpoints.local;
+    return 0;
+}
+
+int64_t getters_remote(const struct oche_session *session, int64_t handle,
+                       struct endpoint *endpoint)
+{
+    const struct handle_entry *entry = session_find(session, handle);
+    if (!entry || entry->kind != HANDLE_CONNECTION)
+        return OCHE_ERR_INVALID_HANDLE;
+    *endpoint = entry->endpoints.remote;
+    return 0;
+}
+
+int64_t getters_keep_alive(const struct oche_session *session, int64_t handle)
+{
+    const struct handle_entry *entry = session_find(session, handle);
+    if (!entry || entry->kind != HANDLE_CONNECTION)
+        return OCHE_ERR_INVALID_HANDLE;
+    return entry->endpoints.keep_alive;
+}
+
+int64_t getters_no_delay(const struct oche_session *session, int64_t handle)
+{
+    const struct handle_entry *entry = session_find(session, handle);
+    if (!entry || entry->kind != HANDLE_CONNECTION)
+        return OCHE_ERR_INVALID_HANDLE;
+    return entry->endpoints.no_delay;
+}

@@ -1,0 +1,52 @@
+/*
+ * What the client knows of the sockets that the daemon keeps for a session: enough to refuse a
+ * wrong handle and to answer the getters at once.
+ *
+ * Found by slot, in pages that are made when a slot of theirs is first used: nothing moves, and a
+ * daemon that writes nonsense can make the client allocate one page per message, no more.
+ */
+#ifndef OCHE_CLIENT_HANDLES_H
+#define OCHE_CLIENT_HANDLES_H
+
+#include "proto/endpoints.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum handle_kind { HANDLE_NONE, HANDLE_CONNECTION, HANDLE_LISTENER };
+
+struct handle_entry {
+    int64_t listener; /* the wire handle of the listener that accepted it; 0: none */
+    uint32_t generation;
+    enum handle_kind kind;
+    bool read_pending;
+    struct endpoints endpoints;
+};
+
+struct handles_page;
+
+/* All zero is an empty table. Handles in this module are those of the wire. */
+struct handles {
+    struct handles_page **pages;
+    size_t page_count;
+};
+
+void handles_deinit(struct handles *handles);
+
+/* What is known of a live handle, valid until it is removed; NULL if there is no such handle. */
+struct handle_entry *handles_find(const struct handles *handles, int64_t handle);
+
+/* True if some live handle has the slot of `handle`. */
+bool handles_slot_is_taken(const struct handles *handles, int64_t handle);
+
+/* A new live handle, whose slot must be free: all zero but for its generation and kind. NULL: no
+ * memory. */
+struct handle_entry *handles_add(struct handles *handles, int64_t handle, enum handle_kind kind);
+
+void handles_remove(struct handles *handles, int64_t handle);
+
+/* Removes all connections that the listener accepted. Looks at every slot: for rare occasions. */
+void handles_remove_accepted(struct handles *handles, int64_t listener);
+
+#endif

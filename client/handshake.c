@@ -1,0 +1,133 @@
+#include "client/handshake.h"
+
+#include "client/diagnostics.h"
+#include "proto/errors.h"
+#include "proto/frame.h"
+#include "proto/oche.pb-c.h"
+#include "proto/version.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Sends or receives exactly `size` bytes. 0, HANDSHAKE_HUNG_UP, or a negative errno. */
+static int transfer(int fd, const struct deadline *deadline, void *data, size_t size, short events)
+{
+    uint8_t *position = data;
+    while (size > 0) {
+        int status = deadline_wait(deadline, fd, events);
+        if (status < 0)
+            return status;
+        ssize_t moved =
+            events == POLLIN ? recv(fd, position, size, 0) : send(fd, position, size, MSG_NOSIGNAL);
+        if (moved < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (moved == 0 || (moved < 0 && (errno == EPIPE || errno == ECONNRESET)))
+            return HANDSHAKE_HUNG_UP;
+        if (moved < 0)
+            return -errno;
+        position += moved;
+        size -= (size_t)moved;
+    }
+    return 0;
+}
+
+static int say_hello(int fd, const struct deadline *deadline)
+{
+    static char software[] = "liboche " OCHE_VERSION;
+    Oche__Hello hello;
+    oche__hello__init(&hello);
+    hello.version_min = FRAME_VERSION_MIN;
+    hello.version_max = FRAME_VERSION_MAX;
+    hello.software = software;
+
+    uint8_t message[FRAME_HEADER_SIZE + 64];
+    size_t size = oche__hello__get_packed_size(&hello);
+    assert(size <= sizeof message - FRAME_HEADER_SIZE);
+    struct frame frame = {.opcode = FRAME_HELLO, .body_length = (uint16_t)size};
+    frame_encode(&frame, message);
+    oche__hello__pack(&hello, message + FRAME_HEADER_SIZE);
+    return transfer(fd, deadline, message, FRAME_HEADER_SIZE + size, POLLOUT);
+}
+
+/* What was read makes no sense: whoever listens there is not a daemon that we could talk to. */
+static int64_t nonsense(const char *what)
+{
+    diagnostics_fail(0, "the daemon's answer to the greeting is malformed: %s", what);
+    return OCHE_ERR_PROTOCOL;
+}
+
+static int64_t take_refusal(const struct frame *frame, const uint8_t *body)
+{
+    Oche__Failure *failure = oche__failure__unpack(NULL, frame->body_length, body);
+    diagnostics_fail(frame->os_error, "the daemon refuses the session: %s",
+                     failure && *failure->text ? failure->text : oche_errors_text(frame->value));
+    if (failure)
+        oche__failure__free_unpacked(failure, NULL);
+    switch (frame->value) {
+    case OCHE_ERR_PROTOCOL:
+    case OCHE_ERR_QUOTA:
+    case OCHE_ERR_OUT_OF_MEMORY:
+        return frame->value;
+    default:
+        return OCHE_ERR_DAEMON_UNAVAILABLE;
+    }
+}
+
+static int64_t take_welcome(const struct frame *frame, const uint8_t *body, struct welcome *welcome)
+{
+    Oche__Welcome *message = oche__welcome__unpack(NULL, frame->body_length, body);
+    if (!message)
+        return nonsense("no welcome");
+    uint32_t version = message->version;
+    /* 0 is protobuf's way of not saying: no limit then but the daemon's word. */
+    uint64_t limit = message->limits ? message->limits->queued_bytes : 0;
+    *welcome = (struct welcome){
+        .session = message->session,
+        .queued_bytes_max = limit ? limit : UINT64_MAX,
+    };
+    oche__welcome__free_unpacked(message, NULL);
+    if (version < FRAME_VERSION_MIN || version > FRAME_VERSION_MAX) {
+        diagnostics_fail(0,
+                         "the daemon chose protocol version %u, which this library does not speak",
+                         (unsigned)version);
+        return OCHE_ERR_PROTOCOL;
+    }
+    return 0;
+}
+
+/* A failure to send or receive: cancelled, too slow, or something of the system's. */
+static int64_t give_up(int error)
+{
+    if (error == -ECANCELED)
+        return OCHE_ERR_CLOSED;
+    if (error == -ETIMEDOUT)
+        diagnostics_fail(0, "the daemon does not answer");
+    else
+        diagnostics_fail(-error, "cannot greet the daemon");
+    return OCHE_ERR_DAEMON_UNAVAILABLE;
+}
+
+int64_t handshake(int fd, const struct deadline *deadline, struct welcome *welcome)
+{
+    uint8_t header[FRAME_HEADER_SIZE], body[FRAME_BODY_MAX];
+    struct frame frame;
+    int status = say_hello(fd, deadline);
+    if (status >= 0) /* a daemon that refuses may hang up without reading, but has said why */
+        status = transfer(fd, deadline, header, sizeof header, POLLIN);
+    if (status == 0 && frame_decode(&frame, header) != 0)
+        return nonsense("not a frame");
+    if (status == 0)
+        status = transfer(fd, deadline, body, frame.body_length, POLLIN);
+    if (status < 0)
+        return give_up(status);
+    if (status == HANDSHAKE_HUNG_UP)
+        return HANDSHAKE_HUNG_UP;
+
+    if (frame.opcode != FRAME_HELLO || frame.flags != FRAME_REPLY || frame.payload_length != 0)
+        return nonsense("not a reply to it");
+    if (frame.value < 0)
+        return take_refusal(&frame, body);
+    return take_welcome(&frame, body, welcome);
+}

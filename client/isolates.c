@@ -1,0 +1,117 @@
+#include "client/isolates.h"
+
+#include "client/poster.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* A list, because a process has few isolates and looks them up rarely: handles find their sessions
+ * by themselves. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct poster *first;
+static atomic_uint registered;
+
+/* The place of the poster of an isolate at this address, or of the NULL at the end. The mutex is
+ * held. */
+static struct poster **find(const void *address)
+{
+    struct poster **place = &first;
+    while (*place && (*place)->isolate.address != address)
+        place = &(*place)->next;
+    return place;
+}
+
+static bool is_of(const struct poster *poster, struct dart_isolate isolate)
+{
+    return poster && poster->isolate.main_port == isolate.main_port;
+}
+
+/* The mutex is held. */
+static struct poster *unlink_at(struct poster **place)
+{
+    struct poster *poster = *place;
+    *place = poster->next;
+    poster->next = NULL;
+    atomic_fetch_sub(&registered, 1);
+    return poster;
+}
+
+bool isolates_add(struct poster *poster)
+{
+    pthread_mutex_lock(&mutex);
+    struct poster **place = find(poster->isolate.address);
+    bool vacant = !*place;
+    if (vacant) {
+        *place = poster;
+        atomic_fetch_add(&registered, 1);
+    }
+    pthread_mutex_unlock(&mutex);
+    return vacant;
+}
+
+bool isolates_remove(struct poster *poster)
+{
+    pthread_mutex_lock(&mutex);
+    struct poster **place = find(poster->isolate.address);
+    bool found = *place == poster;
+    if (found)
+        unlink_at(place);
+    pthread_mutex_unlock(&mutex);
+    return found;
+}
+
+struct poster *isolates_lock(struct dart_isolate isolate)
+{
+    pthread_mutex_lock(&mutex);
+    struct poster *poster = *find(isolate.address);
+    if (is_of(poster, isolate))
+        return poster;
+    pthread_mutex_unlock(&mutex);
+    return NULL;
+}
+
+void isolates_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+struct poster *isolates_replace(struct dart_isolate isolate, int64_t port, bool *kept)
+{
+    pthread_mutex_lock(&mutex);
+    struct poster **place = find(isolate.address);
+    *kept = is_of(*place, isolate) && (*place)->port == port;
+    struct poster *poster = *place && !*kept ? unlink_at(place) : NULL;
+    pthread_mutex_unlock(&mutex);
+    return poster;
+}
+
+struct poster *isolates_take(struct dart_isolate isolate)
+{
+    pthread_mutex_lock(&mutex);
+    struct poster **place = find(isolate.address);
+    struct poster *poster = is_of(*place, isolate) ? unlink_at(place) : NULL;
+    pthread_mutex_unlock(&mutex);
+    return poster;
+}
+
+bool isolates_any(void)
+{
+    return atomic_load(&registered) > 0;
+}
+
+void isolates_before_fork(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+void isolates_after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+void isolates_after_fork_in_child(void)
+{
+    while (first)
+        poster_forget(unlink_at(&first));
+    pthread_mutex_unlock(&mutex);
+}

@@ -1,0 +1,42 @@
+/*
+ * Which isolate has which poster, and through it, which session.
+ *
+ * A poster that is found stays what it is for as long as the lock is held: nobody frees one that is
+ * still registered. Lock order: this one, then that of a session.
+ */
+#ifndef OCHE_CLIENT_ISOLATES_H
+#define OCHE_CLIENT_ISOLATES_H
+
+#include "client/dart_port.h"
+
+#include <stdbool.h>
+
+struct poster;
+
+/* Registers a poster. False: its isolate has one already. */
+bool isolates_add(struct poster *poster);
+
+/* Unregisters the poster; whoever gets true ends it. False: somebody else did. */
+bool isolates_remove(struct poster *poster);
+
+/* The poster of the isolate, locked until isolates_unlock(); NULL, and nothing locked, if there is
+ * none. */
+struct poster *isolates_lock(struct dart_isolate isolate);
+void isolates_unlock(void);
+
+/* Unregisters and returns the poster of an isolate with this address, gone or not, unless it is the
+ * one of `isolate` and `port` that is wanted: then *kept is true. NULL: there is none. */
+struct poster *isolates_replace(struct dart_isolate isolate, int64_t port, bool *kept);
+
+/* Unregisters and returns the poster of the isolate, NULL if there is none. */
+struct poster *isolates_take(struct dart_isolate isolate);
+
+/* True if any isolate of the process has a session. */
+bool isolates_any(void);
+
+/* Around a fork(), before and after those of sessions.h. */
+void isolates_before_fork(void);
+void isolates_after_fork_in_parent(void);
+void isolates_after_fork_in_child(void);
+
+#endif

@@ -1,0 +1,214 @@
+/* The interface without Dart: oche.h. */
+#include "client/diagnostics.h"
+#include "client/export.h"
+#include "client/getters.h"
+#include "client/requests.h"
+#include "client/session.h"
+#include "proto/errors.h"
+#include "proto/version.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+EXPORT const char *oche_version(void)
+{
+    return OCHE_VERSION;
+}
+
+EXPORT const char *oche_error_name(int64_t code)
+{
+    return oche_errors_name(code);
+}
+
+EXPORT const char *oche_error_text(int64_t code)
+{
+    return oche_errors_text(code);
+}
+
+EXPORT const char *oche_last_error(void)
+{
+    return diagnostics_last();
+}
+
+EXPORT int64_t oche_session_open(const struct oche_session_options *options, oche_session **session)
+{
+    return session_open(options, NULL, session);
+}
+
+EXPORT void oche_session_close(oche_session *session)
+{
+    if (!session)
+        return;
+    session_lock(session);
+    bool closed = session->state == SESSION_CLOSED; /* by a fork, in the child */
+    session_unlock(session);
+    if (closed)
+        return;
+    session_end(session);
+    session_free(session);
+}
+
+EXPORT int oche_session_get_fd(const oche_session *session)
+{
+    return session->channel.epoll_fd;
+}
+
+EXPORT int64_t oche_session_dispatch(oche_session *session)
+{
+    return session_dispatch(session);
+}
+
+EXPORT int64_t oche_session_reopen(oche_session *session)
+{
+    return session_reopen(session, -1);
+}
+
+EXPORT bool oche_session_pop(oche_session *session, struct oche_completion *completion)
+{
+    return session_pop(session, completion, 1) == 1;
+}
+
+EXPORT void oche_data_free(void *data_owner)
+{
+    free(data_owner);
+}
+
+EXPORT int64_t oche_connect(oche_session *session, int64_t request_id,
+                            const struct oche_connect_options *options)
+{
+    session_lock(session);
+    int64_t status = request_connect(session, request_id, options);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_listen(oche_session *session, int64_t request_id,
+                           const struct oche_listen_options *options)
+{
+    session_lock(session);
+    int64_t status = request_listen(session, request_id, options);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener)
+{
+    session_lock(session);
+    int64_t status = request_accept(session, request_id, listener);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_read(oche_session *session, int64_t request_id, int64_t handle)
+{
+    session_lock(session);
+    int64_t status = request_read(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle,
+                          const void *data, size_t count)
+{
+    session_lock(session);
+    int64_t status = request_write(session, request_id, handle, data, count);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_close_write(oche_session *session, int64_t request_id, int64_t handle)
+{
+    session_lock(session);
+    int64_t status = request_close_write(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_close(oche_session *session, int64_t request_id, int64_t handle)
+{
+    session_lock(session);
+    int64_t status = request_close(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener,
+                                   bool force)
+{
+    session_lock(session);
+    int64_t status = request_listener_close(session, request_id, listener, force);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle,
+                                   bool enabled)
+{
+    session_lock(session);
+    int64_t status = request_set_option(session, request_id, handle, REQUEST_KEEP_ALIVE, enabled);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle,
+                                 bool enabled)
+{
+    session_lock(session);
+    int64_t status = request_set_option(session, request_id, handle, REQUEST_NO_DELAY, enabled);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id,
+                                   struct oche_statistics *statistics)
+{
+    session_lock(session);
+    int64_t status = request_statistics(session, request_id, statistics);
+    session_unlock(session);
+    return status;
+}
+
+static void copy_endpoint(struct oche_endpoint *to, const struct endpoint *from)
+{
+    *to = (struct oche_endpoint){.address_length = from->address_length, .port = from->port};
+    memcpy(to->address, from->address, sizeof to->address);
+}
+
+EXPORT int64_t oche_get_local(oche_session *session, int64_t handle, struct oche_endpoint *endpoint)
+{
+    struct endpoint local;
+    session_lock(session);
+    int64_t status = getters_local(session, handle, &local);
+    session_unlock(session);
+    if (status == 0)
+        copy_endpoint(endpoint, &local);
+    return status;
+}
+
+EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle,
+                               struct oche_endpoint *endpoint)
+{
+    struct endpoint remote;
+    session_lock(session);
+    int64_t status = getters_remote(session, handle, &remote);
+    session_unlock(session);
+    if (status == 0)
+        copy_endpoint(endpoint, &remote);
+    return status;
+}
+
+EXPORT int64_t oche_get_keep_alive(oche_session *session, int64_t handle)
+{
+    session_lock(session);
+    int64_t status = getters_keep_alive(session, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_get_no_delay(oche_session *session, int64_t handle)
+{
+    session_lock(session);
+    int64_t status = getters_no_delay(session, handle);
+    session_unlock(session);
+    return status;
+}

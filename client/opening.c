@@ -1,0 +1,153 @@
+/* Or a 32-bit lstat() fails on files whose inode number takes more than 32 bits. */
+#define _FILE_OFFSET_BITS 64
+
+#include "client/opening.h"
+
+#include "client/diagnostics.h"
+#include "client/starter.h"
+#include "proto/errors.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    TIME_LIMIT = 5000, /* milliseconds */
+    PAUSE = 10,        /* milliseconds between two attempts */
+};
+
+/* What an attempt comes to, besides 0 and negative OCHE_ERR_ codes. */
+enum attempt {
+    ATTEMPT_NOBODY = 1, /* nobody serves there */
+    ATTEMPT_AGAIN,      /* somebody is there, but coming or leaving, or very busy */
+};
+
+static bool is_trusted(uid_t user)
+{
+    return user == geteuid() || user == 0;
+}
+
+/* Whoever can bind a socket where ours should be could read and write all that we send. */
+static int64_t refuse_stranger(const char *what, const char *path, uid_t user)
+{
+    diagnostics_fail(0, "%s %s belongs to user %u, not to this one", what, path, (unsigned)user);
+    return OCHE_ERR_DAEMON_UNAVAILABLE;
+}
+
+static int64_t check_file(const char *path)
+{
+    struct stat status;
+    if (lstat(path, &status) < 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return ATTEMPT_NOBODY;
+        diagnostics_fail(errno, "cannot look at the daemon's socket %s", path);
+        return OCHE_ERR_DAEMON_UNAVAILABLE;
+    }
+    if (!is_trusted(status.st_uid))
+        return refuse_stranger("the socket", path, status.st_uid);
+    return 0;
+}
+
+static int64_t check_peer(int fd, const char *path)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+        diagnostics_fail(errno, "cannot find out who serves %s", path);
+        return OCHE_ERR_DAEMON_UNAVAILABLE;
+    }
+    return is_trusted(peer.uid) ? 0 : refuse_stranger("the daemon at", path, peer.uid);
+}
+
+static int64_t connect_socket(int fd, const struct sockaddr_un *address)
+{
+    const char *path = address->sun_path;
+    int64_t status = check_file(path);
+    if (status)
+        return status;
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0)
+        return check_peer(fd, path);
+    switch (errno) {
+    case ENOENT:
+    case ECONNREFUSED:
+        return ATTEMPT_NOBODY;
+    case EAGAIN: /* unix(7): the backlog is full */
+    case EINTR:
+        return ATTEMPT_AGAIN;
+    default:
+        diagnostics_fail(errno, "cannot connect to the daemon at %s", path);
+        return OCHE_ERR_DAEMON_UNAVAILABLE;
+    }
+}
+
+/* One attempt to connect and greet. */
+static int64_t attempt(const struct sockaddr_un *address, const struct deadline *deadline, int *fd,
+                       struct welcome *welcome)
+{
+    int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (made < 0) {
+        diagnostics_fail(errno, "cannot make a socket");
+        return OCHE_ERR_DAEMON_UNAVAILABLE;
+    }
+    int64_t status = connect_socket(made, address);
+    if (status == 0) {
+        status = handshake(made, deadline, welcome);
+        if (status == HANDSHAKE_HUNG_UP)
+            status = ATTEMPT_AGAIN;
+    }
+    if (status == 0)
+        *fd = made;
+    else
+        close(made);
+    return status;
+}
+
+static int64_t start(const struct opening *opening, const struct deadline *deadline)
+{
+    if (opening->never_start) {
+        diagnostics_fail(0, "nobody serves %s", opening->socket_path);
+        return OCHE_ERR_DAEMON_UNAVAILABLE;
+    }
+    diagnostics_say("nobody serves %s", opening->socket_path);
+    int64_t status = starter_run(opening->daemon_path, opening->socket_path, deadline);
+    return status == STARTER_TAKEN ? ATTEMPT_AGAIN : status;
+}
+
+int64_t opening_run(const struct opening *opening, int *fd, struct welcome *welcome)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(opening->socket_path);
+    if (length >= sizeof address.sun_path) {
+        diagnostics_fail(0,
+                         "the socket path is longer than the %zu bytes that the system allows: %s",
+                         sizeof address.sun_path - 1, opening->socket_path);
+        return OCHE_ERR_DAEMON_UNAVAILABLE;
+    }
+    memcpy(address.sun_path, opening->socket_path, length);
+
+    struct deadline deadline = deadline_in(TIME_LIMIT, opening->cancel_fd);
+    for (;;) {
+        int64_t status = attempt(&address, &deadline, fd, welcome);
+        if (status == 0)
+            diagnostics_say("session %llu at %s", (unsigned long long)welcome->session,
+                            opening->socket_path);
+        if (status == ATTEMPT_NOBODY) {
+            status = start(opening, &deadline);
+            if (status == 0)
+                continue;
+        }
+        if (status <= 0)
+            return status;
+        int error = deadline_pause(&deadline, PAUSE);
+        if (error == -ECANCELED)
+            return OCHE_ERR_CLOSED;
+        if (error < 0) {
+            diagnostics_fail(0, "the daemon at %s took no session within %d seconds",
+                             opening->socket_path, TIME_LIMIT / 1000);
+            return OCHE_ERR_DAEMON_UNAVAILABLE;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+/*
+ * Where the daemon listens, and where its program is.
+ */
+#ifndef OCHE_CLIENT_PATHS_H
+#define OCHE_CLIENT_PATHS_H
+
+/* The absolute path of the daemon's socket: `wanted`, else $OCHE_SOCKET, else
+ * $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock. The caller frees it. NULL: no
+ * memory, or errno says why a relative path has no meaning. */
+char *paths_socket(const char *wanted);
+
+/* The absolute path of a program to start: `wanted`, else $OCHE_DAEMON, else `oched` beside this
+ * library, else `oched` from PATH. The caller frees it. NULL and errno: ENOENT if there is none. */
+char *paths_daemon(const char *wanted);
+
+#endif

@@ -1,0 +1,185 @@
+#include "client/poster.h"
+
+#include "client/diagnostics.h"
+#include "client/isolates.h"
+#include "client/session.h"
+#include "proto/errors.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    /* Bytes. The thread itself needs a few KiB, the VM's part of a post little more; the C library
+     * takes the thread-local variables of the whole process from it, too. */
+    STACK_SIZE = 256 * 1024,
+    POPPED_AT_ONCE = 64,
+    BELL_EPOLL_DATA = CHANNEL_EPOLL_DATA + 1,
+};
+
+static void ring(const struct poster *poster)
+{
+    uint64_t one = 1;
+    while (write(poster->bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+static void silence(const struct poster *poster)
+{
+    uint64_t rung;
+    while (read(poster->bell_fd, &rung, sizeof rung) < 0 && errno == EINTR) {
+    }
+}
+
+/* Posts what has completed. False: the isolate is gone. All that was popped is posted or freed. */
+static bool post_completions(struct poster *poster)
+{
+    struct oche_completion completions[POPPED_AT_ONCE];
+    bool error_detail = atomic_load_explicit(&poster->error_detail, memory_order_relaxed);
+    bool listening = true;
+    size_t count;
+    while (listening && (count = session_pop(poster->session, completions, POPPED_AT_ONCE)) > 0) {
+        for (size_t i = 0; i < count; i++) {
+            if (!dart_port_post(poster->port, &completions[i], error_detail))
+                listening = false;
+        }
+    }
+    return listening;
+}
+
+/* Sleeps until there is something to do. */
+static void sleep_until_needed(const struct poster *poster)
+{
+    struct epoll_event events[2];
+    int count = epoll_wait(oche_session_get_fd(poster->session), events, 2, -1);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.u64 == BELL_EPOLL_DATA)
+            silence(poster);
+    }
+}
+
+static bool is_awaited(struct oche_session *session)
+{
+    session_lock(session);
+    bool awaited = session->state == SESSION_AWAITED;
+    session_unlock(session);
+    return awaited;
+}
+
+/* Dispatches and posts until it is stopped or the isolate is gone. */
+static void serve(struct poster *poster)
+{
+    while (!atomic_load(&poster->stops)) {
+        sleep_until_needed(poster);
+        session_dispatch(poster->session);
+        if (!post_completions(poster))
+            return;
+        if (is_awaited(poster->session) && !atomic_load(&poster->stops)) {
+            session_reopen(poster->session, poster->bell_fd);
+            if (!post_completions(poster))
+                return;
+        }
+    }
+}
+
+static void free_poster(struct poster *poster)
+{
+    session_free(poster->session); /* before the bell, which the session may ring */
+    close(poster->bell_fd);
+    free(poster);
+}
+
+static void *run(void *argument)
+{
+    struct poster *poster = argument;
+    pthread_setname_np(pthread_self(), "oche-poster");
+    serve(poster);
+    if (isolates_remove(poster)) {
+        diagnostics_say("an isolate ended without tcp_destroy(); its session is closed");
+        pthread_detach(pthread_self());
+        session_end(poster->session);
+        free_poster(poster);
+    }
+    return NULL; /* otherwise somebody is in poster_end() and joins */
+}
+
+/* Signals are the host's: the thread takes none. */
+static int start_thread(struct poster *poster)
+{
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error)
+        return error;
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&poster->thread, &attributes, run, poster);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+/* Hangs the bell where the session can ring it and the thread hears it. Returns 0 or an errno. */
+static int hang_bell(struct poster *poster)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL_EPOLL_DATA};
+    poster->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (poster->bell_fd < 0)
+        return errno;
+    if (epoll_ctl(oche_session_get_fd(poster->session), EPOLL_CTL_ADD, poster->bell_fd, &event) < 0)
+        return errno;
+    session_lock(poster->session);
+    poster->session->bell_fd = poster->bell_fd;
+    session_unlock(poster->session);
+    return 0;
+}
+
+int64_t poster_new(struct dart_isolate isolate, int64_t port, struct poster **poster)
+{
+    struct oche_session *session;
+    int64_t status = session_open(NULL, isolate.address, &session);
+    if (status < 0)
+        return status;
+
+    struct poster *made = malloc(sizeof *made);
+    int error = ENOMEM;
+    if (made) {
+        *made =
+            (struct poster){.isolate = isolate, .port = port, .session = session, .bell_fd = -1};
+        error = hang_bell(made);
+        if (!error)
+            error = start_thread(made);
+    }
+    if (error) {
+        diagnostics_fail(error, "cannot start the thread that posts completions");
+        session_end(session);
+        session_free(session);
+        if (made && made->bell_fd >= 0)
+            close(made->bell_fd);
+        free(made);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    *poster = made;
+    return 0;
+}
+
+void poster_end(struct poster *poster)
+{
+    atomic_store(&poster->stops, true);
+    ring(poster);
+    pthread_join(poster->thread, NULL);
+    session_end(poster->session);
+    post_completions(poster);
+    free_poster(poster);
+}
+
+void poster_forget(struct poster *poster)
+{
+    close(poster->bell_fd);
+    free(poster);
+}

@@ -1,0 +1,42 @@
+/*
+ * The poster: a thread that dispatches the session of one isolate and posts what completes to the
+ * isolate's port.
+ *
+ * It sleeps in epoll_wait() on the session's descriptor, to which it adds a bell of its own: an
+ * eventfd that asks it to stop, or to reopen a lost session. Nobody else dispatches that session.
+ *
+ * It ends in one of two ways. poster_end() stops it, for tcp_destroy(). Or a post fails, because
+ * the isolate is gone without having said so: then the poster, if it is still registered
+ * (isolates.h), frees everything itself.
+ */
+#ifndef OCHE_CLIENT_POSTER_H
+#define OCHE_CLIENT_POSTER_H
+
+#include "client/dart_port.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct poster {
+    struct dart_isolate isolate;
+    int64_t port;
+    struct oche_session *session;
+    int bell_fd;
+    pthread_t thread;
+    atomic_bool stops;
+    atomic_bool error_detail; /* OCHE_FEATURE_ERROR_DETAIL */
+    struct poster *next;      /* of isolates.h */
+};
+
+/* Opens a session for the isolate and starts its poster. 0 and *poster, or as oche_session_open().
+ * Blocks. */
+int64_t poster_new(struct dart_isolate isolate, int64_t port, struct poster **poster);
+
+/* Stops the thread, posts OCHE_ERR_CLOSED for what is pending, closes and frees. For a poster that
+ * is not, or no longer, registered. */
+void poster_end(struct poster *poster);
+
+/* In the child of a fork, where the thread does not exist, nor, by now, the session. */
+void poster_forget(struct poster *poster);
+
+#endif

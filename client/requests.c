@@ -1,0 +1,412 @@
+#include "client/requests.h"
+
+#include "client/public_handle.h"
+#include "client/session.h"
+#include "client/waiter.h"
+#include "proto/errors.h"
+#include "proto/oche.pb-c.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <unistd.h>
+
+enum {
+    BODY_MAX = 128,    /* bytes of the largest body that is made here */
+    SETTER_TIMEOUT = 5 /* seconds */
+};
+
+/*
+ * When to send. A request that answers a single completion, or comes on its own, goes out at once:
+ * its latency is what counts. After a batch of completions the application is likely to make as
+ * many requests, one after the other; they are queued, and the dispatcher, whom the first one
+ * wakes, sends them together.
+ */
+static enum channel_urgency urgency(const struct oche_session *session)
+{
+    return session->last_batch > 1 ? CHANNEL_WITH_THE_BATCH : CHANNEL_AT_ONCE;
+}
+
+static void ring(int bell_fd)
+{
+    uint64_t one = 1;
+    while (write(bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+/* 0 if the session takes requests. */
+static int64_t check_open(const struct oche_session *session)
+{
+    switch (session->state) {
+    case SESSION_OPEN:
+        return 0;
+    case SESSION_LOST:
+    case SESSION_AWAITED:
+        return OCHE_ERR_DAEMON_LOST;
+    case SESSION_CLOSED:
+        break;
+    }
+    return OCHE_ERR_NOT_INITIALIZED;
+}
+
+/* 0 if the session takes requests that make a new socket: they may wait for the daemon's successor.
+ */
+static int64_t check_open_or_awaited(const struct oche_session *session)
+{
+    bool waits = session->state == SESSION_LOST || session->state == SESSION_AWAITED;
+    return waits && session->bell_fd >= 0 ? 0 : check_open(session);
+}
+
+static struct handle_entry *find_connection(const struct oche_session *session, int64_t handle)
+{
+    struct handle_entry *entry = session_find(session, handle);
+    return entry && entry->kind == HANDLE_CONNECTION ? entry : NULL;
+}
+
+static struct handle_entry *find_listener(const struct oche_session *session, int64_t handle)
+{
+    struct handle_entry *entry = session_find(session, handle);
+    return entry && entry->kind == HANDLE_LISTENER ? entry : NULL;
+}
+
+/* Room for everything that the request needs until it has completed, so that it cannot get stuck
+ * half-way. NULL: no memory, and nothing has changed. */
+static struct pending_request *begin(struct oche_session *session, enum frame_opcode opcode,
+                                     int64_t request_id, int64_t handle, size_t size)
+{
+    if (channel_reserve(&session->channel, size) < 0 ||
+        !completions_reserve(&session->completions, session->pending.count + 1))
+        return NULL;
+    struct pending_request *request = pending_add(&session->pending, opcode);
+    if (!request)
+        return NULL;
+    request->request_id = request_id;
+    request->handle = handle;
+    return request;
+}
+
+static struct frame frame_of(const struct oche_session *session,
+                             const struct pending_request *request)
+{
+    return (struct frame){
+        .opcode = request->opcode,
+        .request_id = pending_wire_id(&session->pending, request),
+        .handle = public_to_wire(request->handle),
+        .value = request->opcode == FRAME_LISTENER_CLOSE ? request->argument : 0,
+    };
+}
+
+/* Sends a request that begin() made and that has no payload. */
+static int64_t submit(struct oche_session *session, const struct pending_request *request,
+                      const uint8_t *body, size_t body_length)
+{
+    struct frame frame = frame_of(session, request);
+    frame.body_length = (uint16_t)body_length;
+    channel_put(&session->channel, &frame, body, NULL, urgency(session));
+    if (session->state == SESSION_LOST) {
+        session->state = SESSION_AWAITED;
+        ring(session->bell_fd);
+    }
+    return 0;
+}
+
+/* A request with a protobuf body. */
+static struct pending_request *begin_with_body(struct oche_session *session,
+                                               enum frame_opcode opcode, int64_t request_id,
+                                               int64_t handle, const ProtobufCMessage *message,
+                                               uint8_t body[BODY_MAX], size_t *body_length)
+{
+    *body_length = protobuf_c_message_get_packed_size(message);
+    assert(*body_length <= BODY_MAX);
+    protobuf_c_message_pack(message, body);
+    return begin(session, opcode, request_id, handle, FRAME_HEADER_SIZE + *body_length);
+}
+
+/* protobuf-c does not write through the pointer; its type cannot say so. */
+static ProtobufCBinaryData binary(const uint8_t *data, size_t length)
+{
+    return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)data};
+}
+
+static int64_t check_address(const uint8_t *address, size_t length)
+{
+    if (length != 4 && length != 16)
+        return OCHE_ERR_INVALID_ADDRESS;
+    return address ? 0 : OCHE_ERR_INVALID_ARGUMENT;
+}
+
+int64_t request_connect(struct oche_session *session, int64_t request_id,
+                        const struct oche_connect_options *options)
+{
+    int64_t status = check_open_or_awaited(session);
+    if (status < 0)
+        return status;
+    if (!options)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    status = check_address(options->address, options->address_length);
+    if (status < 0)
+        return status;
+    if (options->source_address_length != 0) {
+        if (options->source_address_length != options->address_length)
+            return OCHE_ERR_INVALID_ADDRESS;
+        if (!options->source_address)
+            return OCHE_ERR_INVALID_ARGUMENT;
+    }
+    if (options->port == 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
+
+    Oche__Connect message;
+    oche__connect__init(&message);
+    message.address = binary(options->address, options->address_length);
+    message.port = options->port;
+    message.source_address = binary(options->source_address, options->source_address_length);
+    message.source_port = options->source_port;
+    message.timeout_ms = options->timeout_ms;
+
+    uint8_t body[BODY_MAX];
+    size_t body_length;
+    struct pending_request *request =
+        begin_with_body(session, FRAME_CONNECT, request_id, 0, &message.base, body, &body_length);
+    return request ? submit(session, request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
+}
+
+int64_t request_listen(struct oche_session *session, int64_t request_id,
+                       const struct oche_listen_options *options)
+{
+    int64_t status = check_open_or_awaited(session);
+    if (status < 0)
+        return status;
+    if (!options)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    status = check_address(options->address, options->address_length);
+    if (status < 0)
+        return status;
+
+    Oche__Listen message;
+    oche__listen__init(&message);
+    message.address = binary(options->address, options->address_length);
+    message.port = options->port;
+    message.v6_only = options->v6_only;
+    message.backlog = options->backlog;
+    message.shared = options->shared;
+
+    uint8_t body[BODY_MAX];
+    size_t body_length;
+    struct pending_request *request =
+        begin_with_body(session, FRAME_LISTEN, request_id, 0, &message.base, body, &body_length);
+    return request ? submit(session, request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
+}
+
+int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t listener)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    if (!find_listener(session, listener))
+        return OCHE_ERR_INVALID_HANDLE;
+    struct pending_request *request =
+        begin(session, FRAME_ACCEPT, request_id, listener, FRAME_HEADER_SIZE);
+    return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
+}
+
+int64_t request_read(struct oche_session *session, int64_t request_id, int64_t handle)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    struct handle_entry *entry = find_connection(session, handle);
+    if (!entry)
+        return OCHE_ERR_INVALID_HANDLE;
+    if (entry->read_pending)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    struct pending_request *request =
+        begin(session, FRAME_READ, request_id, handle, FRAME_HEADER_SIZE);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    entry->read_pending = true;
+    return submit(session, request, NULL, 0);
+}
+
+/* Cuts the bytes into frames. */
+static void send_write(struct oche_session *session, const struct pending_request *request,
+                       const uint8_t *data, size_t count)
+{
+    struct frame frame = frame_of(session, request);
+    do {
+        size_t size = count < FRAME_PAYLOAD_MAX ? count : FRAME_PAYLOAD_MAX;
+        frame.flags = size < count ? FRAME_MORE : 0;
+        frame.payload_length = (uint32_t)size;
+        channel_put(&session->channel, &frame, NULL, data, urgency(session));
+        data = size ? data + size : data; /* which may be NULL */
+        count -= size;
+    } while (count > 0);
+}
+
+int64_t request_write(struct oche_session *session, int64_t request_id, int64_t handle,
+                      const void *data, size_t count)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    if (!find_connection(session, handle))
+        return OCHE_ERR_INVALID_HANDLE;
+    if (!data && count > 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
+
+    uint64_t charge = (uint64_t)count + FRAME_WRITE_OVERHEAD;
+    if (count > SIZE_MAX / 2 || session->queued_bytes_max < session->queued_bytes ||
+        charge > session->queued_bytes_max - session->queued_bytes)
+        return OCHE_ERR_OUT_OF_MEMORY;
+
+    size_t frames = count ? (count - 1) / FRAME_PAYLOAD_MAX + 1 : 1;
+    struct pending_request *request =
+        begin(session, FRAME_WRITE, request_id, handle, count + frames * FRAME_HEADER_SIZE);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request->argument = (int64_t)count;
+    request->charge = charge;
+    session->queued_bytes += charge;
+    send_write(session, request, data, count);
+    return 0;
+}
+
+int64_t request_close_write(struct oche_session *session, int64_t request_id, int64_t handle)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    if (!find_connection(session, handle))
+        return OCHE_ERR_INVALID_HANDLE;
+    struct pending_request *request =
+        begin(session, FRAME_CLOSE_WRITE, request_id, handle, FRAME_HEADER_SIZE);
+    return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
+}
+
+int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    if (!find_connection(session, handle))
+        return OCHE_ERR_INVALID_HANDLE;
+    struct pending_request *request =
+        begin(session, FRAME_CLOSE, request_id, handle, FRAME_HEADER_SIZE);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    handles_remove(&session->handles, public_to_wire(handle));
+    return submit(session, request, NULL, 0);
+}
+
+/* The daemon closes with the listener also those connections that it has accepted, but that we have
+ * not heard of. */
+static void doom_accepts(struct oche_session *session, int64_t listener)
+{
+    struct pending_request *request = NULL;
+    while ((request = pending_next(&session->pending, request))) {
+        if (request->opcode == FRAME_ACCEPT && request->handle == listener)
+            request->doomed = true;
+    }
+}
+
+int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener,
+                               bool force)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    if (!find_listener(session, listener))
+        return OCHE_ERR_INVALID_HANDLE;
+    struct pending_request *request =
+        begin(session, FRAME_LISTENER_CLOSE, request_id, listener, FRAME_HEADER_SIZE);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request->argument = force;
+    if (force) {
+        handles_remove_accepted(&session->handles, public_to_wire(listener));
+        doom_accepts(session, listener);
+    }
+    handles_remove(&session->handles, public_to_wire(listener));
+    return submit(session, request, NULL, 0);
+}
+
+/* Either way the answer goes: to a completion, or to `waiter`, which may be NULL. */
+static int64_t set_option(struct oche_session *session, int64_t request_id, int64_t handle,
+                          enum request_option option, bool enabled, struct waiter *waiter)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    if (!find_connection(session, handle))
+        return OCHE_ERR_INVALID_HANDLE;
+
+    Oche__Option message;
+    oche__option__init(&message);
+    message.name = option == REQUEST_KEEP_ALIVE ? OCHE__OPTION__NAME__KEEP_ALIVE
+                                                : OCHE__OPTION__NAME__NO_DELAY;
+    message.value = enabled;
+
+    uint8_t body[BODY_MAX];
+    size_t body_length;
+    struct pending_request *request = begin_with_body(session, FRAME_SET_OPTION, request_id, handle,
+                                                      &message.base, body, &body_length);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request->option = (uint8_t)message.name;
+    request->argument = enabled;
+    request->waiter = waiter;
+    return submit(session, request, body, body_length);
+}
+
+int64_t request_set_option(struct oche_session *session, int64_t request_id, int64_t handle,
+                           enum request_option option, bool enabled)
+{
+    return set_option(session, request_id, handle, option, enabled, NULL);
+}
+
+/* The answer may still come; it finds nobody. */
+static void stop_waiting(struct oche_session *session, const struct waiter *waiter)
+{
+    struct pending_request *request = NULL;
+    while ((request = pending_next(&session->pending, request))) {
+        if (request->opcode == FRAME_SET_OPTION && request->waiter == waiter) {
+            request->waiter = NULL;
+            request->unheard = true;
+            return;
+        }
+    }
+}
+
+int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle,
+                                    enum request_option option, bool enabled)
+{
+    struct waiter waiter;
+    if (waiter_init(&waiter) < 0)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    int64_t status = set_option(session, 0, handle, option, enabled, &waiter);
+    if (status == 0) {
+        if (waiter_wait(&waiter, &session->mutex, SETTER_TIMEOUT)) {
+            status = waiter.result;
+        } else {
+            stop_waiting(session, &waiter);
+            status = OCHE_ERR_TIMED_OUT;
+        }
+    }
+    waiter_deinit(&waiter);
+    return status;
+}
+
+int64_t request_statistics(struct oche_session *session, int64_t request_id,
+                           struct oche_statistics *statistics)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    if (!statistics)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    struct pending_request *request =
+        begin(session, FRAME_STATISTICS, request_id, 0, FRAME_HEADER_SIZE);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request->statistics = statistics;
+    return submit(session, request, NULL, 0);
+}

@@ -1,0 +1,281 @@
+#include "client/session.h"
+
+#include "client/diagnostics.h"
+#include "client/forking.h"
+#include "client/opening.h"
+#include "client/paths.h"
+#include "client/public_handle.h"
+#include "client/replies.h"
+#include "client/sessions.h"
+#include "client/waiter.h"
+#include "proto/errors.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Receives per dispatch: enough to empty the socket's buffer, few enough that completions are seen
+ * soon. */
+enum { DISPATCH_ROUNDS = 4 };
+
+/* From here on all handles made before are stale. The mutex is held. */
+static void renew_tag(struct oche_session *session)
+{
+    session->generation = (session->generation + 1) & PUBLIC_GENERATION_MAX;
+    session->tag = public_tag_make(session->index, session->generation);
+}
+
+struct handle_entry *session_find(const struct oche_session *session, int64_t handle)
+{
+    if (handle <= 0 || public_tag(handle) != session->tag)
+        return NULL;
+    return handles_find(&session->handles, public_to_wire(handle));
+}
+
+void session_complete(struct oche_session *session, struct pending_request *request,
+                      struct oche_completion *completion)
+{
+    struct waiter *waiter = request->opcode == FRAME_SET_OPTION ? request->waiter : NULL;
+    session->queued_bytes -= request->charge;
+    completion->request_id = request->request_id;
+    if (waiter)
+        waiter_answer(waiter, completion->result);
+    else if (!request->unheard)
+        completions_push(&session->completions, completion);
+    pending_remove(&session->pending, request);
+}
+
+/* The mutex is held. */
+static void complete_all(struct oche_session *session, int64_t result)
+{
+    struct pending_request *request = NULL;
+    while ((request = pending_next(&session->pending, request))) {
+        struct oche_completion completion = {.result = result};
+        session_complete(session, request,
+                         &completion); /* its slot is free now, but still a place to go on from */
+    }
+}
+
+/* The mutex is held. */
+static void disconnect(struct oche_session *session, int64_t result)
+{
+    channel_detach(&session->channel);
+    complete_all(session, result);
+    handles_deinit(&session->handles);
+}
+
+/* The mutex is held. */
+static void lose(struct oche_session *session)
+{
+    disconnect(session, OCHE_ERR_DAEMON_LOST);
+    renew_tag(session);
+    session->state = SESSION_LOST;
+}
+
+/* Connects a session that is prepared or lost, and sends what has been queued for it. */
+static int64_t connect_daemon(struct oche_session *session, int cancel_fd)
+{
+    struct opening opening = {
+        .socket_path = session->socket_path,
+        .daemon_path = session->daemon_path,
+        .never_start = session->never_start,
+        .cancel_fd = cancel_fd,
+    };
+    struct welcome welcome;
+    int fd;
+    int64_t status = opening_run(&opening, &fd, &welcome);
+    if (status < 0)
+        return status;
+
+    session_lock(session);
+    int error = channel_attach(&session->channel, fd);
+    if (error) {
+        diagnostics_fail(-error, "cannot set up the session");
+        status = error == -ENOMEM ? OCHE_ERR_OUT_OF_MEMORY : OCHE_ERR_DAEMON_UNAVAILABLE;
+    } else {
+        session->queued_bytes_max = welcome.queued_bytes_max;
+        session->last_batch = 0;
+        session->state = SESSION_OPEN;
+    }
+    session_unlock(session);
+    return status;
+}
+
+/* Fills in a closed session, up to the connection. */
+static int64_t prepare(struct oche_session *session, const struct oche_session_options *options,
+                       const void *owner)
+{
+    const struct oche_session_options defaults = {.socket_path = NULL};
+    if (!options)
+        options = &defaults;
+    errno = ENOMEM;
+    char *socket_path = paths_socket(options->socket_path);
+    int path_error = errno;
+    bool named = options->daemon_path && *options->daemon_path;
+    char *daemon_path = named ? strdup(options->daemon_path) : NULL;
+
+    session_lock(session);
+    session->socket_path = socket_path;
+    session->daemon_path = daemon_path;
+    session->never_start = options->never_start;
+    session->owner = owner;
+    renew_tag(session);
+    int error = channel_init(&session->channel);
+    session_unlock(session);
+
+    if (!socket_path && path_error != ENOMEM) {
+        diagnostics_fail(path_error, "cannot make the path of the daemon's socket absolute");
+        return OCHE_ERR_DAEMON_UNAVAILABLE;
+    }
+    if (!socket_path || (named && !daemon_path)) {
+        diagnostics_fail(ENOMEM, "cannot open a session");
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    if (error) {
+        diagnostics_fail(-error, "cannot make an epoll descriptor");
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    return 0;
+}
+
+int64_t session_open(const struct oche_session_options *options, const void *owner,
+                     struct oche_session **session)
+{
+    *session = NULL;
+    diagnostics_clear();
+    struct oche_session *opened = forking_prepare() == 0 ? sessions_take() : NULL;
+    if (!opened) {
+        diagnostics_fail(0, "no memory for one more session, or %d are open", PUBLIC_SESSIONS);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    int64_t status = prepare(opened, options, owner);
+    if (status == 0)
+        status = connect_daemon(opened, -1);
+    if (status < 0) {
+        opened->owner = NULL;
+        session_free(opened);
+        return status;
+    }
+    *session = opened;
+    return 0;
+}
+
+int64_t session_reopen(struct oche_session *session, int cancel_fd)
+{
+    diagnostics_clear();
+    session_lock(session);
+    bool open = session->state == SESSION_OPEN;
+    bool closed = session->state == SESSION_CLOSED;
+    session_unlock(session);
+    if (open || closed)
+        return open ? 0 : OCHE_ERR_NOT_INITIALIZED;
+
+    int64_t status = connect_daemon(session, cancel_fd);
+    if (status < 0) {
+        session_lock(session);
+        disconnect(session, status); /* of what was queued for the daemon */
+        session->state = SESSION_LOST;
+        session_unlock(session);
+    }
+    return status;
+}
+
+/* Handles all frames that are there. NULL, or what is wrong with one. The mutex is held. */
+static const char *take_frames(struct oche_session *session)
+{
+    struct frame_message message;
+    const char *fault = NULL;
+    while (!fault) {
+        int status = frame_reader_next(&session->channel.in, &message);
+        if (status == FRAME_READER_NEEDS_MORE)
+            return NULL;
+        if (status == FRAME_READER_FRAME)
+            fault = replies_take(session, &message);
+        else
+            fault = status < 0 ? "no memory for its message" : frame_fault_text(status);
+    }
+    return fault;
+}
+
+static const char *receive_fault(int error)
+{
+    return error == -ECONNRESET ? "it ended the connection" : "receiving failed";
+}
+
+int64_t session_dispatch(struct oche_session *session)
+{
+    size_t delivered = 0;
+    for (int round = 0; round < DISPATCH_ROUNDS; round++) {
+        int received = channel_receive(&session->channel);
+        if (received == -ENOTCONN)
+            return OCHE_ERR_DAEMON_LOST;
+
+        session_lock(session);
+        size_t before = session->completions.count;
+        const char *fault = received < 0 ? receive_fault(received) : take_frames(session);
+        delivered += session->completions.count - before;
+        if (delivered > 0)
+            session->last_batch = delivered;
+        if (fault)
+            lose(session);
+        else
+            channel_flush(&session->channel);
+        session_unlock(session);
+
+        if (fault) {
+            diagnostics_say("the daemon at %s is lost: %s", session->socket_path, fault);
+            return OCHE_ERR_DAEMON_LOST;
+        }
+        if (received == CHANNEL_EMPTIED)
+            break;
+    }
+    return 0;
+}
+
+size_t session_pop(struct oche_session *session, struct oche_completion *completions, size_t count)
+{
+    size_t popped = 0;
+    session_lock(session);
+    while (popped < count && completions_pop(&session->completions, &completions[popped]))
+        popped++;
+    session_unlock(session);
+    return popped;
+}
+
+void session_end(struct oche_session *session)
+{
+    session_lock(session);
+    disconnect(session, OCHE_ERR_CLOSED);
+    session->state = SESSION_CLOSED;
+    session_unlock(session);
+}
+
+/* All but the channel. The mutex is held. */
+static void deinit(struct oche_session *session)
+{
+    pending_deinit(&session->pending);
+    handles_deinit(&session->handles);
+    completions_deinit(&session->completions);
+    free(session->socket_path);
+    free(session->daemon_path);
+    session->socket_path = session->daemon_path = NULL;
+    session->queued_bytes = 0;
+    session->bell_fd = -1;
+}
+
+void session_free(struct oche_session *session)
+{
+    session_lock(session);
+    channel_deinit(&session->channel);
+    deinit(session);
+    session_unlock(session);
+    sessions_put(session);
+}
+
+void session_forget(struct oche_session *session)
+{
+    channel_forget(&session->channel);
+    deinit(session);
+    session->state = SESSION_CLOSED;
+    session->owner = NULL;
+}

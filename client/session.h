@@ -1,0 +1,109 @@
+/*
+ * A session: one conversation with the daemon, and everything the client remembers of it.
+ *
+ * Parts, from the outside in: requests.h checks arguments, makes a pending request and sends its
+ * frame; replies.h matches what the daemon answers and turns it into completions; this module
+ * opens, dispatches and ends.
+ *
+ * One mutex guards a session. It is contended by two threads at most in ordinary use, the isolate's
+ * and the poster's, and is held for one request or one batch of replies; never while something
+ * blocks, and never while code of others runs (Dart's included). Functions that want it held say
+ * so.
+ *
+ * The structure itself is never freed, only used again (sessions.h): that makes it safe to lock the
+ * session that a handle names before knowing whether the handle is any good.
+ *
+ * Results are 0 or a negative OCHE_ERR_ code, as for the public functions, unless a comment says
+ * otherwise.
+ */
+#ifndef OCHE_CLIENT_SESSION_H
+#define OCHE_CLIENT_SESSION_H
+
+#include "client/channel.h"
+#include "client/completions.h"
+#include "client/handles.h"
+#include "client/pending.h"
+
+#include <oche/oche.h>
+#include <pthread.h>
+
+enum session_state {
+    SESSION_CLOSED, /* not open yet, or ended */
+    SESSION_OPEN,
+    SESSION_LOST,    /* the daemon is gone */
+    SESSION_AWAITED, /* the daemon is gone, and requests are queued for its successor */
+};
+
+struct oche_session {
+    pthread_mutex_t mutex;
+    enum session_state state;
+    unsigned index; /* in sessions.h, for ever */
+    unsigned generation;
+    int64_t tag;       /* of public handles: index and generation */
+    const void *owner; /* the isolate it serves, or served last; NULL: none */
+
+    struct channel channel;
+    struct pending pending;
+    struct handles handles;
+    struct completions completions;
+    uint64_t queued_bytes;     /* charged by pending writes */
+    uint64_t queued_bytes_max; /* granted by the daemon */
+    size_t last_batch;         /* completions of the last dispatch that brought any */
+
+    char *socket_path; /* absolute */
+    char *daemon_path; /* NULL: found anew each time */
+    bool never_start;
+    int bell_fd; /* an eventfd, rung when a request awaits the reopening; not owned. -1: such
+                    requests are refused */
+
+    struct oche_session *next_free; /* of sessions.h */
+};
+
+/* Opens a session for `owner`, which may be NULL; see oche_session_open(). Blocks. */
+int64_t session_open(const struct oche_session_options *options, const void *owner,
+                     struct oche_session **session);
+
+/* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when `cancel_fd` becomes readable
+ * (-1: none). If it fails, the requests that awaited it complete with its result. Blocks. */
+int64_t session_reopen(struct oche_session *session, int cancel_fd);
+
+/* See oche_session_dispatch(). */
+int64_t session_dispatch(struct oche_session *session);
+
+/* Takes up to `count` completions; returns how many. */
+size_t session_pop(struct oche_session *session, struct oche_completion *completions, size_t count);
+
+/* Says goodbye to the daemon; what is pending completes with OCHE_ERR_CLOSED. Completions can still
+ * be popped. */
+void session_end(struct oche_session *session);
+
+/* Frees everything of a session that has ended, or of one that fork() took along; its handles stay
+ * refused. */
+void session_free(struct oche_session *session);
+
+/* In the child of a fork: the session without its daemon's connection, which is the parent's. The
+ * mutex is held. */
+void session_forget(struct oche_session *session);
+
+static inline void session_lock(struct oche_session *session)
+{
+    pthread_mutex_lock(&session->mutex);
+}
+
+static inline void session_unlock(struct oche_session *session)
+{
+    pthread_mutex_unlock(&session->mutex);
+}
+
+/* What is known of a handle of this session that is open, or NULL. The mutex is held. */
+struct handle_entry *session_find(const struct oche_session *session, int64_t handle);
+
+/*
+ * Completes a pending request: tells who waits for it, or queues a completion; then the request is
+ * no more. The mutex is held. `completion` has the result, the errno and the data, which is taken
+ * over.
+ */
+void session_complete(struct oche_session *session, struct pending_request *request,
+                      struct oche_completion *completion);
+
+#endif

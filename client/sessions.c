@@ -1,0 +1,113 @@
+#include "client/sessions.h"
+
+#include "client/public_handle.h"
+#include "client/session.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* Filled from the front, with the mutex held; read without. */
+static _Atomic(struct oche_session *) table[PUBLIC_SESSIONS];
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
+static unsigned made;
+static struct oche_session *first_free, *last_free;
+
+/* NULL behind the last one. */
+static struct oche_session *at(unsigned index)
+{
+    if (index >= PUBLIC_SESSIONS)
+        return NULL;
+    return atomic_load_explicit(&table[index], memory_order_acquire);
+}
+
+/* The mutex is held. */
+static struct oche_session *make(void)
+{
+    if (made == PUBLIC_SESSIONS)
+        return NULL;
+    struct oche_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return NULL;
+    session->index = made++;
+    session->channel.fd = session->channel.epoll_fd = session->bell_fd = -1;
+    pthread_mutex_init(&session->mutex, NULL);
+    atomic_store_explicit(&table[session->index], session, memory_order_release);
+    return session;
+}
+
+static void append_free(struct oche_session *session)
+{
+    session->next_free = NULL;
+    if (last_free)
+        last_free->next_free = session;
+    else
+        first_free = session;
+    last_free = session;
+}
+
+struct oche_session *sessions_take(void)
+{
+    pthread_mutex_lock(&mutex);
+    struct oche_session *session = first_free;
+    if (session) {
+        first_free = session->next_free;
+        if (!first_free)
+            last_free = NULL;
+    } else {
+        session = make();
+    }
+    pthread_mutex_unlock(&mutex);
+    return session;
+}
+
+void sessions_put(struct oche_session *session)
+{
+    pthread_mutex_lock(&mutex);
+    append_free(session);
+    pthread_mutex_unlock(&mutex);
+}
+
+struct oche_session *sessions_of_handle(int64_t handle)
+{
+    return handle > 0 ? at(public_session(handle)) : NULL;
+}
+
+void sessions_disown(const void *owner)
+{
+    struct oche_session *session;
+    for (unsigned i = 0; (session = at(i)); i++) {
+        session_lock(session);
+        if (session->state == SESSION_CLOSED && session->owner == owner)
+            session->owner = NULL;
+        session_unlock(session);
+    }
+}
+
+/* With every mutex held nobody is in the middle of a change, so what the child gets can be relied
+ * on. */
+void sessions_before_fork(void)
+{
+    pthread_mutex_lock(&mutex);
+    for (unsigned i = 0; i < made; i++)
+        session_lock(at(i));
+}
+
+void sessions_after_fork_in_parent(void)
+{
+    for (unsigned i = 0; i < made; i++)
+        session_unlock(at(i));
+    pthread_mutex_unlock(&mutex);
+}
+
+void sessions_after_fork_in_child(void)
+{
+    first_free = last_free = NULL;
+    for (unsigned i = 0; i < made; i++) {
+        session_forget(at(i));
+        append_free(at(i));
+        session_unlock(at(i));
+    }
+    pthread_mutex_unlock(&mutex);
+}

@@ -1,0 +1,319 @@
+/* The contract: tcp_socket.h, for isolates of a Dart VM. */
+#include <oche/tcp_socket.h>
+
+#include "client/diagnostics.h"
+#include "client/export.h"
+#include "client/getters.h"
+#include "client/isolates.h"
+#include "client/poster.h"
+#include "client/public_handle.h"
+#include "client/requests.h"
+#include "client/session.h"
+#include "client/sessions.h"
+#include "proto/errors.h"
+
+#include <limits.h>
+#include <string.h>
+
+EXPORT int64_t tcp_init(void *dart_api_dl_data, int64_t send_port)
+{
+    diagnostics_clear();
+    if (!dart_port_resolve(dart_api_dl_data)) {
+        diagnostics_fail(0, "tcp_init: not the data of NativeApi.initializeApiDLData, version 2");
+        return OCHE_ERR_INVALID_ARGUMENT;
+    }
+    struct dart_isolate isolate = dart_port_current_isolate();
+    if (!isolate.address || send_port == 0) {
+        diagnostics_fail(0, "tcp_init: there is no %s",
+                         isolate.address ? "port" : "current isolate");
+        return OCHE_ERR_INVALID_ARGUMENT;
+    }
+
+    bool kept;
+    struct poster *poster = isolates_replace(isolate, send_port, &kept);
+    if (kept)
+        return 0;
+    if (poster)
+        poster_end(poster);
+    sessions_disown(isolate.address);
+    int64_t status = poster_new(isolate, send_port, &poster);
+    if (status == 0 && !isolates_add(poster))
+        poster_end(poster); /* another thread was faster, as it should not be: one isolate, one call
+                               at a time */
+    return status;
+}
+
+EXPORT int64_t tcp_destroy(void)
+{
+    struct poster *poster = isolates_take(dart_port_current_isolate());
+    if (!poster)
+        return OCHE_ERR_NOT_INITIALIZED;
+    poster_end(poster);
+    return 0;
+}
+
+EXPORT int64_t oche_isolate_enable(int64_t features)
+{
+    struct poster *poster = isolates_lock(dart_port_current_isolate());
+    if (!poster)
+        return OCHE_ERR_NOT_INITIALIZED;
+    int64_t status = features & ~(int64_t)OCHE_FEATURE_ERROR_DETAIL ? OCHE_ERR_INVALID_ARGUMENT : 0;
+    if (status == 0)
+        atomic_store(&poster->error_detail, features & OCHE_FEATURE_ERROR_DETAIL);
+    isolates_unlock();
+    return status;
+}
+
+/* The session that the handle names, locked; or NULL and *refusal. */
+static struct oche_session *find(int64_t handle, int64_t *refusal)
+{
+    struct oche_session *session = sessions_of_handle(handle);
+    bool destroyed = false;
+    if (session) {
+        session_lock(session);
+        if (session->tag == public_tag(handle) && session->owner) {
+            if (session->state != SESSION_CLOSED)
+                return session;
+            destroyed = true; /* and its isolate has no other, see sessions_disown() */
+        }
+        session_unlock(session);
+    }
+    *refusal = destroyed || !isolates_any() ? OCHE_ERR_NOT_INITIALIZED : OCHE_ERR_INVALID_HANDLE;
+    return NULL;
+}
+
+static bool is_length(int64_t length)
+{
+    return length == 4 || length == 16;
+}
+
+static bool is_port(int64_t port)
+{
+    return port >= 0 && port <= UINT16_MAX;
+}
+
+EXPORT int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
+                           const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port)
+{
+    struct poster *poster = isolates_lock(dart_port_current_isolate());
+    if (!poster)
+        return OCHE_ERR_NOT_INITIALIZED;
+    int64_t status;
+    if (!is_length(addr_len) || (source_addr_len != 0 && !is_length(source_addr_len))) {
+        status = OCHE_ERR_INVALID_ADDRESS;
+    } else if (!is_port(port) || !is_port(source_port)) {
+        status = OCHE_ERR_INVALID_ARGUMENT;
+    } else {
+        struct oche_connect_options options = {
+            .address = addr,
+            .address_length = (size_t)addr_len,
+            .port = (uint16_t)port,
+            .source_address = source_addr,
+            .source_address_length = (size_t)source_addr_len,
+            .source_port = (uint16_t)source_port,
+        };
+        session_lock(poster->session);
+        status = request_connect(poster->session, request_id, &options);
+        session_unlock(poster->session);
+    }
+    isolates_unlock();
+    return status;
+}
+
+EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
+                          bool v6_only, int64_t backlog, bool shared)
+{
+    struct poster *poster = isolates_lock(dart_port_current_isolate());
+    if (!poster)
+        return OCHE_ERR_NOT_INITIALIZED;
+    int64_t status;
+    if (!is_length(addr_len)) {
+        status = OCHE_ERR_INVALID_ADDRESS;
+    } else if (!is_port(port)) {
+        status = OCHE_ERR_INVALID_ARGUMENT;
+    } else {
+        struct oche_listen_options options = {
+            .address = addr,
+            .address_length = (size_t)addr_len,
+            .port = (uint16_t)port,
+            .v6_only = v6_only,
+            .backlog = backlog < 0         ? 0
+                       : backlog > INT_MAX ? INT_MAX
+                                           : (uint32_t)backlog,
+            .shared = shared,
+        };
+        session_lock(poster->session);
+        status = request_listen(poster->session, request_id, &options);
+        session_unlock(poster->session);
+    }
+    isolates_unlock();
+    return status;
+}
+
+EXPORT int64_t tcp_accept(int64_t request_id, int64_t listener)
+{
+    int64_t status;
+    struct oche_session *session = find(listener, &status);
+    if (!session)
+        return status;
+    status = request_accept(session, request_id, listener);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t tcp_read(int64_t request_id, int64_t handle)
+{
+    int64_t status;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    status = request_read(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64_t offset,
+                         int64_t count)
+{
+    int64_t status;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    if (offset < 0 || count < 0 || (!data && count > 0) || (uint64_t)offset > PTRDIFF_MAX)
+        status = OCHE_ERR_INVALID_ARGUMENT;
+    else if ((uint64_t)count > PTRDIFF_MAX)
+        status = OCHE_ERR_OUT_OF_MEMORY; /* more than a 32-bit process can have */
+    else
+        status =
+            request_write(session, request_id, handle, count ? data + offset : NULL, (size_t)count);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t tcp_close_write(int64_t request_id, int64_t handle)
+{
+    int64_t status;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    status = request_close_write(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t tcp_close(int64_t request_id, int64_t handle)
+{
+    int64_t status;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    status = request_close(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t tcp_listener_close(int64_t request_id, int64_t listener, bool force)
+{
+    int64_t status;
+    struct oche_session *session = find(listener, &status);
+    if (!session)
+        return status;
+    status = request_listener_close(session, request_id, listener, force);
+    session_unlock(session);
+    return status;
+}
+
+typedef int64_t endpoint_getter(const struct oche_session *session, int64_t handle,
+                                struct endpoint *endpoint);
+
+static int64_t get_address(int64_t handle, endpoint_getter *getter, uint8_t *out)
+{
+    int64_t status;
+    struct endpoint endpoint;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    status = getter(session, handle, &endpoint);
+    session_unlock(session);
+    if (status < 0)
+        return status;
+    if (!out)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    memcpy(out, endpoint.address, endpoint.address_length);
+    return endpoint.address_length;
+}
+
+static int64_t get_port(int64_t handle, endpoint_getter *getter)
+{
+    int64_t status;
+    struct endpoint endpoint;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    status = getter(session, handle, &endpoint);
+    session_unlock(session);
+    return status < 0 ? status : endpoint.port;
+}
+
+EXPORT int64_t tcp_get_local_address(int64_t handle, uint8_t *out)
+{
+    return get_address(handle, getters_local, out);
+}
+
+EXPORT int64_t tcp_get_remote_address(int64_t handle, uint8_t *out)
+{
+    return get_address(handle, getters_remote, out);
+}
+
+EXPORT int64_t tcp_get_local_port(int64_t handle)
+{
+    return get_port(handle, getters_local);
+}
+
+EXPORT int64_t tcp_get_remote_port(int64_t handle)
+{
+    return get_port(handle, getters_remote);
+}
+
+EXPORT int64_t tcp_get_keep_alive(int64_t handle)
+{
+    int64_t status;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    status = getters_keep_alive(session, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t tcp_get_no_delay(int64_t handle)
+{
+    int64_t status;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    status = getters_no_delay(session, handle);
+    session_unlock(session);
+    return status;
+}
+
+static int64_t set_option(int64_t handle, enum request_option option, bool enabled)
+{
+    int64_t status;
+    struct oche_session *session = find(handle, &status);
+    if (!session)
+        return status;
+    status = request_set_option_and_wait(session, handle, option, enabled);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t tcp_set_keep_alive(int64_t handle, bool enabled)
+{
+    return set_option(handle, REQUEST_KEEP_ALIVE, enabled);
+}
+
+EXPORT int64_t tcp_set_no_delay(int64_t handle, bool enabled)
+{
+    return set_option(handle, REQUEST_NO_DELAY, enabled);
+}
