@@ -15,6 +15,18 @@ void frame_encode(const struct frame *frame, uint8_t out[FRAME_HEADER_SIZE])
     put_u32(out + 36, frame->payload_offset);
 }
 
+static bool carries_arena_payload(const struct frame *frame)
+{
+    switch (frame->opcode) {
+    case FRAME_READ:
+    case FRAME_WRITE:
+    case FRAME_RELEASE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int frame_decode(struct frame *frame, const uint8_t in[FRAME_HEADER_SIZE])
 {
     frame->opcode = get_u16(in + 0);
@@ -29,7 +41,9 @@ int frame_decode(struct frame *frame, const uint8_t in[FRAME_HEADER_SIZE])
 
     if (frame->opcode == 0 || frame->opcode >= FRAME_OPCODE_END)
         return FRAME_FAULT_OPCODE;
-    if (frame->flags & ~(FRAME_REPLY | FRAME_MORE))
+    if (frame->flags & ~(FRAME_REPLY | FRAME_MORE | FRAME_IN_ARENA))
+        return FRAME_FAULT_FLAGS;
+    if ((frame->flags & FRAME_IN_ARENA) && !carries_arena_payload(frame))
         return FRAME_FAULT_FLAGS;
     if ((frame->flags & FRAME_MORE) && frame->opcode != FRAME_WRITE)
         return FRAME_FAULT_FLAGS;
