@@ -17,8 +17,7 @@
 struct write {
     struct write *next;
     int64_t request_id;
-    uint8_t *data; /* NULL: the end of the stream (CLOSE_WRITE) */
-    uint32_t length;
+    struct payload payload; /* without data: the end of the stream (CLOSE_WRITE) */
     bool more;     /* part of a long write, and not the last: not answered */
     int64_t total; /* what the answer says: the bytes of all parts */
 };
@@ -29,7 +28,7 @@ static const struct engine_handlers handlers;
 
 static size_t write_cost(const struct write *write)
 {
-    return write->data ? write->length + (write->more ? 0 : FRAME_WRITE_OVERHEAD) : 0;
+    return write->payload.data ? write->payload.length + (write->more ? 0 : FRAME_WRITE_OVERHEAD) : 0;
 }
 
 static void append_write(struct connection *connection, struct write *write)
@@ -53,9 +52,9 @@ static struct write *take_write(struct connection *connection)
     return write;
 }
 
-static void free_write(struct write *write)
+static void free_write(struct connection *connection, struct write *write)
 {
-    free(write->data);
+    lane_free_payload(&connection->session->lane, &write->payload);
     free(write);
 }
 
@@ -65,9 +64,9 @@ static void fail_writes(struct connection *connection, struct connection_end end
     while (connection->first_write) {
         struct write *write = take_write(connection);
         if (!write->more)
-            session_reply(connection->session, write->data ? FRAME_WRITE : FRAME_CLOSE_WRITE, write->request_id,
+            session_reply(connection->session, write->payload.data ? FRAME_WRITE : FRAME_CLOSE_WRITE, write->request_id,
                           end.code, end.os_error);
-        free_write(write);
+        free_write(connection, write);
     }
 }
 
@@ -114,10 +113,6 @@ static void detach(struct connection *connection)
 void connection_close(struct connection *connection)
 {
     static const struct connection_end closed = {.code = OCHE_ERR_CLOSED};
-    if (connection->read_pending) {
-        connection->read_pending = false;
-        session_reply(connection->session, FRAME_READ, connection->read_request, OCHE_ERR_CLOSED, 0);
-    }
     fail_writes(connection, closed);
     /* Answering may have ended the session, for want of memory, and with it this connection. */
     if (connection->state != CONNECTION_CLOSED)
@@ -127,7 +122,7 @@ void connection_close(struct connection *connection)
 void connection_abandon(struct connection *connection)
 {
     while (connection->first_write)
-        free_write(take_write(connection));
+        free_write(connection, take_write(connection));
     detach(connection);
 }
 
@@ -167,7 +162,7 @@ static void connect_failed(struct connection *connection, int code, int os_error
     struct session *session = connection->session;
     log_failure(LOG_INFO, "session=%llu event=connect-failed code=%s error=\"%s\" errno=%d",
                 (unsigned long long)session->number, oche_errors_name(code), log_errno_text(os_error), os_error);
-    session_reply(session, FRAME_CONNECT, connection->read_request, code, os_error);
+    session_reply(session, FRAME_CONNECT, connection->connect_request, code, os_error);
     if (connection->state != CONNECTION_CLOSED)
         detach(connection);
 }
@@ -189,7 +184,7 @@ static void on_connected(void *owner, int result)
         return;
     }
     statistics_add(&connection->session->worker->shared->statistics.connections_made, 1);
-    announce(connection, FRAME_CONNECT, connection->read_request, &peer);
+    announce(connection, FRAME_CONNECT, connection->connect_request, &peer);
 }
 
 static void on_connect_timeout(void *owner)
@@ -235,7 +230,7 @@ static int begin_connect(struct session *session, int64_t request_id, const stru
     connection = connection_new(session);
     if (!connection)
         goto failed;
-    connection->read_request = request_id;
+    connection->connect_request = request_id;
     if (target->timeout_ms) {
         connection->connect_timer = engine_timer_new(session->worker->engine, on_connect_timeout, connection);
         if (!connection->connect_timer)
@@ -289,33 +284,24 @@ int connection_accepted(struct session *session, int64_t request_id, int fd, con
 
 /* ---- reading ---- */
 
-static void end_reading(struct connection *connection, struct connection_end end)
+static void start_receiving(struct connection *connection)
 {
-    connection->read_end = end;
-    if (end.code != OCHE_ERR_CLOSED)
-        log_failure(LOG_INFO, "session=%llu event=read-failed handle=%lld error=\"%s\" errno=%u",
-                    (unsigned long long)connection->session->number, (long long)connection->handle,
-                    log_errno_text(end.os_error), end.os_error);
-    connection->read_pending = false;
-    session_reply(connection->session, FRAME_READ, connection->read_request, end.code, end.os_error);
-}
-
-int connection_read(struct connection *connection, int64_t request_id)
-{
-    if (connection->read_pending)
-        return OCHE_ERR_INVALID_ARGUMENT;
-    connection->read_request = request_id;
-    if (connection->read_end.code) {
-        session_reply(connection->session, FRAME_READ, request_id, connection->read_end.code,
-                      connection->read_end.os_error);
-        return 0;
-    }
-    connection->read_pending = true;
+    if (connection->receiving || connection->read_ended || connection->credit <= 0)
+        return;
+    connection->receiving = true;
     engine_recv(connection->socket);
-    return 0;
 }
 
-void connection_retry_read(struct connection *connection)
+bool connection_grant(struct connection *connection, int64_t credit)
+{
+    if (credit <= 0 || credit > FRAME_CREDIT_MAX - connection->credit)
+        return false;
+    connection->credit += credit;
+    start_receiving(connection);
+    return true;
+}
+
+void connection_retry_receive(struct connection *connection)
 {
     engine_recv_retry(connection->socket);
 }
@@ -324,37 +310,60 @@ static uint8_t *on_receive_buffer(void *owner, size_t *size)
 {
     struct connection *connection = owner;
     struct session *session = connection->session;
-    uint8_t *room = plain_lane_room(&session->lane, size);
-    if (!room)
+    uint8_t *room = lane_room(&session->lane, connection->expects_many, size);
+    if (!room) {
         list_append(&session->waiting_for_room, &connection->waiting_node);
+        return NULL;
+    }
+    if ((int64_t)*size > connection->credit)
+        *size = (size_t)connection->credit;
+    connection->offered = (uint32_t)*size;
     return room;
+}
+
+static void end_reading(struct connection *connection, int os_error)
+{
+    struct session *session = connection->session;
+    struct frame frame = {
+        .opcode = FRAME_READ,
+        .flags = FRAME_REPLY,
+        .handle = connection->handle,
+        .value = os_error ? OCHE_ERR_READ_FAILED : OCHE_ERR_CLOSED,
+        .os_error = (uint16_t)os_error,
+    };
+    connection->read_ended = true;
+    if (os_error)
+        log_failure(LOG_INFO, "session=%llu event=read-failed handle=%lld error=\"%s\" errno=%d",
+                    (unsigned long long)session->number, (long long)connection->handle, log_errno_text(os_error),
+                    os_error);
+    session_reply_frame(session, &frame, NULL, NULL);
 }
 
 static void on_received(void *owner, ssize_t result)
 {
     struct connection *connection = owner;
     struct session *session = connection->session;
-    if (result > 0) {
-        struct frame frame = {
-            .opcode = FRAME_READ,
-            .flags = FRAME_REPLY,
-            .request_id = connection->read_request,
-            .value = result,
-            .payload_length = (uint32_t)result,
-        };
-        connection->read_pending = false;
-        plain_lane_put_room(&session->lane, &frame);
-        statistics_add(&session->worker->shared->statistics.bytes_received, (uint64_t)result);
+    connection->receiving = false;
+    if (result <= 0) {
+        /* When a send has met the reset first, the kernel reports it to nobody else: what recv calls the end of the
+         * stream is where it was cut off. */
+        end_reading(connection, result < 0 ? (int)-result : connection->broken);
         return;
     }
-    /* When a send has met the reset first, the kernel reports it to nobody else: what recv calls the end of the
-     * stream is where it was cut off. */
-    int os_error = result < 0 ? (int)-result : connection->broken;
-    struct connection_end end = {
-        .code = os_error ? OCHE_ERR_READ_FAILED : OCHE_ERR_CLOSED,
-        .os_error = (uint16_t)os_error,
+    struct frame frame = {
+        .opcode = FRAME_READ,
+        .flags = FRAME_REPLY,
+        .handle = connection->handle,
+        .value = result,
+        .payload_length = (uint32_t)result,
     };
-    end_reading(connection, end);
+    connection->credit -= result;
+    connection->expects_many = (uint32_t)result == connection->offered;
+    statistics_add(&session->worker->shared->statistics.bytes_received, (uint64_t)result);
+    if (lane_put_room(&session->lane, &frame) < 0)
+        session_end(session, "no memory for data", ENOMEM);
+    else
+        start_receiving(connection);
 }
 
 /* ---- writing ---- */
@@ -379,32 +388,28 @@ static int shut_down_now(struct connection *connection)
     return shutdown(engine_socket_fd(connection->socket), SHUT_WR) == 0 ? 0 : errno;
 }
 
-int connection_write(struct connection *connection, int64_t request_id, uint8_t *payload, uint32_t length, bool more,
+int connection_write(struct connection *connection, int64_t request_id, const struct payload *payload, bool more,
                      int64_t total, int *os_error)
 {
     struct session *session = connection->session;
-    int code = 0;
-    struct write *write = NULL;
     if (connection->write_end.code) {
-        code = connection->write_end.code;
         *os_error = connection->write_end.os_error;
-    } else if (connection->shut_down) {
-        code = OCHE_ERR_WRITE_FAILED;
+        return connection->write_end.code;
+    }
+    if (connection->shut_down) {
         *os_error = EPIPE;
-    } else if (length == 0) {
+        return OCHE_ERR_WRITE_FAILED;
+    }
+    if (payload->length == 0) {
         session_reply(session, FRAME_WRITE, request_id, 0, 0);
         return 0;
-    } else if (session->queued_bytes + length + FRAME_WRITE_OVERHEAD >
-               session->worker->shared->limits.queued_bytes) {
-        code = OCHE_ERR_OUT_OF_MEMORY;
-    } else if (!(write = malloc(sizeof *write))) {
-        code = OCHE_ERR_OUT_OF_MEMORY;
     }
-    if (code) {
-        free(payload);
-        return code;
-    }
-    *write = (struct write){.request_id = request_id, .data = payload, .length = length, .more = more, .total = total};
+    if (session->queued_bytes + payload->length + FRAME_WRITE_OVERHEAD > session->worker->shared->limits.queued_bytes)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    struct write *write = malloc(sizeof *write);
+    if (!write)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    *write = (struct write){.request_id = request_id, .payload = *payload, .more = more, .total = total};
     bool idle = !connection->first_write;
     append_write(connection, write);
     if (idle)
@@ -439,9 +444,9 @@ static int on_send_vectors(void *owner, struct iovec *vectors, int max)
     struct connection *connection = owner;
     int count = 0;
     size_t skip = connection->first_write_sent;
-    for (struct write *write = connection->first_write; write && write->data && count < max; write = write->next) {
-        vectors[count].iov_base = write->data + skip;
-        vectors[count].iov_len = write->length - skip;
+    for (struct write *write = connection->first_write; write && write->payload.data && count < max; write = write->next) {
+        vectors[count].iov_base = write->payload.data + skip;
+        vectors[count].iov_len = write->payload.length - skip;
         skip = 0;
         count++;
     }
@@ -454,18 +459,18 @@ static void complete_write(struct connection *connection)
     struct write *write = take_write(connection);
     if (!write->more)
         session_reply(connection->session, FRAME_WRITE, write->request_id, write->total, 0);
-    free_write(write);
+    free_write(connection, write);
 }
 
 /* Ends of the stream that have come to the head of the queue. */
 static void complete_shutdowns(struct connection *connection)
 {
-    while (connection->first_write && !connection->first_write->data) {
+    while (connection->first_write && !connection->first_write->payload.data) {
         struct write *write = take_write(connection);
         int os_error = shut_down_now(connection);
         session_reply(connection->session, FRAME_CLOSE_WRITE, write->request_id,
                       os_error ? OCHE_ERR_WRITE_FAILED : 0, os_error);
-        free_write(write);
+        free_write(connection, write);
     }
 }
 
@@ -479,7 +484,7 @@ static void on_sent(void *owner, ssize_t result)
     statistics_add(&connection->session->worker->shared->statistics.bytes_sent, (uint64_t)result);
     size_t sent = (size_t)result;
     while (sent > 0) {
-        size_t left = connection->first_write->length - connection->first_write_sent;
+        size_t left = connection->first_write->payload.length - connection->first_write_sent;
         if (sent < left) {
             connection->first_write_sent += sent;
             break;

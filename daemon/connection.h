@@ -10,6 +10,7 @@
 #include "daemon/address.h"
 #include "daemon/engine.h"
 #include "daemon/list.h"
+#include "daemon/payload.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,12 +38,17 @@ struct connection {
     int64_t accepted_by; /* handle of the listener, 0 if there was none */
     enum connection_state state;
 
-    bool read_pending;
-    bool shut_down;           /* the client asked for the end of the stream to be sent */
-    uint16_t broken;          /* errno that a send met: an end of the stream is not to be trusted after it */
-    struct connection_end read_end;
+    int64_t connect_request; /* while connecting */
+
+    int64_t credit;  /* bytes that the client lets us receive */
+    bool receiving;  /* a receive is under way */
+    uint32_t offered; /* room of the receive under way */
+    bool expects_many; /* the last receive filled its room */
+    bool read_ended; /* the client was told of the end, or of a failure */
+    uint16_t broken; /* errno that a send met: an end of the stream is not to be trusted after it */
+
+    bool shut_down;  /* the client asked for the end of the stream to be sent */
     struct connection_end write_end;
-    int64_t read_request;     /* the connect's request while connecting */
 
     struct write *first_write; /* in the order of the requests */
     struct write *last_write;
@@ -66,12 +72,13 @@ int connection_connect(struct session *session, int64_t request_id, const struct
 int connection_accepted(struct session *session, int64_t request_id, int fd, const struct sockaddr_storage *peer,
                         int64_t listener);
 
-int connection_read(struct connection *connection, int64_t request_id);
-void connection_retry_read(struct connection *connection);
+/* Lets the connection receive `credit` more bytes. False: that is more than a client may grant. */
+bool connection_grant(struct connection *connection, int64_t credit);
+void connection_retry_receive(struct connection *connection);
 
-/* Takes over `payload`, whatever it returns. `more`: a part of a long write, which is answered with its last part and
- * the `total` of all. */
-int connection_write(struct connection *connection, int64_t request_id, uint8_t *payload, uint32_t length, bool more,
+/* Takes over *payload if it returns 0. `more`: a part of a long write, which is answered with its last part and the `total`
+ * of all. */
+int connection_write(struct connection *connection, int64_t request_id, const struct payload *payload, bool more,
                      int64_t total, int *os_error);
 
 int connection_close_write(struct connection *connection, int64_t request_id, int *os_error);

@@ -18,6 +18,8 @@
 #ifndef OCHE_DAEMON_ENGINE_H
 #define OCHE_DAEMON_ENGINE_H
 
+#include "daemon/list.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +30,7 @@
 struct engine;
 struct engine_socket;
 struct engine_timer;
+struct engine_bell;
 
 enum engine_method { ENGINE_EPOLL, ENGINE_SELECT };
 
@@ -84,6 +87,25 @@ void engine_recv(struct engine_socket *socket);
 void engine_recv_retry(struct engine_socket *socket);
 void engine_send(struct engine_socket *socket);
 void engine_connect(struct engine_socket *socket, const struct sockaddr *address, socklen_t length);
+
+/*
+ * Something to do at the end of the turn, when all operations of the turn have been carried out. May be deferred again
+ * from within `run`, for the next turn, which then does not wait. All zero but for `run`, and list_init() on the node.
+ */
+struct engine_task {
+    struct list node;
+    void (*run)(struct engine_task *task);
+};
+
+/* Harmless if the task is deferred already. */
+void engine_defer(struct engine *engine, struct engine_task *task);
+void engine_task_cancel(struct engine_task *task);
+
+/* An eventfd that somebody else writes to: `rung` runs in the loop. Takes over `fd`, non-blocking. NULL: out of memory, and
+ * the descriptor stays the caller's. */
+struct engine_bell *engine_bell_new(struct engine *engine, int fd, void (*rung)(void *owner), void *owner);
+/* Closes the descriptor. Not from within `rung`. NULL is fine. */
+void engine_bell_free(struct engine_bell *bell);
 
 /* NULL: out of memory. A timer fires once after it was set, and may be set again. */
 struct engine_timer *engine_timer_new(struct engine *engine, void (*fired)(void *owner), void *owner);

@@ -36,6 +36,7 @@ enum {
 struct engine {
     struct event_base *base;
     struct list runnable;
+    struct list tasks;
     struct list closing;
     bool stopped;
 
@@ -68,6 +69,13 @@ struct engine_socket {
     bool watches_write;
     struct event read_event;
     struct event write_event;
+};
+
+struct engine_bell {
+    struct event event;
+    int fd;
+    void (*rung)(void *owner);
+    void *owner;
 };
 
 struct engine_timer {
@@ -365,6 +373,19 @@ static void free_closed(struct engine *engine)
     }
 }
 
+/* Those that are deferred meanwhile belong to the next turn. */
+static void run_tasks(struct engine *engine)
+{
+    struct list batch;
+    struct list *node;
+    list_init(&batch);
+    list_splice(&batch, &engine->tasks);
+    while ((node = list_take_first(&batch))) {
+        struct engine_task *task = list_entry(node, struct engine_task, node);
+        task->run(task);
+    }
+}
+
 static void end_turn(struct engine *engine)
 {
     for (int round = 0; round < ROUNDS_PER_TURN && !list_is_empty(&engine->runnable); round++) {
@@ -375,6 +396,7 @@ static void end_turn(struct engine *engine)
         while ((node = list_take_first(&batch)))
             serve(list_entry(node, struct engine_socket, node));
     }
+    run_tasks(engine);
     free_closed(engine);
 }
 
@@ -422,6 +444,7 @@ struct engine *engine_new(enum engine_method method, void (*woken)(void *context
     if (!engine)
         return NULL;
     list_init(&engine->runnable);
+    list_init(&engine->tasks);
     list_init(&engine->closing);
     engine->woken = woken;
     engine->context = context;
@@ -464,7 +487,8 @@ void engine_free(struct engine *engine)
 int engine_run(struct engine *engine)
 {
     while (!engine->stopped) {
-        int flags = EVLOOP_ONCE | (list_is_empty(&engine->runnable) ? 0 : EVLOOP_NONBLOCK);
+        bool idle = list_is_empty(&engine->runnable) && list_is_empty(&engine->tasks);
+        int flags = EVLOOP_ONCE | (idle ? 0 : EVLOOP_NONBLOCK);
         if (event_base_loop(engine->base, flags) < 0)
             return errno ? -errno : -EIO;
         end_turn(engine);
@@ -501,6 +525,59 @@ int engine_catch_signal(struct engine *engine, int signal, void (*caught)(void *
     }
     engine->signal_events[engine->signal_count++] = event;
     return 0;
+}
+
+/* ---- tasks and bells ---- */
+
+void engine_defer(struct engine *engine, struct engine_task *task)
+{
+    if (list_is_empty(&task->node))
+        list_append(&engine->tasks, &task->node);
+}
+
+void engine_task_cancel(struct engine_task *task)
+{
+    list_remove(&task->node);
+}
+
+/* Edge-triggered where the kernel can: each write to an eventfd is an edge, so it need not be read to be heard again. */
+static bool has_edges(const struct engine *engine)
+{
+    return event_base_get_features(engine->base) & EV_FEATURE_ET;
+}
+
+static void on_bell(evutil_socket_t fd, short what, void *argument)
+{
+    struct engine_bell *bell = argument;
+    uint64_t count;
+    if (!(what & EV_ET) && read(fd, &count, sizeof count) < 0) {
+        /* EAGAIN: the client has read it, which is its own loss. */
+    }
+    bell->rung(bell->owner);
+}
+
+struct engine_bell *engine_bell_new(struct engine *engine, int fd, void (*rung)(void *owner), void *owner)
+{
+    struct engine_bell *bell = malloc(sizeof *bell);
+    if (!bell)
+        return NULL;
+    *bell = (struct engine_bell){.fd = fd, .rung = rung, .owner = owner};
+    short edge = has_edges(engine) ? (short)EV_ET : 0;
+    event_assign(&bell->event, engine->base, fd, (short)(EV_READ | EV_PERSIST | edge), on_bell, bell);
+    if (event_add(&bell->event, NULL) != 0) {
+        free(bell);
+        return NULL;
+    }
+    return bell;
+}
+
+void engine_bell_free(struct engine_bell *bell)
+{
+    if (!bell)
+        return;
+    event_del(&bell->event);
+    close(bell->fd);
+    free(bell);
 }
 
 /* ---- timers ---- */

@@ -5,6 +5,7 @@
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "daemon/worker.h"
+#include "proto/arena.h"
 #include "proto/errors.h"
 #include "proto/oche.pb-c.h"
 #include "proto/version.h"
@@ -17,7 +18,7 @@
 /* What a handler works on. */
 struct request {
     struct session *session;
-    struct frame_message *message;
+    struct lane_message *message;
     struct connection *connection; /* if the row asks for one, */
     struct listener *listener;     /* or for the other */
     int os_error;                  /* to go with a negative code */
@@ -27,12 +28,15 @@ struct request {
  * or this, the frame is none that a correct client sends. */
 enum { MALFORMED = 1 };
 
+enum { RING_BYTES = 256 * 1024 /* of each of a session's rings: some thousand frames */ };
+
 enum shape {
     HAS_BODY = 1 << 0,
     HAS_PAYLOAD = 1 << 1, /* may be empty */
     NEEDS_CONNECTION = 1 << 2,
     NEEDS_LISTENER = 1 << 3,
-    BEGINS = 1 << 4, /* makes something new: refused while the daemon leaves */
+    BEGINS = 1 << 4,    /* makes something new: refused while the daemon leaves */
+    IS_NOTICE = 1 << 5, /* never answered: what it is about may be gone already */
 };
 
 struct operation {
@@ -42,18 +46,24 @@ struct operation {
 
 /* ---- the session ---- */
 
-static void reply_body(struct session *session, const struct frame *request, int64_t value,
-                       const ProtobufCMessage *body)
+static struct frame make_body(const struct frame *request, int64_t value, const ProtobufCMessage *message,
+                              uint8_t body[FRAME_BODY_MAX])
 {
-    uint8_t packed[FRAME_BODY_MAX];
-    struct frame frame = {
+    return (struct frame){
         .opcode = request->opcode,
         .flags = FRAME_REPLY,
-        .body_length = (uint16_t)protobuf_c_message_pack(body, packed),
+        .body_length = (uint16_t)protobuf_c_message_pack(message, body),
         .request_id = request->request_id,
         .value = value,
     };
-    session_reply_frame(session, &frame, packed, NULL);
+}
+
+static void reply_body(struct session *session, const struct frame *request, int64_t value,
+                       const ProtobufCMessage *message)
+{
+    uint8_t body[FRAME_BODY_MAX];
+    struct frame frame = make_body(request, value, message, body);
+    session_reply_frame(session, &frame, body, NULL);
 }
 
 static void refuse_session(struct session *session, const struct frame *request, int code, const char *text)
@@ -64,6 +74,60 @@ static void refuse_session(struct session *session, const struct frame *request,
     session_end(session, text, 0);
 }
 
+/* Welcomes the client on the memory lane, if it can use that and the system has what it takes. */
+static bool welcome_in_memory(struct session *session, const struct frame *request, Oche__Welcome *welcome,
+                              uint32_t wished)
+{
+    const struct limits *limits = &session->worker->shared->limits;
+    uint32_t arena = wished && wished < limits->arena_bytes ? wished : limits->arena_bytes;
+    arena = (arena + ARENA_BLOCK - 1) / ARENA_BLOCK * ARENA_BLOCK;
+    if (arena == 0)
+        return false;
+    struct memory_sizes sizes = {
+        .request_ring = RING_BYTES,
+        .reply_ring = RING_BYTES,
+        .receive_arena = arena,
+        .send_arena = arena,
+    };
+    Oche__Memory memory = OCHE__MEMORY__INIT;
+    memory.request_ring = sizes.request_ring;
+    memory.reply_ring = sizes.reply_ring;
+    memory.receive_arena = sizes.receive_arena;
+    memory.send_arena = sizes.send_arena;
+    welcome->memory = &memory;
+
+    uint8_t body[FRAME_BODY_MAX];
+    const char *what;
+    struct frame frame = make_body(request, 0, &welcome->base, body);
+    int r = lane_move_to_memory(&session->lane, &sizes, &frame, body, &what);
+    welcome->memory = NULL;
+    if (r == 0)
+        return true;
+    log_failure(LOG_WARNING, "session=%llu event=no-memory-lane why=\"%s\" error=\"%s\" errno=%d",
+                (unsigned long long)session->number, what, log_errno_text(-r), -r);
+    return false;
+}
+
+static void welcome(struct session *session, const struct frame *request, const Oche__Hello *hello)
+{
+    const struct limits *limits = &session->worker->shared->limits;
+    Oche__Limits granted = OCHE__LIMITS__INIT;
+    granted.handles = limits->handles;
+    granted.queued_bytes = limits->queued_bytes;
+    Oche__Welcome welcome = OCHE__WELCOME__INIT;
+    welcome.version = hello->version_max < FRAME_VERSION_MAX ? hello->version_max : FRAME_VERSION_MAX;
+    welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
+    welcome.session = session->number;
+    welcome.limits = &granted;
+    engine_timer_cancel(session->hello_timer);
+    session->state = SESSION_OPEN;
+    bool in_memory = hello->memory && welcome_in_memory(session, request, &welcome, hello->arena);
+    if (!in_memory)
+        reply_body(session, request, 0, &welcome.base);
+    log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" lane=%s",
+             (unsigned long long)session->number, (int)session->pid, hello->software, in_memory ? "memory" : "plain");
+}
+
 static int handle_hello(struct request *request)
 {
     struct session *session = request->session;
@@ -71,31 +135,15 @@ static int handle_hello(struct request *request)
     Oche__Hello *hello = oche__hello__unpack(NULL, frame->body_length, request->message->body);
     if (!hello)
         return MALFORMED;
-    uint32_t oldest = hello->version_min, newest = hello->version_max;
-    log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" versions=%u-%u",
-             (unsigned long long)session->number, (int)session->pid, hello->software, oldest, newest);
-    oche__hello__free_unpacked(hello, NULL);
-
-    if (oldest > FRAME_VERSION_MAX || newest < FRAME_VERSION_MIN || oldest > newest) {
-        refuse_session(session, frame, OCHE_ERR_PROTOCOL, "oched " OCHE_VERSION " speaks no protocol version that the client speaks");
-        return 0;
-    }
-    if (session->over_limit) {
+    if (hello->version_min > FRAME_VERSION_MAX || hello->version_max < FRAME_VERSION_MIN ||
+        hello->version_min > hello->version_max)
+        refuse_session(session, frame, OCHE_ERR_PROTOCOL,
+                       "oched " OCHE_VERSION " speaks no protocol version that the client speaks");
+    else if (session->over_limit)
         refuse_session(session, frame, OCHE_ERR_QUOTA, "the limit on sessions is reached (--max-sessions)");
-        return 0;
-    }
-    const struct limits *limits = &session->worker->shared->limits;
-    Oche__Limits granted = OCHE__LIMITS__INIT;
-    granted.handles = limits->handles;
-    granted.queued_bytes = limits->queued_bytes;
-    Oche__Welcome welcome = OCHE__WELCOME__INIT;
-    welcome.version = newest < FRAME_VERSION_MAX ? newest : FRAME_VERSION_MAX;
-    welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
-    welcome.session = session->number;
-    welcome.limits = &granted;
-    engine_timer_cancel(session->hello_timer);
-    session->state = SESSION_OPEN;
-    reply_body(session, frame, 0, &welcome.base);
+    else
+        welcome(session, frame, hello);
+    oche__hello__free_unpacked(hello, NULL);
     return 0;
 }
 
@@ -150,7 +198,7 @@ static int decode_target(struct connection_target *target, const Oche__Connect *
 
 static int handle_connect(struct request *request)
 {
-    struct frame_message *message = request->message;
+    struct lane_message *message = request->message;
     struct connection_target target;
     Oche__Connect *body = oche__connect__unpack(NULL, message->frame.body_length, message->body);
     if (!body)
@@ -164,7 +212,7 @@ static int handle_connect(struct request *request)
 
 static int handle_listen(struct request *request)
 {
-    struct frame_message *message = request->message;
+    struct lane_message *message = request->message;
     struct listener_target target;
     Oche__Listen *body = oche__listen__unpack(NULL, message->frame.body_length, message->body);
     if (!body)
@@ -190,18 +238,25 @@ static int handle_accept(struct request *request)
 
 static int handle_read(struct request *request)
 {
-    return connection_read(request->connection, request->message->frame.request_id);
+    return connection_grant(request->connection, request->message->frame.value) ? 0 : MALFORMED;
+}
+
+static int handle_release(struct request *request)
+{
+    const struct frame *frame = &request->message->frame;
+    return lane_release(&request->session->lane, frame->payload_offset, frame->payload_length) ? 0 : MALFORMED;
 }
 
 static int handle_write(struct request *request)
 {
-    struct frame_message *message = request->message;
-    uint8_t *payload = message->payload;
+    const struct frame *frame = &request->message->frame;
+    struct payload *payload = &request->message->payload;
     int64_t before = request->session->long_write.open ? request->session->long_write.total : 0;
-    message->payload = NULL;
-    return connection_write(request->connection, message->frame.request_id, payload, message->frame.payload_length,
-                            message->frame.flags & FRAME_MORE, before + message->frame.payload_length,
-                            &request->os_error);
+    int code = connection_write(request->connection, frame->request_id, payload, frame->flags & FRAME_MORE,
+                                before + frame->payload_length, &request->os_error);
+    if (code == 0)
+        *payload = (struct payload){0};
+    return code;
 }
 
 static int handle_close_write(struct request *request)
@@ -240,7 +295,7 @@ static int handle_listener_close(struct request *request)
 
 static int handle_set_option(struct request *request)
 {
-    struct frame_message *message = request->message;
+    struct lane_message *message = request->message;
     Oche__Option *body = oche__option__unpack(NULL, message->frame.body_length, message->body);
     if (!body)
         return MALFORMED;
@@ -271,13 +326,14 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_CONNECT] = {HAS_BODY | BEGINS, handle_connect},
     [FRAME_LISTEN] = {HAS_BODY | BEGINS, handle_listen},
     [FRAME_ACCEPT] = {NEEDS_LISTENER | BEGINS, handle_accept},
-    [FRAME_READ] = {NEEDS_CONNECTION, handle_read},
+    [FRAME_READ] = {NEEDS_CONNECTION | IS_NOTICE, handle_read},
     [FRAME_WRITE] = {NEEDS_CONNECTION | HAS_PAYLOAD, handle_write},
     [FRAME_CLOSE_WRITE] = {NEEDS_CONNECTION, handle_close_write},
     [FRAME_CLOSE] = {NEEDS_CONNECTION, handle_close},
     [FRAME_LISTENER_CLOSE] = {NEEDS_LISTENER, handle_listener_close},
     [FRAME_SET_OPTION] = {NEEDS_CONNECTION | HAS_BODY, handle_set_option},
     [FRAME_STATISTICS] = {0, handle_statistics},
+    [FRAME_RELEASE] = {HAS_PAYLOAD | IS_NOTICE, handle_release},
 };
 
 /* What is wrong with a frame that no correct client sends here and now, or NULL. */
@@ -295,13 +351,15 @@ static const char *find_fault(const struct session *session, const struct frame 
         return "a body, which this opcode does not have";
     if (frame->payload_length && !(operation->shape & HAS_PAYLOAD))
         return "a payload, which this opcode does not have";
-    if (frame->payload_offset)
-        return "a payload offset, on the plain lane";
+    if (frame->payload_offset && !(frame->flags & FRAME_IN_ARENA))
+        return "a payload offset, and no payload in an arena";
+    if (frame->opcode == FRAME_RELEASE && !(frame->flags & FRAME_IN_ARENA))
+        return "a release of something outside of the arena";
     if (frame->handle && !(operation->shape & (NEEDS_CONNECTION | NEEDS_LISTENER)))
         return "a handle, which this opcode does not have";
     if ((frame->flags & FRAME_MORE) && !frame->payload_length)
         return "an empty part of a long write";
-    if (session->long_write.open &&
+    if (session->long_write.open && !(operation->shape & IS_NOTICE) &&
         (frame->opcode != FRAME_WRITE || frame->request_id != session->long_write.request_id ||
          frame->handle != session->long_write.handle))
         return "another frame inside a long write";
@@ -348,7 +406,7 @@ static int pass(struct request *request)
 {
     const struct operation *operation = &operations[request->message->frame.opcode];
     struct session *session = request->session;
-    if (session->long_write.open && session->long_write.refused)
+    if (session->long_write.open && session->long_write.refused && !(operation->shape & IS_NOTICE))
         return session->long_write.code;
     if (!find_socket(request, operation->shape))
         return OCHE_ERR_INVALID_HANDLE;
@@ -357,7 +415,7 @@ static int pass(struct request *request)
     return operation->handle(request);
 }
 
-void operations_handle(struct session *session, struct frame_message *message)
+void operations_handle(struct session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
     const char *fault = find_fault(session, frame);
@@ -368,13 +426,12 @@ void operations_handle(struct session *session, struct frame_message *message)
         if (code == MALFORMED)
             fault = "a body that cannot be decoded";
     }
-    free(message->payload);
-    message->payload = NULL;
+    lane_free_payload(&session->lane, &message->payload);
     if (fault) {
         session_end_malformed(session, frame, fault);
         return;
     }
-    bool answer = code < 0;
+    bool answer = code < 0 && !(operations[frame->opcode].shape & IS_NOTICE);
     if (frame->opcode == FRAME_WRITE)
         answer = settle_long_write(session, frame, &code, &request.os_error);
     if (answer)

@@ -9,11 +9,11 @@
 #ifndef OCHE_DAEMON_OPERATIONS_H
 #define OCHE_DAEMON_OPERATIONS_H
 
-#include "proto/frame_reader.h"
+#include "daemon/lane.h"
 
 struct session;
 
-/* Takes over message->payload. The session may have ended afterwards. */
-void operations_handle(struct session *session, struct frame_message *message);
+/* Takes over the payload. The session may have ended afterwards. */
+void operations_handle(struct session *session, struct lane_message *message);
 
 #endif

@@ -1,5 +1,6 @@
 #include "daemon/options.h"
 
+#include "proto/arena.h"
 #include "proto/handle.h"
 #include "proto/version.h"
 
@@ -26,6 +27,8 @@ static const char help[] =
     "  --max-sessions N         sessions open at once (default 1024)\n"
     "  --max-handles N          sockets open at once in a session (default 1048575)\n"
     "  --max-queued-bytes N     bytes of unfinished writes in a session (default 268435456)\n"
+    "  --max-arena-bytes N      bytes of shared memory for data, in each direction of a session (default\n"
+    "                           16777216; 0: sessions do without shared memory)\n"
     "  --version                print the version and leave\n"
     "  --help                   print this help and leave\n"
     "\n"
@@ -45,6 +48,7 @@ enum option_code {
     OPTION_MAX_SESSIONS,
     OPTION_MAX_HANDLES,
     OPTION_MAX_QUEUED_BYTES,
+    OPTION_MAX_ARENA_BYTES,
     OPTION_VERSION,
     OPTION_HELP,
 };
@@ -61,6 +65,7 @@ static const struct option long_options[] = {
     {"max-sessions", required_argument, NULL, OPTION_MAX_SESSIONS},
     {"max-handles", required_argument, NULL, OPTION_MAX_HANDLES},
     {"max-queued-bytes", required_argument, NULL, OPTION_MAX_QUEUED_BYTES},
+    {"max-arena-bytes", required_argument, NULL, OPTION_MAX_ARENA_BYTES},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -153,6 +158,11 @@ static bool parse_one(struct options *options, int code, const char *name, const
             return false;
         options->limits.queued_bytes = (size_t)number;
         return true;
+    case OPTION_MAX_ARENA_BYTES:
+        if (!parse_number(name, text, 0, ARENA_SIZE_MAX, &number))
+            return false;
+        options->limits.arena_bytes = (uint32_t)number;
+        return true;
     default:
         return false;
     }
@@ -165,7 +175,13 @@ int options_parse(struct options *options, int argc, char **argv)
         .method = ENGINE_EPOLL,
         .drain_timeout_s = 5,
         .log_level = LOG_INFO,
-        .limits = {.sessions = 1024, .handles = HANDLE_SLOT_MAX, .queued_bytes = (size_t)256 << 20},
+        .limits =
+            {
+                .sessions = 1024,
+                .handles = HANDLE_SLOT_MAX,
+                .queued_bytes = (size_t)256 << 20,
+                .arena_bytes = 16 << 20,
+            },
     };
     int code, index = 0;
     while ((code = getopt_long(argc, argv, "", long_options, &index)) != -1) {

@@ -15,6 +15,7 @@
 
 enum {
     ACCEPT_RETRY_MS = 500,   /* after running out of descriptors */
+    SESSION_DESCRIPTORS = 3, /* socket and two bells */
     OTHER_DESCRIPTORS = 64,  /* log, lock, event loops, libraries */
     SELECT_DESCRIPTORS = 1024, /* FD_SETSIZE: select(2) can wait for no descriptor beyond, glibc aborts on the attempt */
     MOST_DESCRIPTORS = 1 << 24,
@@ -254,7 +255,7 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     server->shared.statistics.started = now.tv_sec;
     descriptors_init(&server->shared.descriptors,
                      options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
-                     (long)options->limits.sessions + OTHER_DESCRIPTORS, on_descriptor_freed, server);
+                     (long)options->limits.sessions * SESSION_DESCRIPTORS + OTHER_DESCRIPTORS, on_descriptor_freed, server);
     int r = start_loop(server);
     if (r == 0)
         r = start_workers(server);

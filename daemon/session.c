@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool on_frame(void *owner, struct frame_message *message)
+static bool on_frame(void *owner, struct lane_message *message)
 {
     struct session *session = owner;
     operations_handle(session, message);
@@ -24,14 +24,14 @@ static void on_relieved(void *owner)
     list_init(&waiting);
     list_splice(&waiting, &session->waiting_for_room);
     while ((node = list_take_first(&waiting)))
-        connection_retry_read(list_entry(node, struct connection, waiting_node));
+        connection_retry_receive(list_entry(node, struct connection, waiting_node));
 }
 
 static void on_broken(void *owner, const char *why, int os_error)
 {
     struct session *session = owner;
     if (why)
-        session_end_malformed(session, &session->lane.reader.frame, why);
+        session_end_malformed(session, &session->lane.last, why);
     else
         session_end(session, "the client is gone", os_error == ECONNRESET || os_error == EPIPE ? 0 : os_error);
 }
@@ -40,14 +40,14 @@ static void on_closed(void *owner)
 {
     struct session *session = owner;
     struct worker *worker = session->worker;
-    plain_lane_deinit(&session->lane);
+    lane_deinit(&session->lane);
     socket_table_deinit(&session->sockets);
     list_remove(&session->node);
     free(session);
     worker_session_gone(worker);
 }
 
-static const struct plain_lane_user lane_user = {
+static const struct lane_user lane_handlers = {
     .frame = on_frame,
     .relieved = on_relieved,
     .broken = on_broken,
@@ -72,7 +72,7 @@ struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_
     list_init(&session->waiting_for_room);
     socket_table_init(&session->sockets, worker->shared->limits.handles);
     session->hello_timer = engine_timer_new(worker->engine, on_hello_timeout, session);
-    if (!session->hello_timer || plain_lane_init(&session->lane, worker->engine, fd, &lane_user, session) < 0) {
+    if (!session->hello_timer || lane_init(&session->lane, worker->engine, fd, &lane_handlers, session) < 0) {
         engine_timer_free(session->hello_timer);
         free(session);
         return NULL;
@@ -101,7 +101,7 @@ static void end(struct session *session)
     engine_timer_free(session->hello_timer);
     session->hello_timer = NULL;
     abandon_sockets(session);
-    plain_lane_close(&session->lane);
+    lane_close(&session->lane);
 }
 
 void session_end(struct session *session, const char *why, int os_error)
@@ -148,14 +148,14 @@ void session_drain(struct session *session)
 bool session_is_drained(const struct session *session)
 {
     return session->state == SESSION_ENDED ||
-           (session->queued_bytes == 0 && !session->long_write.open && plain_lane_is_idle(&session->lane));
+           (session->queued_bytes == 0 && !session->long_write.open && lane_is_idle(&session->lane));
 }
 
 void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload)
 {
     if (session->state == SESSION_ENDED)
         return;
-    if (plain_lane_put(&session->lane, frame, body, payload) < 0)
+    if (lane_put(&session->lane, frame, body, payload) < 0)
         session_end(session, "no memory for a reply", ENOMEM);
 }
 

@@ -7,8 +7,8 @@
 #ifndef OCHE_DAEMON_SESSION_H
 #define OCHE_DAEMON_SESSION_H
 
+#include "daemon/lane.h"
 #include "daemon/list.h"
-#include "daemon/plain_lane.h"
 #include "daemon/socket_table.h"
 #include "proto/frame.h"
 
@@ -31,11 +31,11 @@ struct session {
     pid_t pid;       /* of the client, when it connected */
     enum session_state state;
     bool over_limit; /* will be refused when it has said HELLO */
-    struct plain_lane lane;
+    struct lane lane;
     struct engine_timer *hello_timer;
     struct socket_table sockets;
     size_t queued_bytes;
-    struct list waiting_for_room; /* connections whose read found the lane congested */
+    struct list waiting_for_room; /* connections that found the lane congested */
 
     /* A write that comes in several frames (FRAME_MORE). */
     struct {

@@ -1,0 +1,180 @@
+#include "daemon/lane.h"
+
+#include "daemon/memory_lane.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static bool on_frame(void *owner, struct frame_message *from)
+{
+    struct lane *lane = owner;
+    struct lane_message message = {
+        .frame = from->frame,
+        .body = from->body,
+        .payload = {.data = from->payload, .length = from->frame.payload_length},
+    };
+    const char *fault = NULL;
+    lane->last = from->frame;
+    if (lane->memory)
+        fault = "a frame in the socket, on the memory lane";
+    else if (from->frame.flags & FRAME_IN_ARENA)
+        fault = "a payload in an arena, on the plain lane";
+    if (fault) {
+        free(from->payload);
+        lane->user->broken(lane->owner, fault, 0);
+        return false;
+    }
+    return lane->user->frame(lane->owner, &message);
+}
+
+static void on_relieved(void *owner)
+{
+    struct lane *lane = owner;
+    if (!lane->congested)
+        return;
+    lane->congested = false;
+    lane->user->relieved(lane->owner);
+}
+
+static void on_broken(void *owner, const char *why, int os_error)
+{
+    struct lane *lane = owner;
+    lane->last = lane->plain.reader.frame;
+    lane->user->broken(lane->owner, why, os_error);
+}
+
+static void on_closed(void *owner)
+{
+    struct lane *lane = owner;
+    lane->user->closed(lane->owner);
+}
+
+static const struct plain_lane_user plain_user = {
+    .frame = on_frame,
+    .relieved = on_relieved,
+    .broken = on_broken,
+    .closed = on_closed,
+};
+
+int lane_init(struct lane *lane, struct engine *engine, int fd, const struct lane_user *user, void *owner)
+{
+    *lane = (struct lane){.engine = engine, .user = user, .owner = owner};
+    return plain_lane_init(&lane->plain, engine, fd, &plain_user, lane);
+}
+
+void lane_deinit(struct lane *lane)
+{
+    memory_lane_free(lane->memory);
+    lane->memory = NULL;
+    plain_lane_deinit(&lane->plain);
+}
+
+void lane_close(struct lane *lane)
+{
+    if (lane->closed)
+        return;
+    lane->closed = true;
+    if (lane->memory)
+        memory_lane_stop(lane->memory);
+    plain_lane_close(&lane->plain);
+}
+
+/* One message with the frame and the descriptors. The socket is empty, so it takes all of it, or something is wrong. */
+static int send_with_descriptors(int fd, const struct frame *frame, const void *body,
+                                 const int descriptors[MEMORY_LANE_DESCRIPTORS])
+{
+    enum { SIZE = MEMORY_LANE_DESCRIPTORS * sizeof(int) };
+    uint8_t bytes[FRAME_HEADER_SIZE + FRAME_BODY_MAX];
+    size_t size = FRAME_HEADER_SIZE + (size_t)frame->body_length;
+    union {
+        char bytes[CMSG_SPACE(SIZE)];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec vector = {.iov_base = bytes, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    frame_encode(frame, bytes);
+    memcpy(bytes + FRAME_HEADER_SIZE, body, frame->body_length);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(SIZE);
+    memcpy(CMSG_DATA(header), descriptors, SIZE);
+    ssize_t sent;
+    do
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return -errno;
+    return (size_t)sent == size ? 0 : -EMSGSIZE;
+}
+
+int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame, const void *body,
+                        const char **what)
+{
+    struct memory_lane *memory;
+    int descriptors[MEMORY_LANE_DESCRIPTORS];
+    int r = memory_lane_new(lane, sizes, &memory, what);
+    if (r < 0)
+        return r;
+    memory_lane_descriptors(memory, descriptors);
+    *what = "passing the descriptors";
+    r = send_with_descriptors(engine_socket_fd(lane->plain.socket), frame, body, descriptors);
+    if (r == 0)
+        r = memory_lane_start(memory);
+    if (r < 0) {
+        memory_lane_free(memory);
+        return r;
+    }
+    lane->memory = memory;
+    return 0;
+}
+
+int lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload)
+{
+    return lane->memory ? memory_lane_put(lane->memory, frame, body, payload)
+                        : plain_lane_put(&lane->plain, frame, body, payload);
+}
+
+uint8_t *lane_room(struct lane *lane, bool many, size_t *size)
+{
+    if (lane->memory)
+        return memory_lane_room(lane->memory, many, size);
+    uint8_t *room = plain_lane_room(&lane->plain, size);
+    if (!room)
+        lane->congested = true;
+    return room;
+}
+
+int lane_put_room(struct lane *lane, struct frame *frame)
+{
+    if (lane->memory)
+        return memory_lane_put_room(lane->memory, frame);
+    plain_lane_put_room(&lane->plain, frame);
+    return 0;
+}
+
+void lane_free_payload(struct lane *lane, struct payload *payload)
+{
+    if (!payload->in_arena)
+        free(payload->data);
+    else if (!lane->closed)
+        memory_lane_free_payload(lane->memory, payload);
+    *payload = (struct payload){0};
+}
+
+bool lane_is_idle(const struct lane *lane)
+{
+    return plain_lane_is_idle(&lane->plain) && (!lane->memory || memory_lane_is_idle(lane->memory));
+}
+
+bool lane_release(struct lane *lane, uint32_t offset, uint32_t length)
+{
+    return lane->memory && memory_lane_release(lane->memory, offset, length);
+}

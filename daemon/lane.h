@@ -1,0 +1,83 @@
+/*
+ * The lane of a session: how frames come from the client and go there.
+ *
+ * A session begins on the plain lane, where frames and payloads are bytes in the Unix-domain socket. With its WELCOME it may
+ * move to the memory lane: then frames go through rings and long payloads through arenas, in memory that both share, and
+ * the socket only tells when the client is gone. The session knows no difference.
+ *
+ * Input is handed to the session frame by frame. Output is queued, and leaves together at the end of the turn. It is
+ * bounded by asking for less: a congested lane has no room for data, and when replies pile up beyond that because the client
+ * does not take them, the lane stops listening to the client.
+ */
+#ifndef OCHE_DAEMON_LANE_H
+#define OCHE_DAEMON_LANE_H
+
+#include "daemon/payload.h"
+#include "daemon/plain_lane.h"
+#include "proto/frame.h"
+#include "proto/memory.h"
+
+struct memory_lane;
+
+struct lane_message {
+    struct frame frame;
+    const uint8_t *body; /* private to us; valid until the user returns */
+    struct payload payload;
+};
+
+struct lane_user {
+    /* A frame came. message->payload is the user's to give back with lane_free_payload(), now or later. False: do not go
+     * on (the lane was closed). */
+    bool (*frame)(void *owner, struct lane_message *message);
+    /* The lane was congested and is not any more. */
+    void (*relieved)(void *owner);
+    /* The client is gone (why is NULL), or what came is no frame. The user closes the lane. */
+    void (*broken)(void *owner, const char *why, int os_error);
+    /* After lane_close(), at the end of the turn. */
+    void (*closed)(void *owner);
+};
+
+struct lane {
+    struct plain_lane plain;
+    struct memory_lane *memory; /* NULL: the session is on the plain lane */
+    struct engine *engine;
+    const struct lane_user *user;
+    void *owner;
+    struct frame last; /* the header that came last, for the log */
+    bool congested;    /* somebody was refused room and waits for `relieved` */
+    bool closed;
+};
+
+/* Takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
+int lane_init(struct lane *lane, struct engine *engine, int fd, const struct lane_user *user, void *owner);
+
+/* Frees what the lane holds, after `closed`. */
+void lane_deinit(struct lane *lane);
+
+/* No callback but `closed` follows. Payloads of the client's that are still held need not be freed any more. */
+void lane_close(struct lane *lane);
+
+/* Sends `frame`, a Welcome, with the descriptors of a new memory lane, and moves the session there. A negative errno: the
+ * session is where it was, nothing was sent, and *what says what could not be had. */
+int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame, const void *body,
+                        const char **what);
+
+/* Queues a frame; frame->body_length and frame->payload_length say how much of `body` and `payload` there is. 0 or
+ * -ENOMEM. */
+int lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload);
+
+/* Room to receive data into, *size bytes, or NULL: the lane is congested. `many`: a lot is expected. */
+uint8_t *lane_room(struct lane *lane, bool many, size_t *size);
+
+/* Queues a frame whose payload was put at the start of the room; no other call came in between. 0 or -ENOMEM. */
+int lane_put_room(struct lane *lane, struct frame *frame);
+
+void lane_free_payload(struct lane *lane, struct payload *payload);
+
+/* Nothing is on its way in either direction, and no frame is half here. */
+bool lane_is_idle(const struct lane *lane);
+
+/* RELEASE: the client is done with data in the receive arena. False: it did not have it. */
+bool lane_release(struct lane *lane, uint32_t offset, uint32_t length);
+
+#endif

@@ -1,0 +1,409 @@
+#include "daemon/memory_lane.h"
+
+#include "proto/arena.h"
+#include "proto/bytes.h"
+#include "proto/ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    RECORDS_PER_TURN = 512,      /* then others have their turn */
+    TINY = 512,                  /* bytes: data so short ride in the ring even if an arena was at hand */
+    ARENA_LEAST = 16 * 1024,     /* bytes: a receive into less is not worth a block's rest */
+    DEAF = 4 * 1024 * 1024,      /* bytes of overflow: no more requests are taken */
+    OVERFLOW_PREFIX = 4,         /* bytes: the length of a record that waits */
+};
+
+struct memory_lane {
+    struct lane *lane;
+    uint8_t *base;
+    size_t total;
+    struct memory_sizes sizes;
+    struct memory_map map;
+    int memory_fd;             /* -1 once the client has it */
+    int own_bell_fd;           /* -1 once the engine has it */
+    int client_bell_fd;
+    struct engine_bell *bell;
+    struct ring_consumer requests;
+    struct ring_producer replies;
+    struct arena receive;
+    struct bytes overflow;     /* records that found the ring full, each behind its length */
+    struct engine_task flush;  /* shows the client what the turn has produced */
+    struct engine_task drain;  /* goes on with requests that this turn had no time for */
+    bool room_is_in_arena;     /* the room that was given out last */
+    uint8_t body[FRAME_BODY_MAX];
+};
+
+static void ring_client(struct memory_lane *memory)
+{
+    uint64_t one = 1;
+    /* EAGAIN: the client has written nonsense to its own bell. */
+    while (write(memory->client_bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+/* ---- replies ---- */
+
+static void write_record(uint8_t *out, const struct frame *frame, const void *body, const void *payload,
+                         uint32_t payload_length)
+{
+    frame_encode(frame, out);
+    if (frame->body_length)
+        memcpy(out + FRAME_HEADER_SIZE, body, frame->body_length);
+    if (payload_length)
+        memcpy(out + FRAME_HEADER_SIZE + frame->body_length, payload, payload_length);
+}
+
+int memory_lane_put(struct memory_lane *memory, const struct frame *frame, const void *body, const void *payload)
+{
+    uint32_t payload_length = frame->flags & FRAME_IN_ARENA ? 0 : frame->payload_length;
+    uint32_t size = FRAME_HEADER_SIZE + (uint32_t)frame->body_length + payload_length;
+    engine_defer(memory->lane->engine, &memory->flush);
+    if (bytes_length(&memory->overflow) == 0) {
+        uint8_t *record = ring_reserve(&memory->replies, size);
+        if (record) {
+            write_record(record, frame, body, payload, payload_length);
+            ring_commit(&memory->replies, size);
+            return 0;
+        }
+    }
+    uint8_t *out = bytes_reserve(&memory->overflow, OVERFLOW_PREFIX + (size_t)size);
+    if (!out)
+        return -ENOMEM;
+    memcpy(out, &size, OVERFLOW_PREFIX);
+    write_record(out + OVERFLOW_PREFIX, frame, body, payload, payload_length);
+    bytes_commit(&memory->overflow, OVERFLOW_PREFIX + (size_t)size);
+    return 0;
+}
+
+/* Moves what waits into the ring, as far as there is room. */
+static void move_overflow(struct memory_lane *memory)
+{
+    while (bytes_length(&memory->overflow) > 0) {
+        uint32_t size;
+        memcpy(&size, bytes_front(&memory->overflow), OVERFLOW_PREFIX);
+        uint8_t *record = ring_reserve(&memory->replies, size);
+        if (!record)
+            return;
+        memcpy(record, bytes_front(&memory->overflow) + OVERFLOW_PREFIX, size);
+        ring_commit(&memory->replies, size);
+        bytes_take(&memory->overflow, OVERFLOW_PREFIX + (size_t)size);
+    }
+}
+
+static bool has_ring_room(struct memory_lane *memory)
+{
+    return bytes_length(&memory->overflow) == 0 &&
+           ring_reserve(&memory->replies, FRAME_HEADER_SIZE + MEMORY_INLINE_MAX);
+}
+
+/* Room may have appeared: uses it, and asks for a bell when there is still not enough. */
+static void use_room(struct memory_lane *memory)
+{
+    struct lane *lane = memory->lane;
+    for (;;) {
+        move_overflow(memory);
+        if (bytes_length(&memory->overflow) == 0 && !lane->congested)
+            return;
+        if (has_ring_room(memory)) {
+            lane->congested = false;
+            lane->user->relieved(lane->owner);
+            return;
+        }
+        if (ring_publish(&memory->replies))
+            ring_client(memory);
+        if (ring_wait_for_room(&memory->replies))
+            return;
+    }
+}
+
+static void on_flush(struct engine_task *task)
+{
+    struct memory_lane *memory = list_entry(task, struct memory_lane, flush);
+    use_room(memory);
+    if (ring_publish(&memory->replies))
+        ring_client(memory);
+}
+
+uint8_t *memory_lane_room(struct memory_lane *memory, bool many, size_t *size)
+{
+    uint32_t arena_size;
+    uint8_t *room = NULL;
+    if (many && bytes_length(&memory->overflow) == 0)
+        room = arena_room(&memory->receive, ARENA_LEAST, &arena_size);
+    memory->room_is_in_arena = room != NULL;
+    if (room) {
+        *size = arena_size;
+        return room;
+    }
+    if (has_ring_room(memory)) {
+        *size = MEMORY_INLINE_MAX;
+        return ring_reserve(&memory->replies, FRAME_HEADER_SIZE + MEMORY_INLINE_MAX) + FRAME_HEADER_SIZE;
+    }
+    memory->lane->congested = true;
+    engine_defer(memory->lane->engine, &memory->flush);
+    return NULL;
+}
+
+int memory_lane_put_room(struct memory_lane *memory, struct frame *frame)
+{
+    uint32_t length = frame->payload_length;
+    if (memory->room_is_in_arena) {
+        if (length <= TINY) {
+            uint32_t size;
+            return memory_lane_put(memory, frame, NULL, arena_room(&memory->receive, ARENA_LEAST, &size));
+        }
+        frame->flags |= FRAME_IN_ARENA;
+        frame->payload_offset = arena_commit(&memory->receive, length);
+        return memory_lane_put(memory, frame, NULL, NULL);
+    }
+    uint8_t *record = ring_reserve(&memory->replies, FRAME_HEADER_SIZE + MEMORY_INLINE_MAX);
+    frame_encode(frame, record);
+    ring_commit(&memory->replies, FRAME_HEADER_SIZE + length);
+    engine_defer(memory->lane->engine, &memory->flush);
+    return 0;
+}
+
+bool memory_lane_release(struct memory_lane *memory, uint32_t offset, uint32_t length)
+{
+    return arena_release(&memory->receive, offset, length);
+}
+
+/* ---- requests ---- */
+
+/* Finds the payload that the client has sent; what a RELEASE names is ours. NULL, or what is wrong. */
+static const char *take_payload(struct memory_lane *memory, const struct frame *frame, const uint8_t *inline_bytes,
+                                struct payload *payload)
+{
+    if (frame->opcode == FRAME_RELEASE)
+        return NULL;
+    if (frame->flags & FRAME_IN_ARENA) {
+        if (frame->payload_offset >= memory->sizes.send_arena ||
+            frame->payload_length > memory->sizes.send_arena - frame->payload_offset)
+            return "a payload outside of the arena";
+        payload->in_arena = true;
+        payload->offset = frame->payload_offset;
+        payload->data = memory->map.send_arena + frame->payload_offset;
+        payload->length = frame->payload_length;
+        return NULL;
+    }
+    if (frame->payload_length == 0)
+        return NULL;
+    payload->data = malloc(frame->payload_length);
+    if (!payload->data)
+        return "out of memory";
+    memcpy(payload->data, inline_bytes, frame->payload_length);
+    payload->length = frame->payload_length;
+    return NULL;
+}
+
+/* Hands one record to the session. False: the lane is closed. */
+static bool take_record(struct memory_lane *memory, const uint8_t *record, uint32_t size)
+{
+    struct lane *lane = memory->lane;
+    struct lane_message message = {.body = memory->body};
+    const struct frame *frame = &message.frame;
+    const char *fault = NULL;
+    if (size < FRAME_HEADER_SIZE) {
+        lane->user->broken(lane->owner, "a record shorter than a header", 0);
+        return false;
+    }
+    int r = frame_decode(&message.frame, record);
+    lane->last = message.frame;
+    uint32_t inline_length = frame->flags & FRAME_IN_ARENA ? 0 : frame->payload_length;
+    if (r != 0)
+        fault = frame_fault_text(r);
+    else if (size != FRAME_HEADER_SIZE + (uint32_t)frame->body_length + inline_length)
+        fault = "a record of another length than its frame";
+    if (!fault) {
+        memcpy(memory->body, record + FRAME_HEADER_SIZE, frame->body_length);
+        fault = take_payload(memory, frame, record + FRAME_HEADER_SIZE + frame->body_length, &message.payload);
+    }
+    if (fault) {
+        lane->user->broken(lane->owner, fault, 0);
+        return false;
+    }
+    return lane->user->frame(lane->owner, &message);
+}
+
+static void release_requests(struct memory_lane *memory)
+{
+    if (ring_release(&memory->requests))
+        ring_client(memory);
+}
+
+static void take_requests(struct memory_lane *memory)
+{
+    struct lane *lane = memory->lane;
+    for (int count = 0; count < RECORDS_PER_TURN; count++) {
+        const uint8_t *record;
+        uint32_t size;
+        /* Moving overflow is what wakes us from this. */
+        if (bytes_length(&memory->overflow) > DEAF)
+            return;
+        int r = ring_next(&memory->requests, &record, &size);
+        if (r == RING_BROKEN) {
+            lane->user->broken(lane->owner, "a ring that no client writes", 0);
+            return;
+        }
+        if (r == RING_EMPTY) {
+            release_requests(memory);
+            if (ring_sleep(&memory->requests))
+                return;
+        } else if (!take_record(memory, record, size)) {
+            return;
+        }
+    }
+    release_requests(memory);
+    engine_defer(lane->engine, &memory->drain);
+}
+
+static void on_bell(void *owner)
+{
+    struct memory_lane *memory = owner;
+    if (memory->lane->closed)
+        return;
+    if (memory->lane->congested || bytes_length(&memory->overflow) > 0)
+        engine_defer(memory->lane->engine, &memory->flush);
+    take_requests(memory);
+}
+
+static void on_drain(struct engine_task *task)
+{
+    take_requests(list_entry(task, struct memory_lane, drain));
+}
+
+void memory_lane_free_payload(struct memory_lane *memory, const struct payload *payload)
+{
+    struct frame frame = {
+        .opcode = FRAME_RELEASE,
+        .flags = FRAME_REPLY | FRAME_IN_ARENA,
+        .payload_length = payload->length,
+        .payload_offset = payload->offset,
+    };
+    struct lane *lane = memory->lane;
+    if (memory_lane_put(memory, &frame, NULL, NULL) < 0)
+        lane->user->broken(lane->owner, "out of memory", ENOMEM);
+}
+
+bool memory_lane_is_idle(const struct memory_lane *memory)
+{
+    return bytes_length(&memory->overflow) == 0 && list_is_empty(&memory->flush.node) &&
+           list_is_empty(&memory->drain.node) &&
+           atomic_load(&memory->map.request_control->head) == memory->requests.tail &&
+           atomic_load(&memory->map.reply_control->tail) == memory->replies.published;
+}
+
+/* ---- making and unmaking ---- */
+
+static int make_memory(struct memory_lane *memory, const char **what)
+{
+    *what = "memfd_create";
+    memory->memory_fd = memfd_create("oche", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (memory->memory_fd < 0)
+        return -errno;
+    *what = "sizing and sealing the memory";
+    if (ftruncate(memory->memory_fd, (off_t)memory->total) < 0 ||
+        fcntl(memory->memory_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return -errno;
+    *what = "mmap";
+    void *base = mmap(NULL, memory->total, PROT_READ | PROT_WRITE, MAP_SHARED, memory->memory_fd, 0);
+    if (base == MAP_FAILED)
+        return -errno;
+    memory->base = base;
+    memory_map_init(&memory->map, memory->base, &memory->sizes);
+    ring_consumer_init(&memory->requests, memory->map.request_control, memory->map.request_ring,
+                       memory->sizes.request_ring);
+    ring_producer_init(&memory->replies, memory->map.reply_control, memory->map.reply_ring, memory->sizes.reply_ring);
+    *what = "the arena's books";
+    return arena_init(&memory->receive, memory->map.receive_arena, memory->sizes.receive_arena);
+}
+
+static int make_bells(struct memory_lane *memory, const char **what)
+{
+    *what = "eventfd";
+    memory->own_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (memory->own_bell_fd < 0)
+        return -errno;
+    memory->client_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return memory->client_bell_fd < 0 ? -errno : 0;
+}
+
+int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct memory_lane **memory, const char **what)
+{
+    *what = "memory";
+    struct memory_lane *made = calloc(1, sizeof *made);
+    if (!made)
+        return -ENOMEM;
+    made->lane = lane;
+    made->sizes = *sizes;
+    made->total = memory_total(sizes);
+    made->memory_fd = made->own_bell_fd = made->client_bell_fd = -1;
+    made->flush.run = on_flush;
+    made->drain.run = on_drain;
+    list_init(&made->flush.node);
+    list_init(&made->drain.node);
+    int r = make_memory(made, what);
+    if (r == 0)
+        r = make_bells(made, what);
+    if (r < 0) {
+        memory_lane_free(made);
+        return r;
+    }
+    *memory = made;
+    return 0;
+}
+
+static void close_if_open(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void memory_lane_free(struct memory_lane *memory)
+{
+    if (!memory)
+        return;
+    memory_lane_stop(memory);
+    engine_bell_free(memory->bell);
+    arena_deinit(&memory->receive);
+    bytes_deinit(&memory->overflow);
+    if (memory->base)
+        munmap(memory->base, memory->total);
+    close_if_open(&memory->memory_fd);
+    close_if_open(&memory->own_bell_fd);
+    close_if_open(&memory->client_bell_fd);
+    free(memory);
+}
+
+void memory_lane_stop(struct memory_lane *memory)
+{
+    engine_task_cancel(&memory->flush);
+    engine_task_cancel(&memory->drain);
+}
+
+void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[MEMORY_LANE_DESCRIPTORS])
+{
+    descriptors[0] = memory->memory_fd;
+    descriptors[1] = memory->client_bell_fd;
+    descriptors[2] = memory->own_bell_fd;
+}
+
+int memory_lane_start(struct memory_lane *memory)
+{
+    memory->bell = engine_bell_new(memory->lane->engine, memory->own_bell_fd, on_bell, memory);
+    if (!memory->bell)
+        return -ENOMEM;
+    memory->own_bell_fd = -1;
+    close_if_open(&memory->memory_fd);
+    /* The client may have been quicker than we: look, and then sleep. */
+    engine_defer(memory->lane->engine, &memory->drain);
+    return 0;
+}
