@@ -71,7 +71,7 @@ static void refuse_session(struct session *session, const struct frame *request,
     Oche__Failure failure = OCHE__FAILURE__INIT;
     failure.text = (char *)(uintptr_t)text;
     reply_body(session, request, code, &failure.base);
-    session_end(session, text, 0);
+    session_end_refused(session, text);
 }
 
 /* Welcomes the client on the memory lane, if it can use that and the system has what it takes. */
