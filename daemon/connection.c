@@ -18,8 +18,8 @@ struct write {
     struct write *next;
     int64_t request_id;
     struct payload payload; /* without data: the end of the stream (CLOSE_WRITE) */
-    bool more;     /* part of a long write, and not the last: not answered */
-    int64_t total; /* what the answer says: the bytes of all parts */
+    bool more;              /* part of a long write, and not the last: not answered */
+    int64_t total;          /* what the answer says: the bytes of all parts */
 };
 
 static const struct engine_handlers handlers;
@@ -444,7 +444,8 @@ static int on_send_vectors(void *owner, struct iovec *vectors, int max)
     struct connection *connection = owner;
     int count = 0;
     size_t skip = connection->first_write_sent;
-    for (struct write *write = connection->first_write; write && write->payload.data && count < max; write = write->next) {
+    for (struct write *write = connection->first_write; write && write->payload.data && count < max;
+         write = write->next) {
         vectors[count].iov_base = write->payload.data + skip;
         vectors[count].iov_len = write->payload.length - skip;
         skip = 0;
@@ -468,8 +469,8 @@ static void complete_shutdowns(struct connection *connection)
     while (connection->first_write && !connection->first_write->payload.data) {
         struct write *write = take_write(connection);
         int os_error = shut_down_now(connection);
-        session_reply(connection->session, FRAME_CLOSE_WRITE, write->request_id,
-                      os_error ? OCHE_ERR_WRITE_FAILED : 0, os_error);
+        session_reply(connection->session, FRAME_CLOSE_WRITE, write->request_id, os_error ? OCHE_ERR_WRITE_FAILED : 0,
+                      os_error);
         free_write(connection, write);
     }
 }

@@ -40,19 +40,19 @@ struct connection {
 
     int64_t connect_request; /* while connecting */
 
-    int64_t credit;  /* bytes that the client lets us receive */
-    bool receiving;  /* a receive is under way */
-    uint32_t offered; /* room of the receive under way */
+    int64_t credit;    /* bytes that the client lets us receive */
+    bool receiving;    /* a receive is under way */
+    uint32_t offered;  /* room of the receive under way */
     bool expects_many; /* the last receive filled its room */
-    bool read_ended; /* the client was told of the end, or of a failure */
-    uint16_t broken; /* errno that a send met: an end of the stream is not to be trusted after it */
+    bool read_ended;   /* the client was told of the end, or of a failure */
+    uint16_t broken;   /* errno that a send met: an end of the stream is not to be trusted after it */
 
-    bool shut_down;  /* the client asked for the end of the stream to be sent */
+    bool shut_down; /* the client asked for the end of the stream to be sent */
     struct connection_end write_end;
 
     struct write *first_write; /* in the order of the requests */
     struct write *last_write;
-    size_t first_write_sent;   /* bytes of *first_write */
+    size_t first_write_sent; /* bytes of *first_write */
 
     struct engine_timer *connect_timer; /* NULL: no limit */
 };
@@ -76,8 +76,8 @@ int connection_accepted(struct session *session, int64_t request_id, int fd, con
 bool connection_grant(struct connection *connection, int64_t credit);
 void connection_retry_receive(struct connection *connection);
 
-/* Takes over *payload if it returns 0. `more`: a part of a long write, which is answered with its last part and the `total`
- * of all. */
+/* Takes over *payload if it returns 0. `more`: a part of a long write, which is answered with its last part and the
+ * `total` of all. */
 int connection_write(struct connection *connection, int64_t request_id, const struct payload *payload, bool more,
                      int64_t total, int *os_error);
 

@@ -101,8 +101,8 @@ struct engine_task {
 void engine_defer(struct engine *engine, struct engine_task *task);
 void engine_task_cancel(struct engine_task *task);
 
-/* An eventfd that somebody else writes to: `rung` runs in the loop. Takes over `fd`, non-blocking. NULL: out of memory, and
- * the descriptor stays the caller's. */
+/* An eventfd that somebody else writes to: `rung` runs in the loop. Takes over `fd`, non-blocking. NULL: out of memory,
+ * and the descriptor stays the caller's. */
 struct engine_bell *engine_bell_new(struct engine *engine, int fd, void (*rung)(void *owner), void *owner);
 /* Closes the descriptor. Not from within `rung`. NULL is fine. */
 void engine_bell_free(struct engine_bell *bell);

@@ -540,7 +540,8 @@ void engine_task_cancel(struct engine_task *task)
     list_remove(&task->node);
 }
 
-/* Edge-triggered where the kernel can: each write to an eventfd is an edge, so it need not be read to be heard again. */
+/* Edge-triggered where the kernel can: each write to an eventfd is an edge, so it need not be read to be heard again.
+ */
 static bool has_edges(const struct engine *engine)
 {
     return event_base_get_features(engine->base) & EV_FEATURE_ET;

@@ -115,8 +115,8 @@ static int send_with_descriptors(int fd, const struct frame *frame, const void *
     return (size_t)sent == size ? 0 : -EMSGSIZE;
 }
 
-int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame, const void *body,
-                        const char **what)
+int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame,
+                        const void *body, const char **what)
 {
     struct memory_lane *memory;
     int descriptors[MEMORY_LANE_DESCRIPTORS];

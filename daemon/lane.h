@@ -1,13 +1,13 @@
 /*
  * The lane of a session: how frames come from the client and go there.
  *
- * A session begins on the plain lane, where frames and payloads are bytes in the Unix-domain socket. With its WELCOME it may
- * move to the memory lane: then frames go through rings and long payloads through arenas, in memory that both share, and
- * the socket only tells when the client is gone. The session knows no difference.
+ * A session begins on the plain lane, where frames and payloads are bytes in the Unix-domain socket. With its WELCOME
+ * it may move to the memory lane: then frames go through rings and long payloads through arenas, in memory that both
+ * share, and the socket only tells when the client is gone. The session knows no difference.
  *
  * Input is handed to the session frame by frame. Output is queued, and leaves together at the end of the turn. It is
- * bounded by asking for less: a congested lane has no room for data, and when replies pile up beyond that because the client
- * does not take them, the lane stops listening to the client.
+ * bounded by asking for less: a congested lane has no room for data, and when replies pile up beyond that because the
+ * client does not take them, the lane stops listening to the client.
  */
 #ifndef OCHE_DAEMON_LANE_H
 #define OCHE_DAEMON_LANE_H
@@ -26,8 +26,8 @@ struct lane_message {
 };
 
 struct lane_user {
-    /* A frame came. message->payload is the user's to give back with lane_free_payload(), now or later. False: do not go
-     * on (the lane was closed). */
+    /* A frame came. message->payload is the user's to give back with lane_free_payload(), now or later. False: do not
+     * go on (the lane was closed). */
     bool (*frame)(void *owner, struct lane_message *message);
     /* The lane was congested and is not any more. */
     void (*relieved)(void *owner);
@@ -57,10 +57,10 @@ void lane_deinit(struct lane *lane);
 /* No callback but `closed` follows. Payloads of the client's that are still held need not be freed any more. */
 void lane_close(struct lane *lane);
 
-/* Sends `frame`, a Welcome, with the descriptors of a new memory lane, and moves the session there. A negative errno: the
- * session is where it was, nothing was sent, and *what says what could not be had. */
-int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame, const void *body,
-                        const char **what);
+/* Sends `frame`, a Welcome, with the descriptors of a new memory lane, and moves the session there. A negative errno:
+ * the session is where it was, nothing was sent, and *what says what could not be had. */
+int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame,
+                        const void *body, const char **what);
 
 /* Queues a frame; frame->body_length and frame->payload_length say how much of `body` and `payload` there is. 0 or
  * -ENOMEM. */

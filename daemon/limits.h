@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 struct limits {
-    uint32_t sessions;   /* open at once */
-    uint32_t handles;    /* per session: sockets open at once, listeners included */
-    size_t queued_bytes; /* per session: writes that were accepted and not answered yet */
+    uint32_t sessions;    /* open at once */
+    uint32_t handles;     /* per session: sockets open at once, listeners included */
+    size_t queued_bytes;  /* per session: writes that were accepted and not answered yet */
     uint32_t arena_bytes; /* per session and direction: shared memory for payloads; 0: no memory lane */
 };
 

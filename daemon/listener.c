@@ -63,10 +63,11 @@ static void log_starvation(struct listener *listener, const char *lacking, long 
         return;
     if (!atomic_compare_exchange_strong(&shared->starvation_logged, &last, (long long)now.tv_sec + 1))
         return;
-    log_line(LOG_WARNING,
-             "session=%llu event=accept-paused why=\"no %s is left\" limit=%ld advice=\"accept goes on when sockets are "
-             "closed; %s\"",
-             (unsigned long long)listener->session->number, lacking, limit, advice);
+    log_line(
+        LOG_WARNING,
+        "session=%llu event=accept-paused why=\"no %s is left\" limit=%ld advice=\"accept goes on when sockets are "
+        "closed; %s\"",
+        (unsigned long long)listener->session->number, lacking, limit, advice);
 }
 
 static void accept_next(struct listener *listener)

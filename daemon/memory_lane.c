@@ -4,6 +4,7 @@
 #include "proto/bytes.h"
 #include "proto/ring.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,11 +14,11 @@
 #include <unistd.h>
 
 enum {
-    RECORDS_PER_TURN = 512,      /* then others have their turn */
-    TINY = 512,                  /* bytes: data so short ride in the ring even if an arena was at hand */
-    ARENA_LEAST = 16 * 1024,     /* bytes: a receive into less is not worth a block's rest */
-    DEAF = 4 * 1024 * 1024,      /* bytes of overflow: no more requests are taken */
-    OVERFLOW_PREFIX = 4,         /* bytes: the length of a record that waits */
+    RECORDS_PER_TURN = 512,  /* then others have their turn */
+    TINY = 512,              /* bytes: data so short ride in the ring even if an arena was at hand */
+    ARENA_LEAST = 16 * 1024, /* bytes: a receive into less is not worth a block's rest */
+    DEAF = 4 * 1024 * 1024,  /* bytes of overflow: no more requests are taken */
+    OVERFLOW_PREFIX = 4,     /* bytes: the length of a record that waits */
 };
 
 struct memory_lane {
@@ -26,17 +27,17 @@ struct memory_lane {
     size_t total;
     struct memory_sizes sizes;
     struct memory_map map;
-    int memory_fd;             /* -1 once the client has it */
-    int own_bell_fd;           /* -1 once the engine has it */
+    int memory_fd;   /* -1 once the client has it */
+    int own_bell_fd; /* -1 once the engine has it */
     int client_bell_fd;
     struct engine_bell *bell;
     struct ring_consumer requests;
     struct ring_producer replies;
     struct arena receive;
-    struct bytes overflow;     /* records that found the ring full, each behind its length */
-    struct engine_task flush;  /* shows the client what the turn has produced */
-    struct engine_task drain;  /* goes on with requests that this turn had no time for */
-    bool room_is_in_arena;     /* the room that was given out last */
+    struct bytes overflow;    /* records that found the ring full, each behind its length */
+    struct engine_task flush; /* shows the client what the turn has produced */
+    struct engine_task drain; /* goes on with requests that this turn had no time for */
+    bool room_is_in_arena;    /* the room that was given out last */
     uint8_t body[FRAME_BODY_MAX];
 };
 
@@ -53,6 +54,7 @@ static void ring_client(struct memory_lane *memory)
 static void write_record(uint8_t *out, const struct frame *frame, const void *body, const void *payload,
                          uint32_t payload_length)
 {
+    assert((body || !frame->body_length) && (payload || !payload_length));
     frame_encode(frame, out);
     if (frame->body_length)
         memcpy(out + FRAME_HEADER_SIZE, body, frame->body_length);

@@ -1,9 +1,9 @@
 /*
  * The memory lane: frames in two rings, long payloads in two arenas, bells for sleepers.
  *
- * The memory is made here, sealed against resizing (or the client could shrink it under our feet), and mapped by both. What
- * the client writes there is read once and checked. What only we must know lives elsewhere: the books of the receive arena,
- * our positions in the rings.
+ * The memory is made here, sealed against resizing (or the client could shrink it under our feet), and mapped by both.
+ * What the client writes there is read once and checked. What only we must know lives elsewhere: the books of the
+ * receive arena, our positions in the rings.
  *
  * All functions are for daemon/lane.c, which says what they mean.
  */
@@ -15,7 +15,8 @@
 enum { MEMORY_LANE_DESCRIPTORS = 3 };
 
 /* Makes the memory and the bells. 0 or a negative errno, and *what says what could not be had. */
-int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct memory_lane **memory, const char **what);
+int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct memory_lane **memory,
+                    const char **what);
 
 /* After memory_lane_stop(), and not from within a callback of the lane. NULL is fine. */
 void memory_lane_free(struct memory_lane *memory);
@@ -23,7 +24,8 @@ void memory_lane_free(struct memory_lane *memory);
 /* No callback follows. */
 void memory_lane_stop(struct memory_lane *memory);
 
-/* What the client gets: the memory, its bell, our bell. They stay ours; memory_lane_start() closes what is not needed. */
+/* What the client gets: the memory, its bell, our bell. They stay ours; memory_lane_start() closes what is not needed.
+ */
 void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[MEMORY_LANE_DESCRIPTORS]);
 
 /* Begins to listen. 0 or -ENOMEM. */

@@ -124,8 +124,8 @@ static void welcome(struct session *session, const struct frame *request, const 
     bool in_memory = hello->memory && welcome_in_memory(session, request, &welcome, hello->arena);
     if (!in_memory)
         reply_body(session, request, 0, &welcome.base);
-    log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" lane=%s",
-             (unsigned long long)session->number, (int)session->pid, hello->software, in_memory ? "memory" : "plain");
+    log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" lane=%s", (unsigned long long)session->number,
+             (int)session->pid, hello->software, in_memory ? "memory" : "plain");
 }
 
 static int handle_hello(struct request *request)

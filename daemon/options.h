@@ -22,8 +22,8 @@ struct options {
     struct limits limits;
 };
 
-/* 0: *options is filled. 1: what was asked for (--help, --version) is printed, leave with 0. 2: the command line is wrong, and
- * standard error says how; leave with 2. */
+/* 0: *options is filled. 1: what was asked for (--help, --version) is printed, leave with 0. 2: the command line is
+ * wrong, and standard error says how; leave with 2. */
 int options_parse(struct options *options, int argc, char **argv);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * The bytes of a write, wherever the lane has put them: memory of their own, or the client's arena.
  *
- * Bytes in an arena may change until they are sent, if the client is hostile: that is its own stream. They are only ever
- * handed to the kernel.
+ * Bytes in an arena may change until they are sent, if the client is hostile: that is its own stream. They are only
+ * ever handed to the kernel.
  */
 #ifndef OCHE_DAEMON_PAYLOAD_H
 #define OCHE_DAEMON_PAYLOAD_H

@@ -5,11 +5,11 @@
 #include <sys/ioctl.h>
 
 enum {
-    READ_SIZE = 64 * 1024,            /* bytes: the most that one read returns */
-    CONGESTED = 1024 * 1024,          /* bytes of output: no more reads */
-    RELIEVED = CONGESTED / 2,         /* … until so much is left */
-    DEAF = 4 * 1024 * 1024,           /* bytes of output: no more requests */
-    SENDS_AT_MOST = 4 * 1024 * 1024,  /* bytes offered to one send */
+    READ_SIZE = 64 * 1024,           /* bytes: the most that one read returns */
+    CONGESTED = 1024 * 1024,         /* bytes of output: no more reads */
+    RELIEVED = CONGESTED / 2,        /* … until so much is left */
+    DEAF = 4 * 1024 * 1024,          /* bytes of output: no more requests */
+    SENDS_AT_MOST = 4 * 1024 * 1024, /* bytes offered to one send */
 };
 
 static void listen_on(struct plain_lane *lane)

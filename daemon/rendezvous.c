@@ -44,7 +44,7 @@ static int resolve_path(struct sockaddr_un *address, const char *path)
     if (strlen(path) >= sizeof address->sun_path)
         return refuse("the socket path is longer than the %zu bytes that the system allows: %s",
                       sizeof address->sun_path - 1, path);
-    strcpy(address->sun_path, path);
+    memcpy(address->sun_path, path, strlen(path) + 1);
     return 0;
 }
 
@@ -52,7 +52,7 @@ static int resolve_path(struct sockaddr_un *address, const char *path)
 static int check_directory(const char *socket_path)
 {
     char copy[sizeof((struct sockaddr_un *)0)->sun_path];
-    strcpy(copy, socket_path);
+    memcpy(copy, socket_path, strlen(socket_path) + 1);
     const char *directory = dirname(copy);
 
     if (mkdir(directory, 0700) < 0 && errno != EEXIST)
@@ -66,8 +66,8 @@ static int check_directory(const char *socket_path)
     if (!S_ISDIR(status.st_mode))
         return refuse("%s is not a directory", directory);
     if (status.st_uid != geteuid() && status.st_uid != 0)
-        return refuse("the directory %s belongs to user %u, not to this one; choose another with --socket",
-                      directory, (unsigned)status.st_uid);
+        return refuse("the directory %s belongs to user %u, not to this one; choose another with --socket", directory,
+                      (unsigned)status.st_uid);
     if ((status.st_mode & (S_IWGRP | S_IWOTH)) && !(status.st_mode & S_ISVTX))
         return refuse("others may write to the directory %s; chmod 0700 it, or choose another with --socket",
                       directory);

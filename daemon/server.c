@@ -17,7 +17,8 @@ enum {
     ACCEPT_RETRY_MS = 500,   /* after running out of descriptors */
     SESSION_DESCRIPTORS = 3, /* socket and two bells */
     OTHER_DESCRIPTORS = 64,  /* log, lock, event loops, libraries */
-    SELECT_DESCRIPTORS = 1024, /* FD_SETSIZE: select(2) can wait for no descriptor beyond, glibc aborts on the attempt */
+    SELECT_DESCRIPTORS =
+        1024, /* FD_SETSIZE: select(2) can wait for no descriptor beyond, glibc aborts on the attempt */
     MOST_DESCRIPTORS = 1 << 24,
 };
 
@@ -253,9 +254,9 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     server->rendezvous = rendezvous;
     server->shared.limits = options->limits;
     server->shared.statistics.started = now.tv_sec;
-    descriptors_init(&server->shared.descriptors,
-                     options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
-                     (long)options->limits.sessions * SESSION_DESCRIPTORS + OTHER_DESCRIPTORS, on_descriptor_freed, server);
+    descriptors_init(
+        &server->shared.descriptors, options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
+        (long)options->limits.sessions * SESSION_DESCRIPTORS + OTHER_DESCRIPTORS, on_descriptor_freed, server);
     int r = start_loop(server);
     if (r == 0)
         r = start_workers(server);
@@ -264,7 +265,8 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
         server_free(server);
         return NULL;
     }
-    log_line(LOG_INFO, "event=serving version=" OCHE_VERSION " pid=%d socket=\"%s\" workers=%u method=%s descriptors=%ld",
+    log_line(LOG_INFO,
+             "event=serving version=" OCHE_VERSION " pid=%d socket=\"%s\" workers=%u method=%s descriptors=%ld",
              (int)getpid(), rendezvous->address.sun_path, options->workers,
              options->method == ENGINE_SELECT ? "select" : "epoll", server->shared.descriptors.limit);
     return server;

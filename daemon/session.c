@@ -113,8 +113,8 @@ void session_end(struct session *session, const char *why, int os_error)
                  (unsigned long long)session->number, (int)session->pid, why, log_errno_text(os_error), os_error,
                  session->sockets.used);
     else
-        log_line(LOG_INFO, "session=%llu event=end pid=%d why=\"%s\" sockets=%u",
-                 (unsigned long long)session->number, (int)session->pid, why, session->sockets.used);
+        log_line(LOG_INFO, "session=%llu event=end pid=%d why=\"%s\" sockets=%u", (unsigned long long)session->number,
+                 (int)session->pid, why, session->sockets.used);
     end(session);
 }
 

@@ -23,8 +23,7 @@ struct arrival {
 
 static void welcome_arrival(struct worker *worker, struct arrival *arrival)
 {
-    if (worker->draining ||
-        !session_new(worker, arrival->fd, arrival->number, arrival->pid, arrival->over_limit)) {
+    if (worker->draining || !session_new(worker, arrival->fd, arrival->number, arrival->pid, arrival->over_limit)) {
         log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)arrival->number,
                     (int)arrival->pid, worker->draining ? "the daemon leaves" : "out of memory");
         close(arrival->fd);

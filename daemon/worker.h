@@ -22,7 +22,7 @@ struct worker {
     struct engine_timer *starved_timer;
     struct engine_timer *drain_timer;
     bool draining;
-    atomic_bool finished; /* the thread is about to end */
+    atomic_bool finished;           /* the thread is about to end */
     void (*changed)(void *context); /* a session is gone, or the worker has finished; in the worker's thread */
     void *context;
 

@@ -12,8 +12,7 @@ void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_S
     out[1] = endpoints->remote.address_length;
     put_u16(out + 2, endpoints->local.port);
     put_u16(out + 4, endpoints->remote.port);
-    put_u16(out + 6, (uint16_t)((endpoints->keep_alive ? KEEP_ALIVE : 0) |
-                                (endpoints->no_delay ? NO_DELAY : 0)));
+    put_u16(out + 6, (uint16_t)((endpoints->keep_alive ? KEEP_ALIVE : 0) | (endpoints->no_delay ? NO_DELAY : 0)));
     memcpy(out + 8, endpoints->local.address, 16);
     memcpy(out + 24, endpoints->remote.address, 16);
 }

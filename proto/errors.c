@@ -3,8 +3,8 @@
 const char *oche_errors_name(int64_t code)
 {
     switch (code) {
-#define X(number, name, text)                                                                      \
-    case number:                                                                                   \
+#define X(number, name, text)                                                                                          \
+    case number:                                                                                                       \
         return "TCP_ERR_" #name;
         OCHE_ERRORS(X)
 #undef X
@@ -16,8 +16,8 @@ const char *oche_errors_name(int64_t code)
 const char *oche_errors_text(int64_t code)
 {
     switch (code) {
-#define X(number, name, text)                                                                      \
-    case number:                                                                                   \
+#define X(number, name, text)                                                                                          \
+    case number:                                                                                                       \
         return text;
         OCHE_ERRORS(X)
 #undef X

@@ -57,8 +57,8 @@ int frame_decode(struct frame *frame, const uint8_t in[FRAME_HEADER_SIZE])
 const char *frame_opcode_name(unsigned opcode)
 {
     switch (opcode) {
-#define X(number, name)                                                                            \
-    case number:                                                                                   \
+#define X(number, name)                                                                                                \
+    case number:                                                                                                       \
         return #name;
         FRAME_OPCODES(X)
 #undef X

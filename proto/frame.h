@@ -39,38 +39,38 @@ enum { FRAME_WRITE_OVERHEAD = 64 };
 /* The newest version of the protocol that this tree speaks, and the oldest. */
 enum { FRAME_VERSION_MIN = 1, FRAME_VERSION_MAX = 1 };
 
-#define FRAME_OPCODES(X)                                                                           \
-    X(1, HELLO)          /* body Hello → body Welcome; the first frame, exactly once */            \
-    X(2, CONNECT)        /* body Connect → value handle, payload endpoints */                      \
-    X(3, LISTEN)         /* body Listen → value handle, payload endpoints */                       \
-    X(4, ACCEPT)         /* handle listener → value handle, payload endpoints */                   \
-    X(5, READ)           /* handle, value credit: no reply of its own, but data, see below */      \
-    X(6, WRITE)          /* handle, payload the bytes → value total count */                       \
-    X(7, CLOSE_WRITE)    /* handle → value 0 */                                                    \
-    X(8, CLOSE)          /* handle → value 0 */                                                    \
-    X(9, LISTENER_CLOSE) /* handle, value 1 to close what it accepted too → value 0 */             \
-    X(10, SET_OPTION)    /* handle, body Option → value 0 */                                       \
-    X(11, STATISTICS)    /* → body Statistics */                                                   \
+#define FRAME_OPCODES(X)                                                                                               \
+    X(1, HELLO)          /* body Hello → body Welcome; the first frame, exactly once */                              \
+    X(2, CONNECT)        /* body Connect → value handle, payload endpoints */                                        \
+    X(3, LISTEN)         /* body Listen → value handle, payload endpoints */                                         \
+    X(4, ACCEPT)         /* handle listener → value handle, payload endpoints */                                     \
+    X(5, READ)           /* handle, value credit: no reply of its own, but data, see below */                          \
+    X(6, WRITE)          /* handle, payload the bytes → value total count */                                         \
+    X(7, CLOSE_WRITE)    /* handle → value 0 */                                                                      \
+    X(8, CLOSE)          /* handle → value 0 */                                                                      \
+    X(9, LISTENER_CLOSE) /* handle, value 1 to close what it accepted too → value 0 */                               \
+    X(10, SET_OPTION)    /* handle, body Option → value 0 */                                                         \
+    X(11, STATISTICS)    /* → body Statistics */                                                                     \
     X(12, RELEASE)       /* either way: the receiver of a payload in an arena is done with it */
 
 enum frame_opcode {
 #define X(number, name) FRAME_##name = (number),
     FRAME_OPCODES(X)
 #undef X
-    FRAME_OPCODE_END
+        FRAME_OPCODE_END
 };
 
 enum frame_flag {
-    FRAME_REPLY = 1 << 0, /* set in every frame from the daemon, in none from the client */
-    FRAME_MORE = 1 << 1,  /* WRITE: the next frame of this request continues it; only the last one is answered */
+    FRAME_REPLY = 1 << 0,    /* set in every frame from the daemon, in none from the client */
+    FRAME_MORE = 1 << 1,     /* WRITE: the next frame of this request continues it; only the last one is answered */
     FRAME_IN_ARENA = 1 << 2, /* READ from the daemon, WRITE, RELEASE: on the memory lane only */
 };
 
 /*
  * Reading goes by credit. READ from the client grants the daemon so many more bytes to receive from a connection. What
- * comes is sent as it comes, in READ frames from the daemon: the handle, request id 0, a value of 1 or more, and that many
- * bytes of payload. The end of the stream and a failure are a READ frame with a negative value, after which there is none
- * any more for that handle, whatever credit is left.
+ * comes is sent as it comes, in READ frames from the daemon: the handle, request id 0, a value of 1 or more, and that
+ * many bytes of payload. The end of the stream and a failure are a READ frame with a negative value, after which there
+ * is none any more for that handle, whatever credit is left.
  */
 enum { FRAME_CREDIT_MAX = 16 * 1024 * 1024 }; /* bytes that a connection may have */
 

@@ -11,12 +11,12 @@
  * A payload in an arena stays untouched by its sender until the receiver says RELEASE, with the same offset and length.
  * Every RELEASE has FRAME_IN_ARENA, no handle, request id 0 and no reply; from the daemon it also has FRAME_REPLY.
  *
- * Each side has an eventfd, its bell, which the other rings as proto/ring.h says. The Unix-domain socket stays open, carries
- * nothing any more, and tells each side when the other is gone.
+ * Each side has an eventfd, its bell, which the other rings as proto/ring.h says. The Unix-domain socket stays open,
+ * carries nothing any more, and tells each side when the other is gone.
  *
- * The four sizes are in the Welcome; each is a multiple of 4096, so every part begins on a page. A record of a ring is a
- * frame: header, body, and the payload if it is short. The payload of a frame with FRAME_IN_ARENA lies in the arena of its
- * sender instead, at the payload offset.
+ * The four sizes are in the Welcome; each is a multiple of 4096, so every part begins on a page. A record of a ring is
+ * a frame: header, body, and the payload if it is short. The payload of a frame with FRAME_IN_ARENA lies in the arena
+ * of its sender instead, at the payload offset.
  */
 #ifndef OCHE_PROTO_MEMORY_H
 #define OCHE_PROTO_MEMORY_H

@@ -33,7 +33,8 @@ uint32_t ring_record_max(uint32_t size)
     return size / 2 - RING_RECORD_PREFIX;
 }
 
-/* A consumer that claims to be ahead of us, or further behind than the ring is long, is nonsense: then there is no room. */
+/* A consumer that claims to be ahead of us, or further behind than the ring is long, is nonsense: then there is no
+ * room. */
 static uint32_t room(const struct ring_producer *ring)
 {
     uint32_t used = ring->head - ring->tail;

@@ -11,14 +11,15 @@
  *
  * Memory ordering. The producer fills the room behind `head` and then stores `head`; the consumer loads `head` and then
  * reads the records. Release and acquire make the bytes visible before the position. The same holds for `tail` in the
- * other direction: the consumer is done with the bytes before it stores `tail`, and the producer overwrites them after it
- * loaded it.
+ * other direction: the consumer is done with the bytes before it stores `tail`, and the producer overwrites them after
+ * it loaded it.
  *
- * Bells. A consumer that is about to block stores `consumer_sleeps` and then looks at `head` once more; a producer stores
- * `head` and then looks at `consumer_sleeps`. Each side stores one variable and then loads the other's, so release and
- * acquire are not enough: all four accesses are sequentially consistent, hence in one total order, in which at least
- * one side's load comes after the other's store. Either the consumer sees the record and does not block, or the
- * producer sees the sleeper and rings. `producer_waits` and `tail` do the same for a producer that found the ring full.
+ * Bells. A consumer that is about to block stores `consumer_sleeps` and then looks at `head` once more; a producer
+ * stores `head` and then looks at `consumer_sleeps`. Each side stores one variable and then loads the other's, so
+ * release and acquire are not enough: all four accesses are sequentially consistent, hence in one total order, in which
+ * at least one side's load comes after the other's store. Either the consumer sees the record and does not block, or
+ * the producer sees the sleeper and rings. `producer_waits` and `tail` do the same for a producer that found the ring
+ * full.
  */
 #ifndef OCHE_PROTO_RING_H
 #define OCHE_PROTO_RING_H
