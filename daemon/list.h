@@ -35,9 +35,8 @@ static inline void list_append(struct list *list, struct list *node)
 /* Fine for a node that is in no list. */
 static inline void list_remove(struct list *node)
 {
-    /* The analyzer does not see that a node which was freed is in no list any more. */
     node->previous->next = node->next;
-    node->next->previous = node->previous; /* NOLINT(clang-analyzer-unix.Malloc) */
+    node->next->previous = node->previous;
     list_init(node);
 }
 
@@ -47,7 +46,8 @@ static inline struct list *list_take_first(struct list *list)
     struct list *node = list->next;
     if (node == list)
         return NULL;
-    list_remove(node);
+    /* The analyzer does not see that a node which was taken out, and freed, is not the first any more. */
+    list_remove(node); /* NOLINT(clang-analyzer-unix.Malloc) */
     return node;
 }
 
