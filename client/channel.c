@@ -38,11 +38,11 @@ static void watch(struct channel *channel, bool to_send)
     channel->waits_to_send = to_send;
 }
 
-int channel_attach(struct channel *channel, int fd)
+int channel_attach(struct channel *channel, int fd, bool carries_frames)
 {
     assert(channel->fd < 0);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = CHANNEL_EPOLL_DATA};
-    int error = frame_reader_init(&channel->in);
+    int error = carries_frames ? frame_reader_init(&channel->in) : 0;
     if (!error && epoll_ctl(channel->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
         error = -errno;
     if (error) {
@@ -52,7 +52,6 @@ int channel_attach(struct channel *channel, int fd)
     }
     channel->fd = fd;
     channel->waits_to_send = false;
-    channel_flush(channel);
     return 0;
 }
 
@@ -125,8 +124,8 @@ static struct iovec part(const void *data, size_t size)
     return (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = size};
 }
 
-void channel_put(struct channel *channel, const struct frame *frame, const void *body,
-                 const void *payload, enum channel_urgency urgency)
+void channel_put(struct channel *channel, const struct frame *frame, const void *body, const void *payload,
+                 enum channel_urgency urgency)
 {
     uint8_t header[FRAME_HEADER_SIZE];
     frame_encode(frame, header);
@@ -160,6 +159,11 @@ void channel_flush(struct channel *channel)
     watch(channel, bytes_length(&channel->out) > 0);
 }
 
+void channel_wake(struct channel *channel)
+{
+    watch(channel, true);
+}
+
 int channel_receive(struct channel *channel)
 {
     if (channel->fd < 0)
@@ -176,4 +180,16 @@ int channel_receive(struct channel *channel)
         return errno == EAGAIN || errno == EWOULDBLOCK ? CHANNEL_EMPTIED : -errno;
     frame_reader_filled(&channel->in, (size_t)received);
     return (size_t)received < room ? CHANNEL_EMPTIED : CHANNEL_HAS_MORE;
+}
+
+int channel_check(const struct channel *channel)
+{
+    uint8_t unexpected;
+    ssize_t received;
+    do
+        received = recv(channel->fd, &unexpected, 1, MSG_DONTWAIT);
+    while (received < 0 && errno == EINTR);
+    if (received >= 0)
+        return received == 0 ? -ECONNRESET : -EPROTO;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
 }

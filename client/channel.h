@@ -1,12 +1,14 @@
 /*
  * The plain lane: frames over the Unix-domain socket to the daemon, without ever blocking.
  *
- * What the socket does not take waits in a queue. An epoll descriptor, which lives as long as the
- * channel, polls readable when there is something to receive, or when something is queued and the
- * socket takes more.
+ * What the socket does not take waits in a queue. An epoll descriptor, which lives as long as the channel, polls
+ * readable when there is something to receive, or when something is queued and the socket takes more.
  *
- * Threads: channel_receive() and `in` are for the one thread that dispatches; everything else
- * happens with the session's mutex held.
+ * When the session is on the memory lane, the socket carries nothing; it is in the epoll set all the same, and tells
+ * when the daemon is gone. The queue is then the memory lane's.
+ *
+ * Threads: channel_receive() and `in` are for the one thread that dispatches; everything else happens with the
+ * session's mutex held.
  */
 #ifndef OCHE_CLIENT_CHANNEL_H
 #define OCHE_CLIENT_CHANNEL_H
@@ -42,9 +44,9 @@ enum { CHANNEL_EPOLL_DATA = 0 };
 int channel_init(struct channel *channel);
 void channel_deinit(struct channel *channel);
 
-/* Gives the channel a connected, non-blocking socket, which is its own from now on (and closed if
- * this fails), and sends what was queued before. Returns 0 or a negative errno. */
-int channel_attach(struct channel *channel, int fd);
+/* Gives the channel a connected, non-blocking socket, which is its own from now on (and closed if this fails). What was
+ * queued before waits for a flush. Returns 0 or a negative errno. */
+int channel_attach(struct channel *channel, int fd, bool carries_frames);
 
 /* Ends the connection, drops what is queued in both directions. Idempotent. */
 void channel_detach(struct channel *channel);
@@ -60,15 +62,22 @@ int channel_reserve(struct channel *channel, size_t size);
 /* Sends or queues a frame of frame->body_length bytes of body and frame->payload_length bytes of
  * payload, for which room was reserved. A detached channel queues it until it is attached. A broken
  * connection swallows it: that is for channel_receive() to tell. */
-void channel_put(struct channel *channel, const struct frame *frame, const void *body,
-                 const void *payload, enum channel_urgency urgency);
+void channel_put(struct channel *channel, const struct frame *frame, const void *body, const void *payload,
+                 enum channel_urgency urgency);
 
 /* Sends what is queued, as far as the socket takes it. */
 void channel_flush(struct channel *channel);
+
+/* Makes the epoll descriptor readable until the next flush. */
+void channel_wake(struct channel *channel);
 
 /* Receives once, into `in`. CHANNEL_EMPTIED: that was all for now; CHANNEL_HAS_MORE: there may be
  * more; -ENOTCONN: detached; -ECONNRESET: the daemon ended the connection; another negative errno.
  */
 int channel_receive(struct channel *channel);
+
+/* For a socket that carries nothing. 0: so it is; -ECONNRESET: the daemon ended the connection; another negative errno.
+ */
+int channel_check(const struct channel *channel);
 
 #endif

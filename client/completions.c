@@ -1,5 +1,7 @@
 #include "client/completions.h"
 
+#include "client/data.h"
+
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,7 +12,7 @@ void completions_deinit(struct completions *completions)
 {
     struct oche_completion completion;
     while (completions_pop(completions, &completion))
-        oche_data_free(completion.data_owner);
+        data_free(completion.data_owner);
     free(completions->ring);
     *completions = (struct completions){0};
 }

@@ -19,7 +19,7 @@ struct completions {
     size_t count;
 };
 
-/* Frees the data of what is queued, too. */
+/* Frees the data of what is queued, too, without a word to the daemon. */
 void completions_deinit(struct completions *completions);
 
 /* Makes room for `room` pushes. False: no memory. */

@@ -2,8 +2,11 @@
 
 #include "client/dart_api.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
+
+enum { MESSAGE_LENGTH = 3 };
 
 /* Atomic because isolates may initialise at the same time; they all find the same. */
 static _Atomic(dart_post_function *) post;
@@ -73,23 +76,37 @@ static struct dart_object data_object(const struct oche_completion *completion)
     };
 }
 
-bool dart_port_post(int64_t port, const struct oche_completion *completion, bool error_detail)
+static struct dart_object last_object(const struct oche_completion *completion, bool error_detail)
 {
-    struct dart_object request_id = int64_object(completion->request_id);
-    struct dart_object result = int64_object(completion->result);
-    struct dart_object last = {.type = DART_NULL};
     if (completion->data)
-        last = data_object(completion);
-    else if (error_detail && completion->result < 0)
-        last = int64_object(completion->os_error);
+        return data_object(completion);
+    if (error_detail && completion->result < 0)
+        return int64_object(completion->os_error);
+    return (struct dart_object){.type = DART_NULL};
+}
 
-    struct dart_object *values[] = {&request_id, &result, &last};
+bool dart_port_post(int64_t port, const struct oche_completion *completions, size_t count, bool error_detail)
+{
+    enum { TRIPLE = 3 };
+    struct dart_object objects[TRIPLE * DART_PORT_BATCH_MAX];
+    struct dart_object *values[TRIPLE * DART_PORT_BATCH_MAX];
+    struct dart_object *object = objects;
+    assert(count > 0 && count <= DART_PORT_BATCH_MAX);
+    for (size_t i = 0; i < count; i++) {
+        *object++ = int64_object(completions[i].request_id);
+        *object++ = int64_object(completions[i].result);
+        *object++ = last_object(&completions[i], error_detail);
+    }
+    for (size_t i = 0; i < TRIPLE * count; i++)
+        values[i] = &objects[i];
+
     struct dart_object message = {
         .type = DART_ARRAY,
-        .value.as_array = {.length = sizeof values / sizeof *values, .values = values},
+        .value.as_array = {.length = (intptr_t)(TRIPLE * count), .values = values},
     };
     if (atomic_load(&post)(port, &message))
         return true;
-    oche_data_free(completion->data_owner); /* still ours: the finalizer will not run */
+    for (size_t i = 0; i < count; i++)
+        oche_data_free(completions[i].data_owner); /* still ours: no finalizer will run */
     return false;
 }

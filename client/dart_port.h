@@ -23,8 +23,11 @@ bool dart_port_resolve(const void *api_data);
 /* The isolate that is calling; none before dart_port_resolve(). Not from a leaf call. */
 struct dart_isolate dart_port_current_isolate(void);
 
-/* Posts [request_id, result, data or null]; with `error_detail` a failure has its errno in the
- * place of null. Takes the completion's data over. False: the isolate is gone. From any thread. */
-bool dart_port_post(int64_t port, const struct oche_completion *completion, bool error_detail);
+enum { DART_PORT_BATCH_MAX = 64 };
+
+/* Posts [request_id, result, data or null], or a triple of these for each of several completions, in one flat array;
+ * with `error_detail` a failure has its errno in the place of null. `count` is from 1 to DART_PORT_BATCH_MAX. Takes the
+ * data of the completions over. False: the isolate is gone. From any thread. */
+bool dart_port_post(int64_t port, const struct oche_completion *completions, size_t count, bool error_detail);
 
 #endif

@@ -1,6 +1,7 @@
 #include "client/forking.h"
 
 #include "client/isolates.h"
+#include "client/region.h"
 #include "client/sessions.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ static void after_in_parent(void)
 
 static void after_in_child(void)
 {
+    region_after_fork_in_child();
     sessions_after_fork_in_child();
     isolates_after_fork_in_child();
 }

@@ -12,10 +12,17 @@ struct handles_page {
     struct handle_entry entries[PAGE_ENTRIES];
 };
 
+static void free_page(struct handles_page *page)
+{
+    for (size_t i = 0; page && i < PAGE_ENTRIES; i++)
+        reading_deinit(&page->entries[i].reading);
+    free(page);
+}
+
 void handles_deinit(struct handles *handles)
 {
     for (size_t i = 0; i < handles->page_count; i++)
-        free(handles->pages[i]);
+        free_page(handles->pages[i]);
     free(handles->pages);
     *handles = (struct handles){0};
 }
@@ -34,8 +41,7 @@ static bool make_page(struct handles *handles, size_t page)
 {
     if (page >= handles->page_count) {
         size_t count = page + 1;
-        struct handles_page **pages =
-            realloc(handles->pages, count * sizeof(struct handles_page *));
+        struct handles_page **pages = realloc(handles->pages, count * sizeof(struct handles_page *));
         if (!pages)
             return false;
         for (size_t i = handles->page_count; i < count; i++)
@@ -51,8 +57,7 @@ static bool make_page(struct handles *handles, size_t page)
 struct handle_entry *handles_find(const struct handles *handles, int64_t handle)
 {
     struct handle_entry *entry = entry_of(handles, handle);
-    bool live =
-        entry && entry->kind != HANDLE_NONE && entry->generation == handle_generation(handle);
+    bool live = entry && entry->kind != HANDLE_NONE && entry->generation == handle_generation(handle);
     return live ? entry : NULL;
 }
 
@@ -72,20 +77,20 @@ struct handle_entry *handles_add(struct handles *handles, int64_t handle, enum h
     return entry;
 }
 
-void handles_remove(struct handles *handles, int64_t handle)
+void handles_remove(struct handle_entry *entry)
 {
-    struct handle_entry *entry = handles_find(handles, handle);
-    if (entry)
-        entry->kind = HANDLE_NONE;
+    assert(!entry->reading.ahead.first);
+    entry->kind = HANDLE_NONE;
 }
 
-void handles_remove_accepted(struct handles *handles, int64_t listener)
+struct handle_entry *handles_next_accepted(const struct handles *handles, int64_t listener, size_t *position)
 {
-    for (size_t page = 0; page < handles->page_count; page++) {
-        for (size_t i = 0; handles->pages[page] && i < PAGE_ENTRIES; i++) {
-            struct handle_entry *entry = &handles->pages[page]->entries[i];
-            if (entry->kind == HANDLE_CONNECTION && entry->listener == listener)
-                entry->kind = HANDLE_NONE;
-        }
+    while (*position < handles->page_count * PAGE_ENTRIES) {
+        struct handles_page *page = handles->pages[*position / PAGE_ENTRIES];
+        struct handle_entry *entry = page ? &page->entries[*position % PAGE_ENTRIES] : NULL;
+        *position += page ? 1 : PAGE_ENTRIES;
+        if (entry && entry->kind == HANDLE_CONNECTION && entry->listener == listener)
+            return entry;
     }
+    return NULL;
 }

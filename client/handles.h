@@ -1,13 +1,14 @@
 /*
- * What the client knows of the sockets that the daemon keeps for a session: enough to refuse a
- * wrong handle and to answer the getters at once.
+ * What the client knows of the sockets that the daemon keeps for a session: enough to refuse a wrong handle, to answer
+ * the getters at once, and to read what has come.
  *
- * Found by slot, in pages that are made when a slot of theirs is first used: nothing moves, and a
- * daemon that writes nonsense can make the client allocate one page per message, no more.
+ * Found by slot, in pages that are made when a slot of theirs is first used: nothing moves, and a daemon that writes
+ * nonsense can make the client allocate one page per message, no more.
  */
 #ifndef OCHE_CLIENT_HANDLES_H
 #define OCHE_CLIENT_HANDLES_H
 
+#include "client/reading.h"
 #include "proto/endpoints.h"
 
 #include <stdbool.h>
@@ -20,8 +21,8 @@ struct handle_entry {
     int64_t listener; /* the wire handle of the listener that accepted it; 0: none */
     uint32_t generation;
     enum handle_kind kind;
-    bool read_pending;
     struct endpoints endpoints;
+    struct reading reading;
 };
 
 struct handles_page;
@@ -32,6 +33,7 @@ struct handles {
     size_t page_count;
 };
 
+/* Frees what is ahead in them, too, without a word to the daemon. */
 void handles_deinit(struct handles *handles);
 
 /* What is known of a live handle, valid until it is removed; NULL if there is no such handle. */
@@ -44,9 +46,11 @@ bool handles_slot_is_taken(const struct handles *handles, int64_t handle);
  * memory. */
 struct handle_entry *handles_add(struct handles *handles, int64_t handle, enum handle_kind kind);
 
-void handles_remove(struct handles *handles, int64_t handle);
+/* Removes a live handle, whose reading the caller has seen to. */
+void handles_remove(struct handle_entry *entry);
 
-/* Removes all connections that the listener accepted. Looks at every slot: for rare occasions. */
-void handles_remove_accepted(struct handles *handles, int64_t listener);
+/* A connection that the listener accepted and that is live, the first at or after *position, which is moved on behind
+ * it; 0 is the beginning. NULL: there is none. Looks at every slot: for rare occasions. */
+struct handle_entry *handles_next_accepted(const struct handles *handles, int64_t listener, size_t *position);
 
 #endif

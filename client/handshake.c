@@ -10,17 +10,81 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-/* Sends or receives exactly `size` bytes. 0, HANDSHAKE_HUNG_UP, or a negative errno. */
-static int transfer(int fd, const struct deadline *deadline, void *data, size_t size, short events)
+bool welcome_is_complete(const struct welcome *welcome)
+{
+    for (int i = 0; i < WELCOME_DESCRIPTORS; i++) {
+        if (welcome->descriptors[i] < 0)
+            return false;
+    }
+    return true;
+}
+
+void welcome_deinit(struct welcome *welcome)
+{
+    for (int i = 0; i < WELCOME_DESCRIPTORS; i++) {
+        if (welcome->descriptors[i] >= 0)
+            close(welcome->descriptors[i]);
+        welcome->descriptors[i] = -1;
+    }
+}
+
+static void take_descriptor(struct welcome *welcome, int fd)
+{
+    for (int i = 0; i < WELCOME_DESCRIPTORS; i++) {
+        if (welcome->descriptors[i] < 0) {
+            welcome->descriptors[i] = fd;
+            return;
+        }
+    }
+    close(fd);
+}
+
+static void take_descriptors(struct welcome *welcome, struct msghdr *message)
+{
+    struct cmsghdr *control;
+    for (control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+        if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(control) + i * sizeof fd, sizeof fd);
+            take_descriptor(welcome, fd);
+        }
+    }
+}
+
+/* As recv(), and what descriptors come with the bytes are in *welcome. */
+static ssize_t receive(int fd, void *data, size_t size, struct welcome *welcome)
+{
+    union {
+        struct cmsghdr alignment;
+        char bytes[CMSG_SPACE(sizeof(int) * WELCOME_DESCRIPTORS)];
+    } control;
+    struct iovec part = {.iov_base = data, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    ssize_t received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (received > 0)
+        take_descriptors(welcome, &message);
+    return received;
+}
+
+/* Sends, or receives with `welcome`, exactly `size` bytes. 0, HANDSHAKE_HUNG_UP, or a negative errno. */
+static int transfer(int fd, const struct deadline *deadline, void *data, size_t size, struct welcome *welcome)
 {
     uint8_t *position = data;
     while (size > 0) {
-        int status = deadline_wait(deadline, fd, events);
+        int status = deadline_wait(deadline, fd, welcome ? POLLIN : POLLOUT);
         if (status < 0)
             return status;
-        ssize_t moved =
-            events == POLLIN ? recv(fd, position, size, 0) : send(fd, position, size, MSG_NOSIGNAL);
+        ssize_t moved = welcome ? receive(fd, position, size, welcome) : send(fd, position, size, MSG_NOSIGNAL);
         if (moved < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (moved == 0 || (moved < 0 && (errno == EPIPE || errno == ECONNRESET)))
@@ -33,7 +97,7 @@ static int transfer(int fd, const struct deadline *deadline, void *data, size_t 
     return 0;
 }
 
-static int say_hello(int fd, const struct deadline *deadline)
+static int say_hello(int fd, const struct deadline *deadline, bool memory, uint32_t arena_size)
 {
     static char software[] = "liboche " OCHE_VERSION;
     Oche__Hello hello;
@@ -41,6 +105,8 @@ static int say_hello(int fd, const struct deadline *deadline)
     hello.version_min = FRAME_VERSION_MIN;
     hello.version_max = FRAME_VERSION_MAX;
     hello.software = software;
+    hello.memory = memory;
+    hello.arena = memory ? arena_size : 0;
 
     uint8_t message[FRAME_HEADER_SIZE + 64];
     size_t size = oche__hello__get_packed_size(&hello);
@@ -48,7 +114,7 @@ static int say_hello(int fd, const struct deadline *deadline)
     struct frame frame = {.opcode = FRAME_HELLO, .body_length = (uint16_t)size};
     frame_encode(&frame, message);
     oche__hello__pack(&hello, message + FRAME_HEADER_SIZE);
-    return transfer(fd, deadline, message, FRAME_HEADER_SIZE + size, POLLOUT);
+    return transfer(fd, deadline, message, FRAME_HEADER_SIZE + size, NULL);
 }
 
 /* What was read makes no sense: whoever listens there is not a daemon that we could talk to. */
@@ -75,7 +141,20 @@ static int64_t take_refusal(const struct frame *frame, const uint8_t *body)
     }
 }
 
-static int64_t take_welcome(const struct frame *frame, const uint8_t *body, struct welcome *welcome)
+/* The sizes of the shared memory. False: impossible ones. */
+static bool take_sizes(const Oche__Memory *memory, struct welcome *welcome)
+{
+    welcome->has_memory = true;
+    welcome->memory = (struct memory_sizes){
+        .request_ring = memory->request_ring,
+        .reply_ring = memory->reply_ring,
+        .receive_arena = memory->receive_arena,
+        .send_arena = memory->send_arena,
+    };
+    return memory_sizes_are_valid(memory->request_ring, memory->reply_ring, memory->receive_arena, memory->send_arena);
+}
+
+static int64_t take_welcome(const struct frame *frame, const uint8_t *body, bool memory, struct welcome *welcome)
 {
     Oche__Welcome *message = oche__welcome__unpack(NULL, frame->body_length, body);
     if (!message)
@@ -83,18 +162,16 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, stru
     uint32_t version = message->version;
     /* 0 is protobuf's way of not saying: no limit then but the daemon's word. */
     uint64_t limit = message->limits ? message->limits->queued_bytes : 0;
-    *welcome = (struct welcome){
-        .session = message->session,
-        .queued_bytes_max = limit ? limit : UINT64_MAX,
-    };
+    welcome->session = message->session;
+    welcome->queued_bytes_max = limit ? limit : UINT64_MAX;
+    bool sensible = !message->memory || (memory && take_sizes(message->memory, welcome));
     oche__welcome__free_unpacked(message, NULL);
     if (version < FRAME_VERSION_MIN || version > FRAME_VERSION_MAX) {
-        diagnostics_fail(0,
-                         "the daemon chose protocol version %u, which this library does not speak",
+        diagnostics_fail(0, "the daemon chose protocol version %u, which this library does not speak",
                          (unsigned)version);
         return OCHE_ERR_PROTOCOL;
     }
-    return 0;
+    return sensible ? 0 : nonsense("shared memory that cannot be");
 }
 
 /* A failure to send or receive: cancelled, too slow, or something of the system's. */
@@ -109,17 +186,18 @@ static int64_t give_up(int error)
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-int64_t handshake(int fd, const struct deadline *deadline, struct welcome *welcome)
+static int64_t converse(int fd, const struct deadline *deadline, bool memory, uint32_t arena_size,
+                        struct welcome *welcome)
 {
     uint8_t header[FRAME_HEADER_SIZE], body[FRAME_BODY_MAX];
     struct frame frame;
-    int status = say_hello(fd, deadline);
+    int status = say_hello(fd, deadline, memory, arena_size);
     if (status >= 0) /* a daemon that refuses may hang up without reading, but has said why */
-        status = transfer(fd, deadline, header, sizeof header, POLLIN);
+        status = transfer(fd, deadline, header, sizeof header, welcome);
     if (status == 0 && frame_decode(&frame, header) != 0)
         return nonsense("not a frame");
     if (status == 0)
-        status = transfer(fd, deadline, body, frame.body_length, POLLIN);
+        status = transfer(fd, deadline, body, frame.body_length, welcome);
     if (status < 0)
         return give_up(status);
     if (status == HANDSHAKE_HUNG_UP)
@@ -129,5 +207,16 @@ int64_t handshake(int fd, const struct deadline *deadline, struct welcome *welco
         return nonsense("not a reply to it");
     if (frame.value < 0)
         return take_refusal(&frame, body);
-    return take_welcome(&frame, body, welcome);
+    return take_welcome(&frame, body, memory, welcome);
+}
+
+int64_t handshake(int fd, const struct deadline *deadline, bool memory, uint32_t arena_size, struct welcome *welcome)
+{
+    *welcome = (struct welcome){.has_memory = false};
+    for (int i = 0; i < WELCOME_DESCRIPTORS; i++)
+        welcome->descriptors[i] = -1;
+    int64_t status = converse(fd, deadline, memory, arena_size, welcome);
+    if (status != 0)
+        welcome_deinit(welcome);
+    return status;
 }

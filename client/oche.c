@@ -7,7 +7,6 @@
 #include "proto/errors.h"
 #include "proto/version.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 EXPORT const char *oche_version(void)
@@ -50,7 +49,7 @@ EXPORT void oche_session_close(oche_session *session)
 
 EXPORT int oche_session_get_fd(const oche_session *session)
 {
-    return session->channel.epoll_fd;
+    return session->lane.channel.epoll_fd;
 }
 
 EXPORT int64_t oche_session_dispatch(oche_session *session)
@@ -65,16 +64,15 @@ EXPORT int64_t oche_session_reopen(oche_session *session)
 
 EXPORT bool oche_session_pop(oche_session *session, struct oche_completion *completion)
 {
-    return session_pop(session, completion, 1) == 1;
+    return session_pop_one(session, completion);
 }
 
 EXPORT void oche_data_free(void *data_owner)
 {
-    free(data_owner);
+    lane_free_data(data_owner);
 }
 
-EXPORT int64_t oche_connect(oche_session *session, int64_t request_id,
-                            const struct oche_connect_options *options)
+EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
     session_lock(session);
     int64_t status = request_connect(session, request_id, options);
@@ -82,8 +80,7 @@ EXPORT int64_t oche_connect(oche_session *session, int64_t request_id,
     return status;
 }
 
-EXPORT int64_t oche_listen(oche_session *session, int64_t request_id,
-                           const struct oche_listen_options *options)
+EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     session_lock(session);
     int64_t status = request_listen(session, request_id, options);
@@ -107,8 +104,7 @@ EXPORT int64_t oche_read(oche_session *session, int64_t request_id, int64_t hand
     return status;
 }
 
-EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle,
-                          const void *data, size_t count)
+EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count)
 {
     session_lock(session);
     int64_t status = request_write(session, request_id, handle, data, count);
@@ -132,8 +128,7 @@ EXPORT int64_t oche_close(oche_session *session, int64_t request_id, int64_t han
     return status;
 }
 
-EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener,
-                                   bool force)
+EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     session_lock(session);
     int64_t status = request_listener_close(session, request_id, listener, force);
@@ -141,8 +136,7 @@ EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, in
     return status;
 }
 
-EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle,
-                                   bool enabled)
+EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle, bool enabled)
 {
     session_lock(session);
     int64_t status = request_set_option(session, request_id, handle, REQUEST_KEEP_ALIVE, enabled);
@@ -150,8 +144,7 @@ EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, in
     return status;
 }
 
-EXPORT int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle,
-                                 bool enabled)
+EXPORT int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle, bool enabled)
 {
     session_lock(session);
     int64_t status = request_set_option(session, request_id, handle, REQUEST_NO_DELAY, enabled);
@@ -159,8 +152,7 @@ EXPORT int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int6
     return status;
 }
 
-EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id,
-                                   struct oche_statistics *statistics)
+EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id, struct oche_statistics *statistics)
 {
     session_lock(session);
     int64_t status = request_statistics(session, request_id, statistics);
@@ -185,8 +177,7 @@ EXPORT int64_t oche_get_local(oche_session *session, int64_t handle, struct oche
     return status;
 }
 
-EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle,
-                               struct oche_endpoint *endpoint)
+EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpoint *endpoint)
 {
     struct endpoint remote;
     session_lock(session);

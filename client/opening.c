@@ -14,10 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum {
-    TIME_LIMIT = 5000, /* milliseconds */
-    PAUSE = 10,        /* milliseconds between two attempts */
-};
+enum { PAUSE = 10 /* milliseconds between two attempts */ };
 
 /* What an attempt comes to, besides 0 and negative OCHE_ERR_ codes. */
 enum attempt {
@@ -84,8 +81,8 @@ static int64_t connect_socket(int fd, const struct sockaddr_un *address)
 }
 
 /* One attempt to connect and greet. */
-static int64_t attempt(const struct sockaddr_un *address, const struct deadline *deadline, int *fd,
-                       struct welcome *welcome)
+static int64_t attempt(const struct sockaddr_un *address, const struct opening *opening,
+                       const struct deadline *deadline, int *fd, struct welcome *welcome)
 {
     int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (made < 0) {
@@ -94,7 +91,7 @@ static int64_t attempt(const struct sockaddr_un *address, const struct deadline 
     }
     int64_t status = connect_socket(made, address);
     if (status == 0) {
-        status = handshake(made, deadline, welcome);
+        status = handshake(made, deadline, opening->memory, opening->arena_size, welcome);
         if (status == HANDSHAKE_HUNG_UP)
             status = ATTEMPT_AGAIN;
     }
@@ -116,37 +113,34 @@ static int64_t start(const struct opening *opening, const struct deadline *deadl
     return status == STARTER_TAKEN ? ATTEMPT_AGAIN : status;
 }
 
-int64_t opening_run(const struct opening *opening, int *fd, struct welcome *welcome)
+int64_t opening_run(const struct opening *opening, const struct deadline *deadline, int *fd, struct welcome *welcome)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(opening->socket_path);
     if (length >= sizeof address.sun_path) {
-        diagnostics_fail(0,
-                         "the socket path is longer than the %zu bytes that the system allows: %s",
+        diagnostics_fail(0, "the socket path is longer than the %zu bytes that the system allows: %s",
                          sizeof address.sun_path - 1, opening->socket_path);
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
     memcpy(address.sun_path, opening->socket_path, length);
 
-    struct deadline deadline = deadline_in(TIME_LIMIT, opening->cancel_fd);
     for (;;) {
-        int64_t status = attempt(&address, &deadline, fd, welcome);
+        int64_t status = attempt(&address, opening, deadline, fd, welcome);
         if (status == 0)
-            diagnostics_say("session %llu at %s", (unsigned long long)welcome->session,
-                            opening->socket_path);
+            diagnostics_say("session %llu at %s", (unsigned long long)welcome->session, opening->socket_path);
         if (status == ATTEMPT_NOBODY) {
-            status = start(opening, &deadline);
+            status = start(opening, deadline);
             if (status == 0)
                 continue;
         }
         if (status <= 0)
             return status;
-        int error = deadline_pause(&deadline, PAUSE);
+        int error = deadline_pause(deadline, PAUSE);
         if (error == -ECANCELED)
             return OCHE_ERR_CLOSED;
         if (error < 0) {
-            diagnostics_fail(0, "the daemon at %s took no session within %d seconds",
-                             opening->socket_path, TIME_LIMIT / 1000);
+            diagnostics_fail(0, "the daemon at %s took no session within %d seconds", opening->socket_path,
+                             OPENING_TIME_LIMIT / 1000);
             return OCHE_ERR_DAEMON_UNAVAILABLE;
         }
     }

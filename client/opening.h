@@ -1,9 +1,8 @@
 /*
- * A connection to the daemon, by hook or by crook: finds it, starts it when nobody serves, and
- * shakes hands.
+ * A connection to the daemon, by hook or by crook: finds it, starts it when nobody serves, and shakes hands.
  *
- * Bounded by five seconds in all. Any number of processes may do this at once: whoever starts a
- * daemon that turns out to be the second one at the socket just connects to the first.
+ * Any number of processes may do this at once: whoever starts a daemon that turns out to be the second one at the
+ * socket just connects to the first.
  */
 #ifndef OCHE_CLIENT_OPENING_H
 #define OCHE_CLIENT_OPENING_H
@@ -16,11 +15,14 @@ struct opening {
     const char *socket_path; /* absolute */
     const char *daemon_path; /* NULL: see paths_daemon() */
     bool never_start;
-    int cancel_fd; /* becomes readable to end the opening early; -1: none */
+    bool memory; /* whether to ask for the memory lane */
+    uint32_t arena_size;
 };
 
-/* 0, *fd, a connected and non-blocking socket that is the caller's, and *welcome. Or a negative
- * OCHE_ERR_ code, whose reason is in the diagnostics; OCHE_ERR_CLOSED: cancelled. */
-int64_t opening_run(const struct opening *opening, int *fd, struct welcome *welcome);
+enum { OPENING_TIME_LIMIT = 5000 /* milliseconds, in all */ };
+
+/* 0, *fd, a connected and non-blocking socket that is the caller's, and *welcome, which is deinitialised with
+ * welcome_deinit(). Or a negative OCHE_ERR_ code, whose reason is in the diagnostics; OCHE_ERR_CLOSED: cancelled. */
+int64_t opening_run(const struct opening *opening, const struct deadline *deadline, int *fd, struct welcome *welcome);
 
 #endif

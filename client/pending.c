@@ -31,8 +31,7 @@ static bool grow(struct pending *pending)
     uint32_t capacity = pending->capacity ? pending->capacity * 2 : SMALLEST;
     if (capacity > MOST)
         return false;
-    struct pending_request *requests =
-        realloc(pending->requests, capacity * sizeof *pending->requests);
+    struct pending_request *requests = realloc(pending->requests, capacity * sizeof *pending->requests);
     if (!requests)
         return false;
     pending->requests = requests;
@@ -66,6 +65,17 @@ int64_t pending_wire_id(const struct pending *pending, const struct pending_requ
     return (int64_t)request->generation << 32 | (uint32_t)(request - pending->requests);
 }
 
+uint32_t pending_number(const struct pending *pending, const struct pending_request *request)
+{
+    return (uint32_t)(request - pending->requests) + 1;
+}
+
+struct pending_request *pending_numbered(const struct pending *pending, uint32_t number)
+{
+    assert(number > 0 && number <= pending->capacity && pending->requests[number - 1].opcode != 0);
+    return &pending->requests[number - 1];
+}
+
 struct pending_request *pending_find(const struct pending *pending, int64_t wire_id)
 {
     uint32_t index = (uint32_t)wire_id;
@@ -75,8 +85,7 @@ struct pending_request *pending_find(const struct pending *pending, int64_t wire
     return request->opcode && request->generation == wire_id >> 32 ? request : NULL;
 }
 
-struct pending_request *pending_next(const struct pending *pending,
-                                     const struct pending_request *request)
+struct pending_request *pending_next(const struct pending *pending, const struct pending_request *request)
 {
     uint32_t index = request ? (uint32_t)(request - pending->requests) + 1 : 0;
     for (; index < pending->capacity; index++) {

@@ -1,9 +1,11 @@
 /*
  * The requests that the daemon has not answered yet.
  *
- * A slot per request. The id on the wire names slot and generation, so that an answer finds its
- * request in one step and an answer that was given before, or never asked for, finds nothing. The
- * ids of the application, which may repeat, stay here.
+ * A slot per request. The id on the wire names slot and generation, so that an answer finds its request in one step and
+ * an answer that was given before, or never asked for, finds nothing. The ids of the application, which may repeat,
+ * stay here.
+ *
+ * A read that waits for data has a slot too, though the daemon does not know of it: see reading.h.
  */
 #ifndef OCHE_CLIENT_PENDING_H
 #define OCHE_CLIENT_PENDING_H
@@ -22,14 +24,17 @@ struct pending_request {
     uint64_t charge;    /* bytes counted against the limit until the answer */
     union {
         struct oche_statistics *statistics; /* STATISTICS: where the numbers go */
-        struct waiter *waiter; /* SET_OPTION: who waits, NULL if a completion is wanted */
+        struct waiter *waiter;              /* SET_OPTION: who waits, NULL if a completion is wanted */
     };
     uint32_t generation;
     uint32_t next_free;
     uint16_t opcode; /* 0: the slot is free */
     uint8_t option;  /* SET_OPTION: an Oche__Option__Name */
-    bool doomed; /* ACCEPT: the listener was closed by force since, and with it what this accepts */
-    bool unheard; /* SET_OPTION: who waited for it has given up */
+    bool doomed;     /* ACCEPT: the listener was closed by force since, and with it what this accepts */
+    bool unheard;    /* SET_OPTION: who waited for it has given up */
+    bool quiet;      /* WRITE: only a failure is worth a completion */
+    uint32_t reads;  /* CLOSE, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of these.
+                        As pending_number() */
 };
 
 /* All zero is an empty table. */
@@ -51,11 +56,16 @@ void pending_remove(struct pending *pending, struct pending_request *request);
 
 int64_t pending_wire_id(const struct pending *pending, const struct pending_request *request);
 
+/* A number for the request that is not 0, as long as it is pending. */
+uint32_t pending_number(const struct pending *pending, const struct pending_request *request);
+
+/* The request with that number, which is pending. */
+struct pending_request *pending_numbered(const struct pending *pending, uint32_t number);
+
 /* NULL: no such request is pending. */
 struct pending_request *pending_find(const struct pending *pending, int64_t wire_id);
 
 /* The first request in use after `request`, NULL: the very first. NULL at the end. */
-struct pending_request *pending_next(const struct pending *pending,
-                                     const struct pending_request *request);
+struct pending_request *pending_next(const struct pending *pending, const struct pending_request *request);
 
 #endif

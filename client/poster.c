@@ -17,8 +17,7 @@ enum {
     /* Bytes. The thread itself needs a few KiB, the VM's part of a post little more; the C library
      * takes the thread-local variables of the whole process from it, too. */
     STACK_SIZE = 256 * 1024,
-    POPPED_AT_ONCE = 64,
-    BELL_EPOLL_DATA = CHANNEL_EPOLL_DATA + 1,
+    BELL_EPOLL_DATA = LANE_EPOLL_DATA_END,
 };
 
 static void ring(const struct poster *poster)
@@ -35,31 +34,42 @@ static void silence(const struct poster *poster)
     }
 }
 
-/* Posts what has completed. False: the isolate is gone. All that was popped is posted or freed. */
-static bool post_completions(struct poster *poster)
+/* Posts what was popped: each completion by itself, or all in one message. False: the isolate is gone. */
+static bool post(const struct poster *poster, const struct oche_completion *completions, size_t count)
 {
-    struct oche_completion completions[POPPED_AT_ONCE];
-    bool error_detail = atomic_load_explicit(&poster->error_detail, memory_order_relaxed);
+    int64_t features = atomic_load_explicit(&poster->features, memory_order_relaxed);
+    bool error_detail = features & OCHE_FEATURE_ERROR_DETAIL;
+    if (features & OCHE_FEATURE_BATCHED_POSTS)
+        return dart_port_post(poster->port, completions, count, error_detail);
     bool listening = true;
-    size_t count;
-    while (listening && (count = session_pop(poster->session, completions, POPPED_AT_ONCE)) > 0) {
-        for (size_t i = 0; i < count; i++) {
-            if (!dart_port_post(poster->port, &completions[i], error_detail))
-                listening = false;
-        }
+    for (size_t i = 0; i < count; i++) {
+        if (!dart_port_post(poster->port, &completions[i], 1, error_detail))
+            listening = false;
     }
     return listening;
 }
 
-/* Sleeps until there is something to do. */
-static void sleep_until_needed(const struct poster *poster)
+/* Posts what has completed. False: the isolate is gone. All that was popped is posted or freed. */
+static bool post_completions(struct poster *poster)
 {
-    struct epoll_event events[2];
-    int count = epoll_wait(oche_session_get_fd(poster->session), events, 2, -1);
-    for (int i = 0; i < count; i++) {
-        if (events[i].data.u64 == BELL_EPOLL_DATA)
-            silence(poster);
+    struct oche_completion completions[DART_PORT_BATCH_MAX];
+    size_t count;
+    while ((count = session_pop(poster->session, completions, DART_PORT_BATCH_MAX)) > 0) {
+        if (!post(poster, completions, count))
+            return false;
     }
+    return true;
+}
+
+/* Sleeps until there is something to do, and returns what. */
+static unsigned sleep_until_needed(const struct poster *poster)
+{
+    if (!session_settle(poster->session))
+        return 0;
+    unsigned ready = lane_wait(&poster->session->lane, -1);
+    if (ready & 1u << BELL_EPOLL_DATA)
+        silence(poster);
+    return ready;
 }
 
 static bool is_awaited(struct oche_session *session)
@@ -70,16 +80,24 @@ static bool is_awaited(struct oche_session *session)
     return awaited;
 }
 
+/* The request that the session awaits this for has rung the bell, and the next one to ring it is who stops us, early
+ * enough if need be. */
+static void reopen(const struct poster *poster)
+{
+    silence(poster);
+    if (!atomic_load(&poster->stops))
+        session_reopen(poster->session, poster->bell_fd);
+}
+
 /* Dispatches and posts until it is stopped or the isolate is gone. */
 static void serve(struct poster *poster)
 {
     while (!atomic_load(&poster->stops)) {
-        sleep_until_needed(poster);
-        session_dispatch(poster->session);
+        session_dispatch_ready(poster->session, sleep_until_needed(poster));
         if (!post_completions(poster))
             return;
-        if (is_awaited(poster->session) && !atomic_load(&poster->stops)) {
-            session_reopen(poster->session, poster->bell_fd);
+        if (is_awaited(poster->session)) {
+            reopen(poster);
             if (!post_completions(poster))
                 return;
         }
@@ -149,8 +167,7 @@ int64_t poster_new(struct dart_isolate isolate, int64_t port, struct poster **po
     struct poster *made = malloc(sizeof *made);
     int error = ENOMEM;
     if (made) {
-        *made =
-            (struct poster){.isolate = isolate, .port = port, .session = session, .bell_fd = -1};
+        *made = (struct poster){.isolate = isolate, .port = port, .session = session, .bell_fd = -1};
         error = hang_bell(made);
         if (!error)
             error = start_thread(made);

@@ -24,7 +24,7 @@ struct poster {
     int bell_fd;
     pthread_t thread;
     atomic_bool stops;
-    atomic_bool error_detail; /* OCHE_FEATURE_ERROR_DETAIL */
+    _Atomic int64_t features; /* OCHE_FEATURE_ values, as oche_isolate_enable() set them */
     struct poster *next;      /* of isolates.h */
 };
 

@@ -7,18 +7,13 @@
 #include "proto/handle.h"
 #include "proto/oche.pb-c.h"
 
-#include <stdlib.h>
-
-/* Looks at a successful reply and fills in the completion's result, which is value at first, and
- * data, which it takes from message->payload. NULL, or what is wrong. */
-typedef const char *reply_handler(struct oche_session *session,
-                                  const struct pending_request *request,
-                                  struct frame_message *message,
-                                  struct oche_completion *completion);
+/* Looks at a successful reply and fills in the completion's result, which is value at first. NULL, or what is wrong. */
+typedef const char *reply_handler(struct oche_session *session, const struct pending_request *request,
+                                  struct lane_message *message, struct oche_completion *completion);
 
 /* CONNECT, LISTEN, ACCEPT: a new handle and its endpoints. */
 static const char *take_socket(struct oche_session *session, const struct pending_request *request,
-                               struct frame_message *message, struct oche_completion *completion)
+                               struct lane_message *message, struct oche_completion *completion)
 {
     int64_t handle = message->frame.value;
     enum handle_kind kind = request->opcode == FRAME_LISTEN ? HANDLE_LISTENER : HANDLE_CONNECTION;
@@ -26,8 +21,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
 
     if (!handle_is_wellformed(handle))
         return "a handle that is none";
-    if (message->frame.payload_length != ENDPOINTS_SIZE ||
-        !endpoints_decode(&endpoints, message->payload))
+    if (message->frame.payload_length != ENDPOINTS_SIZE || !endpoints_decode(&endpoints, message->data->bytes))
         return "a handle without endpoints";
     if ((endpoints.remote.address_length == 0) != (kind == HANDLE_LISTENER))
         return "endpoints of the other kind of socket";
@@ -50,30 +44,16 @@ static const char *take_socket(struct oche_session *session, const struct pendin
     return NULL;
 }
 
-static const char *take_data(struct oche_session *session, const struct pending_request *request,
-                             struct frame_message *message, struct oche_completion *completion)
-{
-    (void)session;
-    (void)request;
-    if (message->frame.value == 0 || message->frame.value != message->frame.payload_length)
-        return "a count that is not the length of the data";
-    completion->data = message->payload;
-    completion->data_owner = message->payload;
-    message->payload = NULL;
-    return NULL;
-}
-
 static const char *take_count(struct oche_session *session, const struct pending_request *request,
-                              struct frame_message *message, struct oche_completion *completion)
+                              struct lane_message *message, struct oche_completion *completion)
 {
     (void)session;
     (void)completion;
-    return message->frame.value == request->argument ? NULL
-                                                     : "a count of other bytes than were written";
+    return message->frame.value == request->argument ? NULL : "a count of other bytes than were written";
 }
 
 static const char *take_nothing(struct oche_session *session, const struct pending_request *request,
-                                struct frame_message *message, struct oche_completion *completion)
+                                struct lane_message *message, struct oche_completion *completion)
 {
     (void)session;
     (void)request;
@@ -82,7 +62,7 @@ static const char *take_nothing(struct oche_session *session, const struct pendi
 }
 
 static const char *take_option(struct oche_session *session, const struct pending_request *request,
-                               struct frame_message *message, struct oche_completion *completion)
+                               struct lane_message *message, struct oche_completion *completion)
 {
     struct handle_entry *entry = handles_find(&session->handles, public_to_wire(request->handle));
     if (entry && request->option == OCHE__OPTION__NAME__KEEP_ALIVE)
@@ -92,13 +72,10 @@ static const char *take_option(struct oche_session *session, const struct pendin
     return take_nothing(session, request, message, completion);
 }
 
-static const char *take_statistics(struct oche_session *session,
-                                   const struct pending_request *request,
-                                   struct frame_message *message,
-                                   struct oche_completion *completion)
+static const char *take_statistics(struct oche_session *session, const struct pending_request *request,
+                                   struct lane_message *message, struct oche_completion *completion)
 {
-    Oche__Statistics *numbers =
-        oche__statistics__unpack(NULL, message->frame.body_length, message->body);
+    Oche__Statistics *numbers = oche__statistics__unpack(NULL, message->frame.body_length, message->body);
     if (!numbers)
         return "statistics that cannot be read";
     *request->statistics = (struct oche_statistics){
@@ -117,8 +94,8 @@ static const char *take_statistics(struct oche_session *session,
     return take_nothing(session, request, message, completion);
 }
 
-/* What the success of each operation looks like. HELLO is answered before there is a session, and
- * never again. */
+/* What the success of each operation looks like. HELLO is answered before there is a session, and never again; READ and
+ * RELEASE have no replies. */
 static const struct reply_rule {
     reply_handler *handler;
     bool has_payload;
@@ -127,7 +104,6 @@ static const struct reply_rule {
     [FRAME_CONNECT] = {take_socket, .has_payload = true},
     [FRAME_LISTEN] = {take_socket, .has_payload = true},
     [FRAME_ACCEPT] = {take_socket, .has_payload = true},
-    [FRAME_READ] = {take_data, .has_payload = true},
     [FRAME_WRITE] = {take_count},
     [FRAME_CLOSE_WRITE] = {take_nothing},
     [FRAME_CLOSE] = {take_nothing},
@@ -137,7 +113,7 @@ static const struct reply_rule {
 };
 
 static const char *take_success(struct oche_session *session, const struct pending_request *request,
-                                struct frame_message *message, struct oche_completion *completion)
+                                struct lane_message *message, struct oche_completion *completion)
 {
     const struct reply_rule *rule = &rules[request->opcode];
     if (message->frame.payload_length != 0 && !rule->has_payload)
@@ -147,11 +123,20 @@ static const char *take_success(struct oche_session *session, const struct pendi
     return rule->handler(session, request, message, completion);
 }
 
-static const char *take(struct oche_session *session, struct frame_message *message)
+/* A close was answered: the reads that were pending on what it closed end first. */
+static void end_reads(struct oche_session *session, const struct pending_request *close)
+{
+    for (uint32_t number = close->reads; number != 0;) {
+        struct pending_request *read = pending_numbered(&session->pending, number);
+        struct oche_completion completion = {.result = OCHE_ERR_CLOSED};
+        number = read->reads;
+        session_complete(session, read, &completion);
+    }
+}
+
+static const char *take_reply(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
-    if (frame->flags != FRAME_REPLY || frame->payload_offset != 0)
-        return "not a reply";
     struct pending_request *request = pending_find(&session->pending, frame->request_id);
     if (!request)
         return "an answer to no request";
@@ -168,20 +153,76 @@ static const char *take(struct oche_session *session, struct frame_message *mess
             return "a failure with data";
         completion.os_error = frame->os_error;
     }
-
-    if (request->opcode == FRAME_READ) {
-        struct handle_entry *entry =
-            handles_find(&session->handles, public_to_wire(request->handle));
-        if (entry)
-            entry->read_pending = false;
-    }
+    end_reads(session, request);
     session_complete(session, request, &completion);
     return NULL;
 }
 
-const char *replies_take(struct oche_session *session, struct frame_message *message)
+/* Completes the read that waits for what has come; it waits no more. */
+static void complete_read(struct oche_session *session, struct reading *reading, struct oche_completion *completion)
+{
+    struct pending_request *request = pending_numbered(&session->pending, reading->request);
+    reading->request = 0;
+    session_complete(session, request, completion);
+}
+
+static const char *take_data(struct oche_session *session, struct reading *reading, struct lane_message *message)
+{
+    uint32_t length = message->frame.payload_length;
+    if (length == 0 || message->frame.value != length)
+        return "a count that is not the length of the data";
+    if (!reading_come(reading, length))
+        return "data that was not asked for";
+    if (reading->request) {
+        struct oche_completion completion = reading_deliver(reading, message->data);
+        complete_read(session, reading, &completion);
+    } else {
+        data_queue_push(&reading->ahead, message->data);
+    }
+    message->data = NULL;
+    return NULL;
+}
+
+static const char *take_end(struct oche_session *session, struct reading *reading, const struct lane_message *message)
+{
+    const struct frame *frame = &message->frame;
+    if (frame->payload_length != 0)
+        return "a failure with data";
+    if (frame->value < INT32_MIN || !reading_finish(reading, (int32_t)frame->value, frame->os_error))
+        return "a second end of the same stream";
+    if (reading->request) {
+        struct oche_completion completion = reading_deliver_end(reading);
+        complete_read(session, reading, &completion);
+    }
+    return NULL;
+}
+
+/* What came from a connection, or how it ended. The application may have closed it meanwhile: then nobody wants it. */
+static const char *take_reading(struct oche_session *session, struct lane_message *message)
+{
+    const struct frame *frame = &message->frame;
+    if (frame->request_id != 0 || frame->body_length != 0)
+        return "not what reading brings";
+    struct handle_entry *entry = handles_find(&session->handles, frame->handle);
+    if (!entry)
+        return NULL;
+    if (entry->kind != HANDLE_CONNECTION)
+        return "data from a listener";
+    return frame->value < 0 ? take_end(session, &entry->reading, message)
+                            : take_data(session, &entry->reading, message);
+}
+
+static const char *take(struct oche_session *session, struct lane_message *message)
+{
+    const struct frame *frame = &message->frame;
+    if (frame->flags != FRAME_REPLY || frame->payload_offset != 0)
+        return "not a reply";
+    return frame->opcode == FRAME_READ ? take_reading(session, message) : take_reply(session, message);
+}
+
+const char *replies_take(struct oche_session *session, struct lane_message *message)
 {
     const char *fault = take(session, message);
-    free(message->payload);
+    lane_give_back(&session->lane, message->data);
     return fault;
 }

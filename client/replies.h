@@ -7,12 +7,12 @@
 #ifndef OCHE_CLIENT_REPLIES_H
 #define OCHE_CLIENT_REPLIES_H
 
-#include "proto/frame_reader.h"
+#include "client/lane_message.h"
 
 struct oche_session;
 
-/* Completes the request that the frame answers. Takes the payload over. NULL, or what is wrong with
- * the frame, for a trace. The session's mutex is held. */
-const char *replies_take(struct oche_session *session, struct frame_message *message);
+/* Completes the request that the frame answers, or the read that the data is for. Takes message->data over. NULL, or
+ * what is wrong with the frame, for a trace. The session's mutex is held. */
+const char *replies_take(struct oche_session *session, struct lane_message *message);
 
 #endif

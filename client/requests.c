@@ -71,10 +71,10 @@ static struct handle_entry *find_listener(const struct oche_session *session, in
 
 /* Room for everything that the request needs until it has completed, so that it cannot get stuck
  * half-way. NULL: no memory, and nothing has changed. */
-static struct pending_request *begin(struct oche_session *session, enum frame_opcode opcode,
-                                     int64_t request_id, int64_t handle, size_t size)
+static struct pending_request *begin(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
+                                     int64_t handle, size_t body_length, size_t count)
 {
-    if (channel_reserve(&session->channel, size) < 0 ||
+    if (lane_reserve(&session->lane, body_length, count) < 0 ||
         !completions_reserve(&session->completions, session->pending.count + 1))
         return NULL;
     struct pending_request *request = pending_add(&session->pending, opcode);
@@ -85,8 +85,7 @@ static struct pending_request *begin(struct oche_session *session, enum frame_op
     return request;
 }
 
-static struct frame frame_of(const struct oche_session *session,
-                             const struct pending_request *request)
+static struct frame frame_of(const struct oche_session *session, const struct pending_request *request)
 {
     return (struct frame){
         .opcode = request->opcode,
@@ -97,12 +96,12 @@ static struct frame frame_of(const struct oche_session *session,
 }
 
 /* Sends a request that begin() made and that has no payload. */
-static int64_t submit(struct oche_session *session, const struct pending_request *request,
-                      const uint8_t *body, size_t body_length)
+static int64_t submit(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
+                      size_t body_length)
 {
     struct frame frame = frame_of(session, request);
     frame.body_length = (uint16_t)body_length;
-    channel_put(&session->channel, &frame, body, NULL, urgency(session));
+    lane_put(&session->lane, &frame, body, NULL, 0, urgency(session));
     if (session->state == SESSION_LOST) {
         session->state = SESSION_AWAITED;
         ring(session->bell_fd);
@@ -111,15 +110,14 @@ static int64_t submit(struct oche_session *session, const struct pending_request
 }
 
 /* A request with a protobuf body. */
-static struct pending_request *begin_with_body(struct oche_session *session,
-                                               enum frame_opcode opcode, int64_t request_id,
-                                               int64_t handle, const ProtobufCMessage *message,
+static struct pending_request *begin_with_body(struct oche_session *session, enum frame_opcode opcode,
+                                               int64_t request_id, int64_t handle, const ProtobufCMessage *message,
                                                uint8_t body[BODY_MAX], size_t *body_length)
 {
     *body_length = protobuf_c_message_get_packed_size(message);
     assert(*body_length <= BODY_MAX);
     protobuf_c_message_pack(message, body);
-    return begin(session, opcode, request_id, handle, FRAME_HEADER_SIZE + *body_length);
+    return begin(session, opcode, request_id, handle, *body_length, 0);
 }
 
 /* protobuf-c does not write through the pointer; its type cannot say so. */
@@ -135,8 +133,7 @@ static int64_t check_address(const uint8_t *address, size_t length)
     return address ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
-int64_t request_connect(struct oche_session *session, int64_t request_id,
-                        const struct oche_connect_options *options)
+int64_t request_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
@@ -170,8 +167,7 @@ int64_t request_connect(struct oche_session *session, int64_t request_id,
     return request ? submit(session, request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
 }
 
-int64_t request_listen(struct oche_session *session, int64_t request_id,
-                       const struct oche_listen_options *options)
+int64_t request_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
@@ -204,9 +200,37 @@ int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t
         return status;
     if (!find_listener(session, listener))
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request =
-        begin(session, FRAME_ACCEPT, request_id, listener, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_ACCEPT, request_id, listener, 0, 0);
     return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
+}
+
+/* Lets the daemon receive more, if that is due. There is room for the frame. */
+static void grant(struct oche_session *session, int64_t handle, struct reading *reading)
+{
+    struct frame frame = {
+        .opcode = FRAME_READ,
+        .handle = public_to_wire(handle),
+        .value = reading_due(reading),
+    };
+    if (frame.value == 0)
+        return;
+    reading_grant(reading);
+    lane_put(&session->lane, &frame, NULL, NULL, 0, urgency(session));
+}
+
+/* A read that finds data, or the end of the stream, is not even made. */
+static int64_t read_at_once(struct oche_session *session, int64_t request_id, int64_t handle, struct reading *reading)
+{
+    if (lane_reserve(&session->lane, 0, 0) < 0 ||
+        !completions_reserve(&session->completions, session->pending.count + 1))
+        return OCHE_ERR_OUT_OF_MEMORY;
+    struct data *data = data_queue_pop(&reading->ahead);
+    struct oche_completion completion = data ? reading_deliver(reading, data) : reading_deliver_end(reading);
+    completion.request_id = request_id;
+    completions_push(&session->completions, &completion);
+    session_rouse(session);
+    grant(session, handle, reading);
+    return 0;
 }
 
 int64_t request_read(struct oche_session *session, int64_t request_id, int64_t handle)
@@ -217,33 +241,21 @@ int64_t request_read(struct oche_session *session, int64_t request_id, int64_t h
     struct handle_entry *entry = find_connection(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
-    if (entry->read_pending)
+    struct reading *reading = &entry->reading;
+    if (reading->request)
         return OCHE_ERR_INVALID_ARGUMENT;
-    struct pending_request *request =
-        begin(session, FRAME_READ, request_id, handle, FRAME_HEADER_SIZE);
+    if (reading->ahead.first || reading->end)
+        return read_at_once(session, request_id, handle, reading);
+
+    struct pending_request *request = begin(session, FRAME_READ, request_id, handle, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
-    entry->read_pending = true;
-    return submit(session, request, NULL, 0);
+    reading->request = pending_number(&session->pending, request);
+    grant(session, handle, reading);
+    return 0;
 }
 
-/* Cuts the bytes into frames. */
-static void send_write(struct oche_session *session, const struct pending_request *request,
-                       const uint8_t *data, size_t count)
-{
-    struct frame frame = frame_of(session, request);
-    do {
-        size_t size = count < FRAME_PAYLOAD_MAX ? count : FRAME_PAYLOAD_MAX;
-        frame.flags = size < count ? FRAME_MORE : 0;
-        frame.payload_length = (uint32_t)size;
-        channel_put(&session->channel, &frame, NULL, data, urgency(session));
-        data = size ? data + size : data; /* which may be NULL */
-        count -= size;
-    } while (count > 0);
-}
-
-int64_t request_write(struct oche_session *session, int64_t request_id, int64_t handle,
-                      const void *data, size_t count)
+int64_t request_write(struct oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count)
 {
     int64_t status = check_open(session);
     if (status < 0)
@@ -258,15 +270,15 @@ int64_t request_write(struct oche_session *session, int64_t request_id, int64_t 
         charge > session->queued_bytes_max - session->queued_bytes)
         return OCHE_ERR_OUT_OF_MEMORY;
 
-    size_t frames = count ? (count - 1) / FRAME_PAYLOAD_MAX + 1 : 1;
-    struct pending_request *request =
-        begin(session, FRAME_WRITE, request_id, handle, count + frames * FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_WRITE, request_id, handle, 0, count);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = (int64_t)count;
     request->charge = charge;
+    request->quiet = session->quiet_writes && request_id == 0;
     session->queued_bytes += charge;
-    send_write(session, request, data, count);
+    struct frame frame = frame_of(session, request);
+    lane_put(&session->lane, &frame, NULL, data, count, urgency(session));
     return 0;
 }
 
@@ -277,9 +289,24 @@ int64_t request_close_write(struct oche_session *session, int64_t request_id, in
         return status;
     if (!find_connection(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request =
-        begin(session, FRAME_CLOSE_WRITE, request_id, handle, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_CLOSE_WRITE, request_id, handle, 0, 0);
     return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
+}
+
+/* The connection is closed from now on: a read that is pending on it ends with the answer to `close`, and what came
+ * ahead is not wanted any more. */
+static void forget_connection(struct oche_session *session, struct handle_entry *entry, struct pending_request *close)
+{
+    struct reading *reading = &entry->reading;
+    struct data *data;
+    if (reading->request) {
+        struct pending_request *read = pending_numbered(&session->pending, reading->request);
+        read->reads = close->reads;
+        close->reads = reading->request;
+    }
+    while ((data = data_queue_pop(&reading->ahead)))
+        lane_give_back(&session->lane, data);
+    handles_remove(entry);
 }
 
 int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle)
@@ -287,14 +314,22 @@ int64_t request_close(struct oche_session *session, int64_t request_id, int64_t 
     int64_t status = check_open(session);
     if (status < 0)
         return status;
-    if (!find_connection(session, handle))
+    struct handle_entry *entry = find_connection(session, handle);
+    if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request =
-        begin(session, FRAME_CLOSE, request_id, handle, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_CLOSE, request_id, handle, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
-    handles_remove(&session->handles, public_to_wire(handle));
+    forget_connection(session, entry, request);
     return submit(session, request, NULL, 0);
+}
+
+static void forget_accepted(struct oche_session *session, int64_t listener, struct pending_request *close)
+{
+    size_t position = 0;
+    struct handle_entry *entry;
+    while ((entry = handles_next_accepted(&session->handles, public_to_wire(listener), &position)))
+        forget_connection(session, entry, close);
 }
 
 /* The daemon closes with the listener also those connections that it has accepted, but that we have
@@ -308,30 +343,29 @@ static void doom_accepts(struct oche_session *session, int64_t listener)
     }
 }
 
-int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener,
-                               bool force)
+int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     int64_t status = check_open(session);
     if (status < 0)
         return status;
-    if (!find_listener(session, listener))
+    struct handle_entry *entry = find_listener(session, listener);
+    if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request =
-        begin(session, FRAME_LISTENER_CLOSE, request_id, listener, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_LISTENER_CLOSE, request_id, listener, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = force;
     if (force) {
-        handles_remove_accepted(&session->handles, public_to_wire(listener));
+        forget_accepted(session, listener, request);
         doom_accepts(session, listener);
     }
-    handles_remove(&session->handles, public_to_wire(listener));
+    handles_remove(entry);
     return submit(session, request, NULL, 0);
 }
 
 /* Either way the answer goes: to a completion, or to `waiter`, which may be NULL. */
-static int64_t set_option(struct oche_session *session, int64_t request_id, int64_t handle,
-                          enum request_option option, bool enabled, struct waiter *waiter)
+static int64_t set_option(struct oche_session *session, int64_t request_id, int64_t handle, enum request_option option,
+                          bool enabled, struct waiter *waiter)
 {
     int64_t status = check_open(session);
     if (status < 0)
@@ -341,14 +375,13 @@ static int64_t set_option(struct oche_session *session, int64_t request_id, int6
 
     Oche__Option message;
     oche__option__init(&message);
-    message.name = option == REQUEST_KEEP_ALIVE ? OCHE__OPTION__NAME__KEEP_ALIVE
-                                                : OCHE__OPTION__NAME__NO_DELAY;
+    message.name = option == REQUEST_KEEP_ALIVE ? OCHE__OPTION__NAME__KEEP_ALIVE : OCHE__OPTION__NAME__NO_DELAY;
     message.value = enabled;
 
     uint8_t body[BODY_MAX];
     size_t body_length;
-    struct pending_request *request = begin_with_body(session, FRAME_SET_OPTION, request_id, handle,
-                                                      &message.base, body, &body_length);
+    struct pending_request *request =
+        begin_with_body(session, FRAME_SET_OPTION, request_id, handle, &message.base, body, &body_length);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->option = (uint8_t)message.name;
@@ -357,8 +390,8 @@ static int64_t set_option(struct oche_session *session, int64_t request_id, int6
     return submit(session, request, body, body_length);
 }
 
-int64_t request_set_option(struct oche_session *session, int64_t request_id, int64_t handle,
-                           enum request_option option, bool enabled)
+int64_t request_set_option(struct oche_session *session, int64_t request_id, int64_t handle, enum request_option option,
+                           bool enabled)
 {
     return set_option(session, request_id, handle, option, enabled, NULL);
 }
@@ -376,8 +409,8 @@ static void stop_waiting(struct oche_session *session, const struct waiter *wait
     }
 }
 
-int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle,
-                                    enum request_option option, bool enabled)
+int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle, enum request_option option,
+                                    bool enabled)
 {
     struct waiter waiter;
     if (waiter_init(&waiter) < 0)
@@ -395,16 +428,14 @@ int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle
     return status;
 }
 
-int64_t request_statistics(struct oche_session *session, int64_t request_id,
-                           struct oche_statistics *statistics)
+int64_t request_statistics(struct oche_session *session, int64_t request_id, struct oche_statistics *statistics)
 {
     int64_t status = check_open(session);
     if (status < 0)
         return status;
     if (!statistics)
         return OCHE_ERR_INVALID_ARGUMENT;
-    struct pending_request *request =
-        begin(session, FRAME_STATISTICS, request_id, 0, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_STATISTICS, request_id, 0, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->statistics = statistics;

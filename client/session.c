@@ -2,20 +2,20 @@
 
 #include "client/diagnostics.h"
 #include "client/forking.h"
-#include "client/opening.h"
+#include "client/joining.h"
 #include "client/paths.h"
 #include "client/public_handle.h"
 #include "client/replies.h"
 #include "client/sessions.h"
 #include "client/waiter.h"
+#include "proto/arena.h"
 #include "proto/errors.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Receives per dispatch: enough to empty the socket's buffer, few enough that completions are seen
- * soon. */
+/* Rounds per dispatch: enough to empty the socket's buffer, few enough that completions are seen soon. */
 enum { DISPATCH_ROUNDS = 4 };
 
 /* From here on all handles made before are stale. The mutex is held. */
@@ -32,15 +32,14 @@ struct handle_entry *session_find(const struct oche_session *session, int64_t ha
     return handles_find(&session->handles, public_to_wire(handle));
 }
 
-void session_complete(struct oche_session *session, struct pending_request *request,
-                      struct oche_completion *completion)
+void session_complete(struct oche_session *session, struct pending_request *request, struct oche_completion *completion)
 {
     struct waiter *waiter = request->opcode == FRAME_SET_OPTION ? request->waiter : NULL;
     session->queued_bytes -= request->charge;
     completion->request_id = request->request_id;
     if (waiter)
         waiter_answer(waiter, completion->result);
-    else if (!request->unheard)
+    else if (!request->unheard && !(request->quiet && completion->result >= 0))
         completions_push(&session->completions, completion);
     pending_remove(&session->pending, request);
 }
@@ -51,15 +50,14 @@ static void complete_all(struct oche_session *session, int64_t result)
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
         struct oche_completion completion = {.result = result};
-        session_complete(session, request,
-                         &completion); /* its slot is free now, but still a place to go on from */
+        session_complete(session, request, &completion); /* its slot is free now, but still a place to go on from */
     }
 }
 
 /* The mutex is held. */
 static void disconnect(struct oche_session *session, int64_t result)
 {
-    channel_detach(&session->channel);
+    lane_detach(&session->lane);
     complete_all(session, result);
     handles_deinit(&session->handles);
 }
@@ -79,31 +77,42 @@ static int64_t connect_daemon(struct oche_session *session, int cancel_fd)
         .socket_path = session->socket_path,
         .daemon_path = session->daemon_path,
         .never_start = session->never_start,
-        .cancel_fd = cancel_fd,
+        .arena_size = session->arena_size,
     };
-    struct welcome welcome;
-    int fd;
-    int64_t status = opening_run(&opening, &fd, &welcome);
+    struct joined joined;
+    int64_t status = joining_run(&opening, session->lane_choice, cancel_fd, &joined);
     if (status < 0)
         return status;
 
     session_lock(session);
-    int error = channel_attach(&session->channel, fd);
+    if (joined.on_memory) {
+        joined.memory.region->mutex = &session->mutex;
+        joined.memory.region->lane = &session->lane;
+    }
+    int error = lane_attach(&session->lane, joined.fd, joined.on_memory ? &joined.memory : NULL);
     if (error) {
         diagnostics_fail(-error, "cannot set up the session");
         status = error == -ENOMEM ? OCHE_ERR_OUT_OF_MEMORY : OCHE_ERR_DAEMON_UNAVAILABLE;
     } else {
-        session->queued_bytes_max = welcome.queued_bytes_max;
+        session->queued_bytes_max = joined.queued_bytes_max;
         session->last_batch = 0;
+        session->idle = true;
         session->state = SESSION_OPEN;
     }
     session_unlock(session);
     return status;
 }
 
+/* In whole blocks, as the daemon has it. */
+static uint32_t arena_wish(uint32_t bytes)
+{
+    if (bytes > ARENA_SIZE_MAX)
+        return ARENA_SIZE_MAX;
+    return (bytes + ARENA_BLOCK - 1) / ARENA_BLOCK * ARENA_BLOCK;
+}
+
 /* Fills in a closed session, up to the connection. */
-static int64_t prepare(struct oche_session *session, const struct oche_session_options *options,
-                       const void *owner)
+static int64_t prepare(struct oche_session *session, const struct oche_session_options *options, const void *owner)
 {
     const struct oche_session_options defaults = {.socket_path = NULL};
     if (!options)
@@ -118,9 +127,11 @@ static int64_t prepare(struct oche_session *session, const struct oche_session_o
     session->socket_path = socket_path;
     session->daemon_path = daemon_path;
     session->never_start = options->never_start;
+    session->arena_size = arena_wish(options->arena_size);
+    session->quiet_writes = options->quiet_writes;
     session->owner = owner;
     renew_tag(session);
-    int error = channel_init(&session->channel);
+    int error = lane_init(&session->lane);
     session_unlock(session);
 
     if (!socket_path && path_error != ENOMEM) {
@@ -135,11 +146,10 @@ static int64_t prepare(struct oche_session *session, const struct oche_session_o
         diagnostics_fail(-error, "cannot make an epoll descriptor");
         return OCHE_ERR_OUT_OF_MEMORY;
     }
-    return 0;
+    return joining_choose(options->lane, &session->lane_choice);
 }
 
-int64_t session_open(const struct oche_session_options *options, const void *owner,
-                     struct oche_session **session)
+int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session)
 {
     *session = NULL;
     diagnostics_clear();
@@ -180,46 +190,54 @@ int64_t session_reopen(struct oche_session *session, int cancel_fd)
     return status;
 }
 
-/* Handles all frames that are there. NULL, or what is wrong with one. The mutex is held. */
-static const char *take_frames(struct oche_session *session)
+void session_rouse(struct oche_session *session)
 {
-    struct frame_message message;
+    if (session->idle)
+        lane_wake(&session->lane);
+    session->idle = false;
+}
+
+/* Takes the messages of a round. NULL, or what is wrong with one. The mutex is held. */
+static const char *take_messages(struct oche_session *session)
+{
+    struct lane_message message;
     const char *fault = NULL;
-    while (!fault) {
-        int status = frame_reader_next(&session->channel.in, &message);
-        if (status == FRAME_READER_NEEDS_MORE)
-            return NULL;
-        if (status == FRAME_READER_FRAME)
-            fault = replies_take(session, &message);
-        else
-            fault = status < 0 ? "no memory for its message" : frame_fault_text(status);
-    }
+    while (!fault && lane_next(&session->lane, &message, &fault) == LANE_MESSAGE)
+        fault = replies_take(session, &message);
     return fault;
 }
 
 static const char *receive_fault(int error)
 {
-    return error == -ECONNRESET ? "it ended the connection" : "receiving failed";
+    switch (error) {
+    case -ECONNRESET:
+        return "it ended the connection";
+    case -EPROTO:
+        return "bytes in the socket of a session that is on the memory lane";
+    default:
+        return "receiving failed";
+    }
 }
 
-int64_t session_dispatch(struct oche_session *session)
+int64_t session_dispatch_ready(struct oche_session *session, unsigned ready)
 {
     size_t delivered = 0;
     for (int round = 0; round < DISPATCH_ROUNDS; round++) {
-        int received = channel_receive(&session->channel);
+        int received = lane_receive(&session->lane, ready);
         if (received == -ENOTCONN)
             return OCHE_ERR_DAEMON_LOST;
 
         session_lock(session);
+        session->idle = false;
         size_t before = session->completions.count;
-        const char *fault = received < 0 ? receive_fault(received) : take_frames(session);
+        const char *fault = received < 0 ? receive_fault(received) : take_messages(session);
         delivered += session->completions.count - before;
         if (delivered > 0)
             session->last_batch = delivered;
         if (fault)
             lose(session);
         else
-            channel_flush(&session->channel);
+            lane_done(&session->lane);
         session_unlock(session);
 
         if (fault) {
@@ -229,6 +247,27 @@ int64_t session_dispatch(struct oche_session *session)
         if (received == CHANNEL_EMPTIED)
             break;
     }
+    return 0;
+}
+
+bool session_settle(struct oche_session *session)
+{
+    session_lock(session);
+    session->idle = session->completions.count == 0 && lane_sleep(&session->lane);
+    bool settled = session->idle;
+    session_unlock(session);
+    return settled;
+}
+
+int64_t session_dispatch(struct oche_session *session)
+{
+    int64_t status = session_dispatch_ready(session, lane_poll(&session->lane));
+    if (status < 0)
+        return status;
+    session_lock(session);
+    if (!lane_sleep(&session->lane))
+        lane_wake(&session->lane); /* there is more, but others want their turn */
+    session_unlock(session);
     return 0;
 }
 
@@ -242,6 +281,16 @@ size_t session_pop(struct oche_session *session, struct oche_completion *complet
     return popped;
 }
 
+bool session_pop_one(struct oche_session *session, struct oche_completion *completion)
+{
+    session_lock(session);
+    bool popped = completions_pop(&session->completions, completion);
+    if (!popped)
+        session->idle = true;
+    session_unlock(session);
+    return popped;
+}
+
 void session_end(struct oche_session *session)
 {
     session_lock(session);
@@ -250,7 +299,7 @@ void session_end(struct oche_session *session)
     session_unlock(session);
 }
 
-/* All but the channel. The mutex is held. */
+/* All but the lane. The mutex is held. */
 static void deinit(struct oche_session *session)
 {
     pending_deinit(&session->pending);
@@ -266,7 +315,7 @@ static void deinit(struct oche_session *session)
 void session_free(struct oche_session *session)
 {
     session_lock(session);
-    channel_deinit(&session->channel);
+    lane_deinit(&session->lane);
     deinit(session);
     session_unlock(session);
     sessions_put(session);
@@ -274,7 +323,7 @@ void session_free(struct oche_session *session)
 
 void session_forget(struct oche_session *session)
 {
-    channel_forget(&session->channel);
+    lane_forget(&session->lane);
     deinit(session);
     session->state = SESSION_CLOSED;
     session->owner = NULL;

@@ -19,9 +19,9 @@
 #ifndef OCHE_CLIENT_SESSION_H
 #define OCHE_CLIENT_SESSION_H
 
-#include "client/channel.h"
 #include "client/completions.h"
 #include "client/handles.h"
+#include "client/lane.h"
 #include "client/pending.h"
 
 #include <oche/oche.h>
@@ -42,26 +42,29 @@ struct oche_session {
     int64_t tag;       /* of public handles: index and generation */
     const void *owner; /* the isolate it serves, or served last; NULL: none */
 
-    struct channel channel;
+    struct lane lane;
     struct pending pending;
     struct handles handles;
     struct completions completions;
     uint64_t queued_bytes;     /* charged by pending writes */
     uint64_t queued_bytes_max; /* granted by the daemon */
     size_t last_batch;         /* completions of the last dispatch that brought any */
+    bool quiet_writes;         /* a write with request id 0 completes only if it fails */
+    bool idle;                 /* whoever dispatches and pops has seen all, and may sleep */
 
     char *socket_path; /* absolute */
     char *daemon_path; /* NULL: found anew each time */
     bool never_start;
-    int bell_fd; /* an eventfd, rung when a request awaits the reopening; not owned. -1: such
-                    requests are refused */
+    enum oche_lane lane_choice;
+    uint32_t arena_size; /* wished for; 0: the daemon's default */
+    int bell_fd;         /* an eventfd, rung when a request awaits the reopening; not owned. -1: such
+                            requests are refused */
 
     struct oche_session *next_free; /* of sessions.h */
 };
 
 /* Opens a session for `owner`, which may be NULL; see oche_session_open(). Blocks. */
-int64_t session_open(const struct oche_session_options *options, const void *owner,
-                     struct oche_session **session);
+int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session);
 
 /* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when `cancel_fd` becomes readable
  * (-1: none). If it fails, the requests that awaited it complete with its result. Blocks. */
@@ -70,8 +73,18 @@ int64_t session_reopen(struct oche_session *session, int cancel_fd);
 /* See oche_session_dispatch(). */
 int64_t session_dispatch(struct oche_session *session);
 
+/* The same in two steps, for the poster, who does the waiting himself. First, when all has been popped: true, wait with
+ * lane_wait(); false, there is more, do not. */
+bool session_settle(struct oche_session *session);
+
+/* Then: `ready` is from lane_wait(), or 0. */
+int64_t session_dispatch_ready(struct oche_session *session, unsigned ready);
+
 /* Takes up to `count` completions; returns how many. */
 size_t session_pop(struct oche_session *session, struct oche_completion *completions, size_t count);
+
+/* See oche_session_pop(). */
+bool session_pop_one(struct oche_session *session, struct oche_completion *completion);
 
 /* Says goodbye to the daemon; what is pending completes with OCHE_ERR_CLOSED. Completions can still
  * be popped. */
@@ -97,6 +110,9 @@ static inline void session_unlock(struct oche_session *session)
 
 /* What is known of a handle of this session that is open, or NULL. The mutex is held. */
 struct handle_entry *session_find(const struct oche_session *session, int64_t handle);
+
+/* A completion was queued outside of a dispatch: wakes whoever has to pop it. The mutex is held. */
+void session_rouse(struct oche_session *session);
 
 /*
  * Completes a pending request: tells who waits for it, or queues a completion; then the request is

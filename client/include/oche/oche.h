@@ -54,17 +54,34 @@ const char *oche_last_error(void);
 
 typedef struct oche_session oche_session;
 
+/*
+ * How a session talks to the daemon. On the memory lane requests and data go through memory that both share; on the
+ * plain lane through a Unix-domain socket, which is slower, and works where the system has no memfd or eventfd. Nothing
+ * else differs.
+ */
+enum oche_lane {
+    OCHE_LANE_AUTOMATIC =
+        0, /* as $OCHE_LANE says, "plain" or "memory"; else memory, or plain where that does not work */
+    OCHE_LANE_PLAIN = 1,
+    OCHE_LANE_MEMORY = 2, /* or no session */
+};
+
 /* Everything 0 or NULL means: the default. */
 struct oche_session_options {
     const char *socket_path; /* $OCHE_SOCKET, else $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock */
     const char *daemon_path; /* $OCHE_DAEMON, else `oched` beside the library, else `oched` from PATH */
     bool never_start;        /* true: do not start a daemon when nobody serves */
+    bool quiet_writes;       /* true: a write with request id 0 completes only if it fails */
+    enum oche_lane lane;
+    uint32_t arena_size; /* bytes of shared memory wished for, in each direction; rounded up to 64 KiB. 0: as the daemon
+                            has it */
 };
 
 /*
  * Opens a session; starts the daemon if need be. `options` may be NULL. Blocks for five seconds at most.
- * 0 and *session, which is closed with oche_session_close; or TCP_ERR_DAEMON_UNAVAILABLE, TCP_ERR_PROTOCOL,
- * TCP_ERR_QUOTA, TCP_ERR_OUT_OF_MEMORY, and *session is NULL.
+ * 0 and *session, which is closed with oche_session_close; or TCP_ERR_DAEMON_UNAVAILABLE (also: no memory lane, which
+ * was insisted on), TCP_ERR_PROTOCOL, TCP_ERR_QUOTA, TCP_ERR_OUT_OF_MEMORY, TCP_ERR_INVALID_ARGUMENT (there is no such
+ * lane), and *session is NULL.
  */
 int64_t oche_session_open(const struct oche_session_options *options, oche_session **session);
 
@@ -73,7 +90,8 @@ int64_t oche_session_open(const struct oche_session_options *options, oche_sessi
 void oche_session_close(oche_session *session);
 
 /* A descriptor that polls readable when oche_session_dispatch has something to do. It stays the session's, and is the
- * same for the session's whole life. */
+ * same for the session's whole life. Before you wait for it, pop until there is nothing left: a read that finds its
+ * data here completes at once, and makes the descriptor readable only if oche_session_pop had nothing more to give. */
 int oche_session_get_fd(const oche_session *session);
 
 /*
@@ -98,7 +116,8 @@ struct oche_completion {
 /* Takes the next completion. True: *completion is one. False: there is none. */
 bool oche_session_pop(oche_session *session, struct oche_completion *completion);
 
-/* Gives the bytes of a read back. May outlive the session. NULL is fine. */
+/* Gives the bytes of a read back. May outlive the session. Not in the child of a fork, which cannot read the bytes
+ * either: they may lie in memory that it does not share. NULL is fine. */
 void oche_data_free(void *data_owner);
 
 struct oche_connect_options {
@@ -134,7 +153,7 @@ int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t h
 int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle, bool enabled);
 
 struct oche_endpoint {
-    uint8_t address[16]; /* network order */
+    uint8_t address[16];   /* network order */
     size_t address_length; /* 4 or 16 */
     uint16_t port;
 };
@@ -168,12 +187,17 @@ int64_t oche_get_statistics(oche_session *session, int64_t request_id, struct oc
 enum oche_feature {
     /* A failure posts errno as an int64 in the place of null: [request_id, result, errno], 0 if there is none. */
     OCHE_FEATURE_ERROR_DETAIL = 1 << 0,
+    /* What completes together is posted in one message, as one flat array with three elements for each completion:
+     * [request_id, result, data, request_id, result, data, …], at most 64 of these. */
+    OCHE_FEATURE_BATCHED_POSTS = 1 << 1,
+    /* A tcp_write with request id 0 posts only if it fails. */
+    OCHE_FEATURE_QUIET_WRITES = 1 << 2,
 };
 
 /*
  * Turns on extensions of the messages to the calling isolate's port: `features` is the sum of oche_feature values, and
- * replaces what was on before. 0, TCP_ERR_NOT_INITIALIZED, or TCP_ERR_INVALID_ARGUMENT (a feature that this version does not have;
- * nothing changes). Not a leaf call.
+ * replaces what was on before. 0, TCP_ERR_NOT_INITIALIZED, or TCP_ERR_INVALID_ARGUMENT (a feature that this version
+ * does not have; nothing changes). Not a leaf call.
  */
 int64_t oche_isolate_enable(int64_t features);
 

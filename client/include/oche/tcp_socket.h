@@ -81,8 +81,9 @@ extern "C" {
  * Connects to the daemon at $OCHE_SOCKET, else in the user's runtime directory, and starts one if nobody serves
  * there: $OCHE_DAEMON, else `oched` beside this library, else `oched` from PATH. Blocks for five seconds at most.
  *
- * 0, TCP_ERR_INVALID_ARGUMENT (not the data of a Dart VM that this library understands), TCP_ERR_OUT_OF_MEMORY,
- * TCP_ERR_DAEMON_UNAVAILABLE, TCP_ERR_PROTOCOL, TCP_ERR_QUOTA.
+ * 0, TCP_ERR_INVALID_ARGUMENT (not the data of a Dart VM that this library understands, or $OCHE_LANE is neither
+ * "plain" nor "memory", see oche.h), TCP_ERR_OUT_OF_MEMORY, TCP_ERR_DAEMON_UNAVAILABLE, TCP_ERR_PROTOCOL,
+ * TCP_ERR_QUOTA.
  */
 int64_t tcp_init(void *dart_api_dl_data, int64_t send_port);
 
@@ -97,8 +98,8 @@ int64_t tcp_destroy(void);
  * `source_addr_len` bytes and `source_port` choose the local end; NULL, 0 and 0 leave it to the system.
  * Completes with a connection handle, TCP_ERR_CONNECT_FAILED, TCP_ERR_BIND_FAILED, TCP_ERR_QUOTA.
  */
-int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
-                    const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port);
+int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, const uint8_t *source_addr,
+                    int64_t source_addr_len, int64_t source_port);
 
 /*
  * Completes with the count of bytes, at least 1, and the bytes; with TCP_ERR_CLOSED at the end of the stream; with
