@@ -125,8 +125,8 @@ static struct iovec part(const void *data, size_t size)
     return (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = size};
 }
 
-void channel_put(struct channel *channel, const struct frame *frame, const void *body,
-                 const void *payload, enum channel_urgency urgency)
+void channel_put(struct channel *channel, const struct frame *frame, const void *body, const void *payload,
+                 enum channel_urgency urgency)
 {
     uint8_t header[FRAME_HEADER_SIZE];
     frame_encode(frame, header);

@@ -60,8 +60,8 @@ int channel_reserve(struct channel *channel, size_t size);
 /* Sends or queues a frame of frame->body_length bytes of body and frame->payload_length bytes of
  * payload, for which room was reserved. A detached channel queues it until it is attached. A broken
  * connection swallows it: that is for channel_receive() to tell. */
-void channel_put(struct channel *channel, const struct frame *frame, const void *body,
-                 const void *payload, enum channel_urgency urgency);
+void channel_put(struct channel *channel, const struct frame *frame, const void *body, const void *payload,
+                 enum channel_urgency urgency);
 
 /* Sends what is queued, as far as the socket takes it. */
 void channel_flush(struct channel *channel);

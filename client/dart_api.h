@@ -67,22 +67,16 @@ typedef int64_t dart_main_port_function(void);
 _Static_assert(sizeof(struct dart_object) == 48, "Dart_CObject of a 64-bit VM");
 _Static_assert(offsetof(struct dart_object, value) == 8, "Dart_CObject of a 64-bit VM");
 _Static_assert(offsetof(struct dart_object, value.as_array.values) == 16, "Dart_CObject");
-_Static_assert(offsetof(struct dart_object, value.as_external_typed_data.length) == 16,
-               "Dart_CObject");
-_Static_assert(offsetof(struct dart_object, value.as_external_typed_data.finalizer) == 40,
-               "Dart_CObject");
+_Static_assert(offsetof(struct dart_object, value.as_external_typed_data.length) == 16, "Dart_CObject");
+_Static_assert(offsetof(struct dart_object, value.as_external_typed_data.finalizer) == 40, "Dart_CObject");
 _Static_assert(offsetof(struct dart_api, functions) == 8, "the API table of a 64-bit VM");
 #else
 /* i386 aligns an int64_t in a structure to 4 bytes, ARM to 8. */
 enum { DART_UNION_OFFSET = _Alignof(struct { int64_t number; }) };
-_Static_assert(sizeof(struct dart_object) == (DART_UNION_OFFSET == 4 ? 24 : 32),
-               "Dart_CObject of a 32-bit VM");
-_Static_assert(offsetof(struct dart_object, value) == DART_UNION_OFFSET,
-               "Dart_CObject of a 32-bit VM");
-_Static_assert(offsetof(struct dart_object, value.as_array.values) == DART_UNION_OFFSET + 4,
-               "Dart_CObject");
-_Static_assert(offsetof(struct dart_object, value.as_external_typed_data.finalizer) ==
-                   DART_UNION_OFFSET + 16,
+_Static_assert(sizeof(struct dart_object) == (DART_UNION_OFFSET == 4 ? 24 : 32), "Dart_CObject of a 32-bit VM");
+_Static_assert(offsetof(struct dart_object, value) == DART_UNION_OFFSET, "Dart_CObject of a 32-bit VM");
+_Static_assert(offsetof(struct dart_object, value.as_array.values) == DART_UNION_OFFSET + 4, "Dart_CObject");
+_Static_assert(offsetof(struct dart_object, value.as_external_typed_data.finalizer) == DART_UNION_OFFSET + 16,
                "Dart_CObject");
 _Static_assert(offsetof(struct dart_api, functions) == 8, "the API table of a 32-bit VM");
 #endif

@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+enum { MESSAGE_LENGTH = 3 };
+
 /* Atomic because isolates may initialise at the same time; they all find the same. */
 static _Atomic(dart_post_function *) post;
 static _Atomic(dart_current_isolate_function *) current_isolate;
@@ -83,10 +85,10 @@ bool dart_port_post(int64_t port, const struct oche_completion *completion, bool
     else if (error_detail && completion->result < 0)
         last = int64_object(completion->os_error);
 
-    struct dart_object *values[] = {&request_id, &result, &last};
+    struct dart_object *values[MESSAGE_LENGTH] = {&request_id, &result, &last};
     struct dart_object message = {
         .type = DART_ARRAY,
-        .value.as_array = {.length = sizeof values / sizeof *values, .values = values},
+        .value.as_array = {.length = MESSAGE_LENGTH, .values = values},
     };
     if (atomic_load(&post)(port, &message))
         return true;

@@ -33,8 +33,7 @@ void diagnostics_fail(int error, const char *format, ...)
     if (error) {
         char buffer[128];
         size_t length = strlen(last);
-        snprintf(last + length, sizeof last - length, ": %s",
-                 strerror_r(error, buffer, sizeof buffer));
+        snprintf(last + length, sizeof last - length, ": %s", strerror_r(error, buffer, sizeof buffer));
     }
     say(last);
 }

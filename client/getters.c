@@ -12,8 +12,7 @@ int64_t getters_local(const struct oche_session *session, int64_t handle, struct
     return 0;
 }
 
-int64_t getters_remote(const struct oche_session *session, int64_t handle,
-                       struct endpoint *endpoint)
+int64_t getters_remote(const struct oche_session *session, int64_t handle, struct endpoint *endpoint)
 {
     const struct handle_entry *entry = session_find(session, handle);
     if (!entry || entry->kind != HANDLE_CONNECTION)

@@ -11,10 +11,8 @@
 struct oche_session;
 
 /* 0 and *endpoint, or OCHE_ERR_INVALID_HANDLE. A listener has no remote end. */
-int64_t getters_local(const struct oche_session *session, int64_t handle,
-                      struct endpoint *endpoint);
-int64_t getters_remote(const struct oche_session *session, int64_t handle,
-                       struct endpoint *endpoint);
+int64_t getters_local(const struct oche_session *session, int64_t handle, struct endpoint *endpoint);
+int64_t getters_remote(const struct oche_session *session, int64_t handle, struct endpoint *endpoint);
 
 /* Of a connection: 0 or 1, or OCHE_ERR_INVALID_HANDLE. */
 int64_t getters_keep_alive(const struct oche_session *session, int64_t handle);

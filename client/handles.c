@@ -34,8 +34,7 @@ static bool make_page(struct handles *handles, size_t page)
 {
     if (page >= handles->page_count) {
         size_t count = page + 1;
-        struct handles_page **pages =
-            realloc(handles->pages, count * sizeof(struct handles_page *));
+        struct handles_page **pages = realloc(handles->pages, count * sizeof(struct handles_page *));
         if (!pages)
             return false;
         for (size_t i = handles->page_count; i < count; i++)
@@ -51,8 +50,7 @@ static bool make_page(struct handles *handles, size_t page)
 struct handle_entry *handles_find(const struct handles *handles, int64_t handle)
 {
     struct handle_entry *entry = entry_of(handles, handle);
-    bool live =
-        entry && entry->kind != HANDLE_NONE && entry->generation == handle_generation(handle);
+    bool live = entry && entry->kind != HANDLE_NONE && entry->generation == handle_generation(handle);
     return live ? entry : NULL;
 }
 

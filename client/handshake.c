@@ -19,8 +19,7 @@ static int transfer(int fd, const struct deadline *deadline, void *data, size_t 
         int status = deadline_wait(deadline, fd, events);
         if (status < 0)
             return status;
-        ssize_t moved =
-            events == POLLIN ? recv(fd, position, size, 0) : send(fd, position, size, MSG_NOSIGNAL);
+        ssize_t moved = events == POLLIN ? recv(fd, position, size, 0) : send(fd, position, size, MSG_NOSIGNAL);
         if (moved < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (moved == 0 || (moved < 0 && (errno == EPIPE || errno == ECONNRESET)))
@@ -89,8 +88,7 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, stru
     };
     oche__welcome__free_unpacked(message, NULL);
     if (version < FRAME_VERSION_MIN || version > FRAME_VERSION_MAX) {
-        diagnostics_fail(0,
-                         "the daemon chose protocol version %u, which this library does not speak",
+        diagnostics_fail(0, "the daemon chose protocol version %u, which this library does not speak",
                          (unsigned)version);
         return OCHE_ERR_PROTOCOL;
     }
@@ -120,10 +118,8 @@ int64_t handshake(int fd, const struct deadline *deadline, struct welcome *welco
         return nonsense("not a frame");
     if (status == 0)
         status = transfer(fd, deadline, body, frame.body_length, POLLIN);
-    if (status < 0)
-        return give_up(status);
-    if (status == HANDSHAKE_HUNG_UP)
-        return HANDSHAKE_HUNG_UP;
+    if (status != 0)
+        return status < 0 ? give_up(status) : HANDSHAKE_HUNG_UP;
 
     if (frame.opcode != FRAME_HELLO || frame.flags != FRAME_REPLY || frame.payload_length != 0)
         return nonsense("not a reply to it");

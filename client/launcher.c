@@ -42,9 +42,7 @@ static void close_from(int first)
         return;
 #endif
     struct rlimit limit;
-    int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX
-                  ? (int)limit.rlim_cur
-                  : 1 << 20;
+    int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX ? (int)limit.rlim_cur : 1 << 20;
     for (int fd = first; fd < end; fd++)
         close(fd);
 }
@@ -53,8 +51,7 @@ static void reset_signals(void)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++)
-        sigaction(number, &action,
-                  NULL); /* fails for SIGKILL, SIGSTOP and libc's own: they are as they must be */
+        sigaction(number, &action, NULL); /* fails for SIGKILL, SIGSTOP and libc's own: they are as they must be */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

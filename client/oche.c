@@ -73,8 +73,7 @@ EXPORT void oche_data_free(void *data_owner)
     free(data_owner);
 }
 
-EXPORT int64_t oche_connect(oche_session *session, int64_t request_id,
-                            const struct oche_connect_options *options)
+EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
     session_lock(session);
     int64_t status = request_connect(session, request_id, options);
@@ -82,8 +81,7 @@ EXPORT int64_t oche_connect(oche_session *session, int64_t request_id,
     return status;
 }
 
-EXPORT int64_t oche_listen(oche_session *session, int64_t request_id,
-                           const struct oche_listen_options *options)
+EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     session_lock(session);
     int64_t status = request_listen(session, request_id, options);
@@ -107,8 +105,7 @@ EXPORT int64_t oche_read(oche_session *session, int64_t request_id, int64_t hand
     return status;
 }
 
-EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle,
-                          const void *data, size_t count)
+EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count)
 {
     session_lock(session);
     int64_t status = request_write(session, request_id, handle, data, count);
@@ -132,8 +129,7 @@ EXPORT int64_t oche_close(oche_session *session, int64_t request_id, int64_t han
     return status;
 }
 
-EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener,
-                                   bool force)
+EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     session_lock(session);
     int64_t status = request_listener_close(session, request_id, listener, force);
@@ -141,8 +137,7 @@ EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, in
     return status;
 }
 
-EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle,
-                                   bool enabled)
+EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle, bool enabled)
 {
     session_lock(session);
     int64_t status = request_set_option(session, request_id, handle, REQUEST_KEEP_ALIVE, enabled);
@@ -150,8 +145,7 @@ EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, in
     return status;
 }
 
-EXPORT int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle,
-                                 bool enabled)
+EXPORT int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle, bool enabled)
 {
     session_lock(session);
     int64_t status = request_set_option(session, request_id, handle, REQUEST_NO_DELAY, enabled);
@@ -159,8 +153,7 @@ EXPORT int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int6
     return status;
 }
 
-EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id,
-                                   struct oche_statistics *statistics)
+EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id, struct oche_statistics *statistics)
 {
     session_lock(session);
     int64_t status = request_statistics(session, request_id, statistics);
@@ -185,8 +178,7 @@ EXPORT int64_t oche_get_local(oche_session *session, int64_t handle, struct oche
     return status;
 }
 
-EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle,
-                               struct oche_endpoint *endpoint)
+EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpoint *endpoint)
 {
     struct endpoint remote;
     session_lock(session);

@@ -121,8 +121,7 @@ int64_t opening_run(const struct opening *opening, int *fd, struct welcome *welc
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(opening->socket_path);
     if (length >= sizeof address.sun_path) {
-        diagnostics_fail(0,
-                         "the socket path is longer than the %zu bytes that the system allows: %s",
+        diagnostics_fail(0, "the socket path is longer than the %zu bytes that the system allows: %s",
                          sizeof address.sun_path - 1, opening->socket_path);
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
@@ -132,8 +131,7 @@ int64_t opening_run(const struct opening *opening, int *fd, struct welcome *welc
     for (;;) {
         int64_t status = attempt(&address, &deadline, fd, welcome);
         if (status == 0)
-            diagnostics_say("session %llu at %s", (unsigned long long)welcome->session,
-                            opening->socket_path);
+            diagnostics_say("session %llu at %s", (unsigned long long)welcome->session, opening->socket_path);
         if (status == ATTEMPT_NOBODY) {
             status = start(opening, &deadline);
             if (status == 0)
@@ -145,8 +143,8 @@ int64_t opening_run(const struct opening *opening, int *fd, struct welcome *welc
         if (error == -ECANCELED)
             return OCHE_ERR_CLOSED;
         if (error < 0) {
-            diagnostics_fail(0, "the daemon at %s took no session within %d seconds",
-                             opening->socket_path, TIME_LIMIT / 1000);
+            diagnostics_fail(0, "the daemon at %s took no session within %d seconds", opening->socket_path,
+                             TIME_LIMIT / 1000);
             return OCHE_ERR_DAEMON_UNAVAILABLE;
         }
     }

@@ -31,8 +31,7 @@ static bool grow(struct pending *pending)
     uint32_t capacity = pending->capacity ? pending->capacity * 2 : SMALLEST;
     if (capacity > MOST)
         return false;
-    struct pending_request *requests =
-        realloc(pending->requests, capacity * sizeof *pending->requests);
+    struct pending_request *requests = realloc(pending->requests, capacity * sizeof *pending->requests);
     if (!requests)
         return false;
     pending->requests = requests;
@@ -75,8 +74,7 @@ struct pending_request *pending_find(const struct pending *pending, int64_t wire
     return request->opcode && request->generation == wire_id >> 32 ? request : NULL;
 }
 
-struct pending_request *pending_next(const struct pending *pending,
-                                     const struct pending_request *request)
+struct pending_request *pending_next(const struct pending *pending, const struct pending_request *request)
 {
     uint32_t index = request ? (uint32_t)(request - pending->requests) + 1 : 0;
     for (; index < pending->capacity; index++) {

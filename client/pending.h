@@ -22,14 +22,14 @@ struct pending_request {
     uint64_t charge;    /* bytes counted against the limit until the answer */
     union {
         struct oche_statistics *statistics; /* STATISTICS: where the numbers go */
-        struct waiter *waiter; /* SET_OPTION: who waits, NULL if a completion is wanted */
+        struct waiter *waiter;              /* SET_OPTION: who waits, NULL if a completion is wanted */
     };
     uint32_t generation;
     uint32_t next_free;
     uint16_t opcode; /* 0: the slot is free */
     uint8_t option;  /* SET_OPTION: an Oche__Option__Name */
-    bool doomed; /* ACCEPT: the listener was closed by force since, and with it what this accepts */
-    bool unheard; /* SET_OPTION: who waited for it has given up */
+    bool doomed;     /* ACCEPT: the listener was closed by force since, and with it what this accepts */
+    bool unheard;    /* SET_OPTION: who waited for it has given up */
 };
 
 /* All zero is an empty table. */
@@ -55,7 +55,6 @@ int64_t pending_wire_id(const struct pending *pending, const struct pending_requ
 struct pending_request *pending_find(const struct pending *pending, int64_t wire_id);
 
 /* The first request in use after `request`, NULL: the very first. NULL at the end. */
-struct pending_request *pending_next(const struct pending *pending,
-                                     const struct pending_request *request);
+struct pending_request *pending_next(const struct pending *pending, const struct pending_request *request);
 
 #endif

@@ -70,6 +70,15 @@ static bool is_awaited(struct oche_session *session)
     return awaited;
 }
 
+/* The request that the session awaits this for has rung the bell, and the next one to ring it is who stops us, early
+ * enough if need be. */
+static void reopen(const struct poster *poster)
+{
+    silence(poster);
+    if (!atomic_load(&poster->stops))
+        session_reopen(poster->session, poster->bell_fd);
+}
+
 /* Dispatches and posts until it is stopped or the isolate is gone. */
 static void serve(struct poster *poster)
 {
@@ -78,8 +87,8 @@ static void serve(struct poster *poster)
         session_dispatch(poster->session);
         if (!post_completions(poster))
             return;
-        if (is_awaited(poster->session) && !atomic_load(&poster->stops)) {
-            session_reopen(poster->session, poster->bell_fd);
+        if (is_awaited(poster->session)) {
+            reopen(poster);
             if (!post_completions(poster))
                 return;
         }
@@ -149,8 +158,7 @@ int64_t poster_new(struct dart_isolate isolate, int64_t port, struct poster **po
     struct poster *made = malloc(sizeof *made);
     int error = ENOMEM;
     if (made) {
-        *made =
-            (struct poster){.isolate = isolate, .port = port, .session = session, .bell_fd = -1};
+        *made = (struct poster){.isolate = isolate, .port = port, .session = session, .bell_fd = -1};
         error = hang_bell(made);
         if (!error)
             error = start_thread(made);

@@ -11,10 +11,8 @@
 
 /* Looks at a successful reply and fills in the completion's result, which is value at first, and
  * data, which it takes from message->payload. NULL, or what is wrong. */
-typedef const char *reply_handler(struct oche_session *session,
-                                  const struct pending_request *request,
-                                  struct frame_message *message,
-                                  struct oche_completion *completion);
+typedef const char *reply_handler(struct oche_session *session, const struct pending_request *request,
+                                  struct frame_message *message, struct oche_completion *completion);
 
 /* CONNECT, LISTEN, ACCEPT: a new handle and its endpoints. */
 static const char *take_socket(struct oche_session *session, const struct pending_request *request,
@@ -26,8 +24,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
 
     if (!handle_is_wellformed(handle))
         return "a handle that is none";
-    if (message->frame.payload_length != ENDPOINTS_SIZE ||
-        !endpoints_decode(&endpoints, message->payload))
+    if (message->frame.payload_length != ENDPOINTS_SIZE || !endpoints_decode(&endpoints, message->payload))
         return "a handle without endpoints";
     if ((endpoints.remote.address_length == 0) != (kind == HANDLE_LISTENER))
         return "endpoints of the other kind of socket";
@@ -68,8 +65,7 @@ static const char *take_count(struct oche_session *session, const struct pending
 {
     (void)session;
     (void)completion;
-    return message->frame.value == request->argument ? NULL
-                                                     : "a count of other bytes than were written";
+    return message->frame.value == request->argument ? NULL : "a count of other bytes than were written";
 }
 
 static const char *take_nothing(struct oche_session *session, const struct pending_request *request,
@@ -92,13 +88,10 @@ static const char *take_option(struct oche_session *session, const struct pendin
     return take_nothing(session, request, message, completion);
 }
 
-static const char *take_statistics(struct oche_session *session,
-                                   const struct pending_request *request,
-                                   struct frame_message *message,
-                                   struct oche_completion *completion)
+static const char *take_statistics(struct oche_session *session, const struct pending_request *request,
+                                   struct frame_message *message, struct oche_completion *completion)
 {
-    Oche__Statistics *numbers =
-        oche__statistics__unpack(NULL, message->frame.body_length, message->body);
+    Oche__Statistics *numbers = oche__statistics__unpack(NULL, message->frame.body_length, message->body);
     if (!numbers)
         return "statistics that cannot be read";
     *request->statistics = (struct oche_statistics){
@@ -170,8 +163,7 @@ static const char *take(struct oche_session *session, struct frame_message *mess
     }
 
     if (request->opcode == FRAME_READ) {
-        struct handle_entry *entry =
-            handles_find(&session->handles, public_to_wire(request->handle));
+        struct handle_entry *entry = handles_find(&session->handles, public_to_wire(request->handle));
         if (entry)
             entry->read_pending = false;
     }

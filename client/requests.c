@@ -71,8 +71,8 @@ static struct handle_entry *find_listener(const struct oche_session *session, in
 
 /* Room for everything that the request needs until it has completed, so that it cannot get stuck
  * half-way. NULL: no memory, and nothing has changed. */
-static struct pending_request *begin(struct oche_session *session, enum frame_opcode opcode,
-                                     int64_t request_id, int64_t handle, size_t size)
+static struct pending_request *begin(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
+                                     int64_t handle, size_t size)
 {
     if (channel_reserve(&session->channel, size) < 0 ||
         !completions_reserve(&session->completions, session->pending.count + 1))
@@ -85,8 +85,7 @@ static struct pending_request *begin(struct oche_session *session, enum frame_op
     return request;
 }
 
-static struct frame frame_of(const struct oche_session *session,
-                             const struct pending_request *request)
+static struct frame frame_of(const struct oche_session *session, const struct pending_request *request)
 {
     return (struct frame){
         .opcode = request->opcode,
@@ -97,8 +96,8 @@ static struct frame frame_of(const struct oche_session *session,
 }
 
 /* Sends a request that begin() made and that has no payload. */
-static int64_t submit(struct oche_session *session, const struct pending_request *request,
-                      const uint8_t *body, size_t body_length)
+static int64_t submit(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
+                      size_t body_length)
 {
     struct frame frame = frame_of(session, request);
     frame.body_length = (uint16_t)body_length;
@@ -111,9 +110,8 @@ static int64_t submit(struct oche_session *session, const struct pending_request
 }
 
 /* A request with a protobuf body. */
-static struct pending_request *begin_with_body(struct oche_session *session,
-                                               enum frame_opcode opcode, int64_t request_id,
-                                               int64_t handle, const ProtobufCMessage *message,
+static struct pending_request *begin_with_body(struct oche_session *session, enum frame_opcode opcode,
+                                               int64_t request_id, int64_t handle, const ProtobufCMessage *message,
                                                uint8_t body[BODY_MAX], size_t *body_length)
 {
     *body_length = protobuf_c_message_get_packed_size(message);
@@ -135,8 +133,7 @@ static int64_t check_address(const uint8_t *address, size_t length)
     return address ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
-int64_t request_connect(struct oche_session *session, int64_t request_id,
-                        const struct oche_connect_options *options)
+int64_t request_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
@@ -170,8 +167,7 @@ int64_t request_connect(struct oche_session *session, int64_t request_id,
     return request ? submit(session, request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
 }
 
-int64_t request_listen(struct oche_session *session, int64_t request_id,
-                       const struct oche_listen_options *options)
+int64_t request_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
@@ -204,8 +200,7 @@ int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t
         return status;
     if (!find_listener(session, listener))
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request =
-        begin(session, FRAME_ACCEPT, request_id, listener, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_ACCEPT, request_id, listener, FRAME_HEADER_SIZE);
     return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
 }
 
@@ -219,8 +214,7 @@ int64_t request_read(struct oche_session *session, int64_t request_id, int64_t h
         return OCHE_ERR_INVALID_HANDLE;
     if (entry->read_pending)
         return OCHE_ERR_INVALID_ARGUMENT;
-    struct pending_request *request =
-        begin(session, FRAME_READ, request_id, handle, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_READ, request_id, handle, FRAME_HEADER_SIZE);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     entry->read_pending = true;
@@ -228,8 +222,8 @@ int64_t request_read(struct oche_session *session, int64_t request_id, int64_t h
 }
 
 /* Cuts the bytes into frames. */
-static void send_write(struct oche_session *session, const struct pending_request *request,
-                       const uint8_t *data, size_t count)
+static void send_write(struct oche_session *session, const struct pending_request *request, const uint8_t *data,
+                       size_t count)
 {
     struct frame frame = frame_of(session, request);
     do {
@@ -242,8 +236,7 @@ static void send_write(struct oche_session *session, const struct pending_reques
     } while (count > 0);
 }
 
-int64_t request_write(struct oche_session *session, int64_t request_id, int64_t handle,
-                      const void *data, size_t count)
+int64_t request_write(struct oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count)
 {
     int64_t status = check_open(session);
     if (status < 0)
@@ -277,8 +270,7 @@ int64_t request_close_write(struct oche_session *session, int64_t request_id, in
         return status;
     if (!find_connection(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request =
-        begin(session, FRAME_CLOSE_WRITE, request_id, handle, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_CLOSE_WRITE, request_id, handle, FRAME_HEADER_SIZE);
     return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
 }
 
@@ -289,8 +281,7 @@ int64_t request_close(struct oche_session *session, int64_t request_id, int64_t 
         return status;
     if (!find_connection(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request =
-        begin(session, FRAME_CLOSE, request_id, handle, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_CLOSE, request_id, handle, FRAME_HEADER_SIZE);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     handles_remove(&session->handles, public_to_wire(handle));
@@ -308,16 +299,14 @@ static void doom_accepts(struct oche_session *session, int64_t listener)
     }
 }
 
-int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener,
-                               bool force)
+int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     int64_t status = check_open(session);
     if (status < 0)
         return status;
     if (!find_listener(session, listener))
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request =
-        begin(session, FRAME_LISTENER_CLOSE, request_id, listener, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_LISTENER_CLOSE, request_id, listener, FRAME_HEADER_SIZE);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = force;
@@ -330,8 +319,8 @@ int64_t request_listener_close(struct oche_session *session, int64_t request_id,
 }
 
 /* Either way the answer goes: to a completion, or to `waiter`, which may be NULL. */
-static int64_t set_option(struct oche_session *session, int64_t request_id, int64_t handle,
-                          enum request_option option, bool enabled, struct waiter *waiter)
+static int64_t set_option(struct oche_session *session, int64_t request_id, int64_t handle, enum request_option option,
+                          bool enabled, struct waiter *waiter)
 {
     int64_t status = check_open(session);
     if (status < 0)
@@ -341,14 +330,13 @@ static int64_t set_option(struct oche_session *session, int64_t request_id, int6
 
     Oche__Option message;
     oche__option__init(&message);
-    message.name = option == REQUEST_KEEP_ALIVE ? OCHE__OPTION__NAME__KEEP_ALIVE
-                                                : OCHE__OPTION__NAME__NO_DELAY;
+    message.name = option == REQUEST_KEEP_ALIVE ? OCHE__OPTION__NAME__KEEP_ALIVE : OCHE__OPTION__NAME__NO_DELAY;
     message.value = enabled;
 
     uint8_t body[BODY_MAX];
     size_t body_length;
-    struct pending_request *request = begin_with_body(session, FRAME_SET_OPTION, request_id, handle,
-                                                      &message.base, body, &body_length);
+    struct pending_request *request =
+        begin_with_body(session, FRAME_SET_OPTION, request_id, handle, &message.base, body, &body_length);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->option = (uint8_t)message.name;
@@ -357,8 +345,8 @@ static int64_t set_option(struct oche_session *session, int64_t request_id, int6
     return submit(session, request, body, body_length);
 }
 
-int64_t request_set_option(struct oche_session *session, int64_t request_id, int64_t handle,
-                           enum request_option option, bool enabled)
+int64_t request_set_option(struct oche_session *session, int64_t request_id, int64_t handle, enum request_option option,
+                           bool enabled)
 {
     return set_option(session, request_id, handle, option, enabled, NULL);
 }
@@ -376,8 +364,8 @@ static void stop_waiting(struct oche_session *session, const struct waiter *wait
     }
 }
 
-int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle,
-                                    enum request_option option, bool enabled)
+int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle, enum request_option option,
+                                    bool enabled)
 {
     struct waiter waiter;
     if (waiter_init(&waiter) < 0)
@@ -395,16 +383,14 @@ int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle
     return status;
 }
 
-int64_t request_statistics(struct oche_session *session, int64_t request_id,
-                           struct oche_statistics *statistics)
+int64_t request_statistics(struct oche_session *session, int64_t request_id, struct oche_statistics *statistics)
 {
     int64_t status = check_open(session);
     if (status < 0)
         return status;
     if (!statistics)
         return OCHE_ERR_INVALID_ARGUMENT;
-    struct pending_request *request =
-        begin(session, FRAME_STATISTICS, request_id, 0, FRAME_HEADER_SIZE);
+    struct pending_request *request = begin(session, FRAME_STATISTICS, request_id, 0, FRAME_HEADER_SIZE);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->statistics = statistics;

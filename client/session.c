@@ -32,8 +32,7 @@ struct handle_entry *session_find(const struct oche_session *session, int64_t ha
     return handles_find(&session->handles, public_to_wire(handle));
 }
 
-void session_complete(struct oche_session *session, struct pending_request *request,
-                      struct oche_completion *completion)
+void session_complete(struct oche_session *session, struct pending_request *request, struct oche_completion *completion)
 {
     struct waiter *waiter = request->opcode == FRAME_SET_OPTION ? request->waiter : NULL;
     session->queued_bytes -= request->charge;
@@ -51,8 +50,7 @@ static void complete_all(struct oche_session *session, int64_t result)
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
         struct oche_completion completion = {.result = result};
-        session_complete(session, request,
-                         &completion); /* its slot is free now, but still a place to go on from */
+        session_complete(session, request, &completion); /* its slot is free now, but still a place to go on from */
     }
 }
 
@@ -102,8 +100,7 @@ static int64_t connect_daemon(struct oche_session *session, int cancel_fd)
 }
 
 /* Fills in a closed session, up to the connection. */
-static int64_t prepare(struct oche_session *session, const struct oche_session_options *options,
-                       const void *owner)
+static int64_t prepare(struct oche_session *session, const struct oche_session_options *options, const void *owner)
 {
     const struct oche_session_options defaults = {.socket_path = NULL};
     if (!options)
@@ -138,8 +135,7 @@ static int64_t prepare(struct oche_session *session, const struct oche_session_o
     return 0;
 }
 
-int64_t session_open(const struct oche_session_options *options, const void *owner,
-                     struct oche_session **session)
+int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session)
 {
     *session = NULL;
     diagnostics_clear();

@@ -60,8 +60,7 @@ struct oche_session {
 };
 
 /* Opens a session for `owner`, which may be NULL; see oche_session_open(). Blocks. */
-int64_t session_open(const struct oche_session_options *options, const void *owner,
-                     struct oche_session **session);
+int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session);
 
 /* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when `cancel_fd` becomes readable
  * (-1: none). If it fails, the requests that awaited it complete with its result. Blocks. */

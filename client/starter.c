@@ -56,8 +56,7 @@ static bool listen_to(int fd, struct words *words)
 
 /* Waits until the program has put itself in the background, or has failed. 0, or a negative errno:
  * the deadline's, or that of a failed exec. */
-static int attend(const struct launcher *launcher, const struct deadline *deadline,
-                  struct words *words)
+static int attend(const struct launcher *launcher, const struct deadline *deadline, struct words *words)
 {
     struct pollfd polled[] = {
         {.fd = launcher->report_fd, .events = POLLIN},
@@ -138,16 +137,14 @@ static int64_t launch(char *program, const char *socket_path, const struct deadl
     return judge(program, error, status, &words);
 }
 
-int64_t starter_run(const char *daemon_path, const char *socket_path,
-                    const struct deadline *deadline)
+int64_t starter_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline)
 {
     char *program = paths_daemon(daemon_path);
     if (!program) {
-        diagnostics_fail(
-            errno == ENOENT ? 0 : errno,
-            "nobody serves %s, and there is no oched to start: set OCHE_DAEMON, or put it "
-            "beside liboche.so or in PATH",
-            socket_path);
+        diagnostics_fail(errno == ENOENT ? 0 : errno,
+                         "nobody serves %s, and there is no oched to start: set OCHE_DAEMON, or put it "
+                         "beside liboche.so or in PATH",
+                         socket_path);
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
     int64_t status = launch(program, socket_path, deadline);

@@ -15,7 +15,6 @@ enum { STARTER_TAKEN = 1 };
 /* Runs the daemon (`daemon_path`, or what paths_daemon() finds) for the socket, and waits until it
  * serves. 0, STARTER_TAKEN, or a negative OCHE_ERR_ code, whose reason is in the diagnostics;
  * OCHE_ERR_CLOSED: cancelled. */
-int64_t starter_run(const char *daemon_path, const char *socket_path,
-                    const struct deadline *deadline);
+int64_t starter_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline);
 
 #endif

@@ -24,8 +24,7 @@ EXPORT int64_t tcp_init(void *dart_api_dl_data, int64_t send_port)
     }
     struct dart_isolate isolate = dart_port_current_isolate();
     if (!isolate.address || send_port == 0) {
-        diagnostics_fail(0, "tcp_init: there is no %s",
-                         isolate.address ? "port" : "current isolate");
+        diagnostics_fail(0, "tcp_init: there is no %s", isolate.address ? "port" : "current isolate");
         return OCHE_ERR_INVALID_ARGUMENT;
     }
 
@@ -82,6 +81,7 @@ static struct oche_session *find(int64_t handle, int64_t *refusal)
     return NULL;
 }
 
+/* The numbers of the contract are wider than those of requests.h: these are checked here, before they are cut. */
 static bool is_length(int64_t length)
 {
     return length == 4 || length == 16;
@@ -120,8 +120,8 @@ EXPORT int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr
     return status;
 }
 
-EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
-                          bool v6_only, int64_t backlog, bool shared)
+EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
+                          int64_t backlog, bool shared)
 {
     struct poster *poster = isolates_lock(dart_port_current_isolate());
     if (!poster)
@@ -172,8 +172,7 @@ EXPORT int64_t tcp_read(int64_t request_id, int64_t handle)
     return status;
 }
 
-EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64_t offset,
-                         int64_t count)
+EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64_t offset, int64_t count)
 {
     int64_t status;
     struct oche_session *session = find(handle, &status);
@@ -184,8 +183,7 @@ EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data
     else if ((uint64_t)count > PTRDIFF_MAX)
         status = OCHE_ERR_OUT_OF_MEMORY; /* more than a 32-bit process can have */
     else
-        status =
-            request_write(session, request_id, handle, count ? data + offset : NULL, (size_t)count);
+        status = request_write(session, request_id, handle, count ? data + offset : NULL, (size_t)count);
     session_unlock(session);
     return status;
 }
@@ -223,8 +221,7 @@ EXPORT int64_t tcp_listener_close(int64_t request_id, int64_t listener, bool for
     return status;
 }
 
-typedef int64_t endpoint_getter(const struct oche_session *session, int64_t handle,
-                                struct endpoint *endpoint);
+typedef int64_t endpoint_getter(const struct oche_session *session, int64_t handle, struct endpoint *endpoint);
 
 static int64_t get_address(int64_t handle, endpoint_getter *getter, uint8_t *out)
 {
