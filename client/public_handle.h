@@ -14,6 +14,8 @@
 
 #include "proto/handle.h"
 
+#include <assert.h>
+
 #include <stdint.h>
 
 enum {
@@ -23,7 +25,7 @@ enum {
     PUBLIC_SESSIONS = 1 << PUBLIC_SESSION_BITS, /* open in one process at once */
 };
 
-_Static_assert(HANDLE_BITS + PUBLIC_GENERATION_BITS + PUBLIC_SESSION_BITS == 63,
+static_assert(HANDLE_BITS + PUBLIC_GENERATION_BITS + PUBLIC_SESSION_BITS == 63,
                "a public handle fills an int64_t and stays positive");
 
 static inline int64_t public_tag_make(unsigned session, unsigned generation)
