@@ -122,11 +122,20 @@ void plain_lane_deinit(struct plain_lane *lane)
     bytes_deinit(&lane->output);
 }
 
+/* Last words, such as why a session is refused: as far as the socket takes them at once. */
+static void send_what_fits(struct plain_lane *lane)
+{
+    size_t length = bytes_length(&lane->output);
+    if (length > 0 && send(engine_socket_fd(lane->socket), bytes_front(&lane->output), length, MSG_NOSIGNAL) > 0)
+        bytes_deinit(&lane->output);
+}
+
 void plain_lane_close(struct plain_lane *lane)
 {
     if (lane->closed)
         return;
     lane->closed = true;
+    send_what_fits(lane);
     engine_socket_close(lane->socket);
 }
 

@@ -44,7 +44,7 @@ int plain_lane_init(struct plain_lane *lane, struct engine *engine, int fd, cons
 /* Frees what the lane holds, after `closed`. */
 void plain_lane_deinit(struct plain_lane *lane);
 
-/* No callback but `closed` follows. */
+/* Sends what is queued, as far as the client takes it at once, and closes. No callback but `closed` follows. */
 void plain_lane_close(struct plain_lane *lane);
 
 /* Queues a frame; frame->body_length and frame->payload_length say how much of `body` and `payload` there is.
