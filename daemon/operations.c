@@ -61,7 +61,7 @@ static void refuse_session(struct session *session, const struct frame *request,
     Oche__Failure failure = OCHE__FAILURE__INIT;
     failure.text = (char *)(uintptr_t)text;
     reply_body(session, request, code, &failure.base);
-    session_end(session, text, 0);
+    session_end_refused(session, text);
 }
 
 static int handle_hello(struct request *request)

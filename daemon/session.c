@@ -130,6 +130,15 @@ void session_end_malformed(struct session *session, const struct frame *frame, c
     end(session);
 }
 
+void session_end_refused(struct session *session, const char *why)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    log_failure(LOG_WARNING, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)session->number,
+                (int)session->pid, why);
+    end(session);
+}
+
 void session_drain(struct session *session)
 {
     if (session->state == SESSION_GREETING)

@@ -59,6 +59,9 @@ void session_end(struct session *session, const char *why, int os_error);
 /* Like session_end(), for a frame that no correct client sends. */
 void session_end_malformed(struct session *session, const struct frame *frame, const char *why);
 
+/* Like session_end(), for a client that is not let in. */
+void session_end_refused(struct session *session, const char *why);
+
 /* Begins to finish what was asked for; session_is_drained() says when that is done. */
 void session_drain(struct session *session);
 bool session_is_drained(const struct session *session);
