@@ -86,6 +86,7 @@ static struct oche_session *find(int64_t handle, int64_t *refusal)
     return NULL;
 }
 
+/* The numbers of the contract are wider than those of requests.h: these are checked here, before they are cut. */
 static bool is_length(int64_t length)
 {
     return length == 4 || length == 16;

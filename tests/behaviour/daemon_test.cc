@@ -1,0 +1,350 @@
+// oched as a program: its command line, its files, its signals.
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <future>
+#include <grp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/daemon.h"
+#include "tests/support/isolate.h"
+#include "tests/support/pair.h"
+#include "tests/support/skip.h"
+#include "tests/support/text.h"
+#include "tests/support/wire.h"
+
+using namespace test_support;
+
+namespace
+{
+ProcessResult run_oched(const std::vector<std::string> &arguments)
+{
+    ProcessOptions options;
+    options.arguments = {oched_path()};
+    options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
+    return run(options);
+}
+
+bool contains(const std::string &text, const std::string &part)
+{
+    return text.find(part) != std::string::npos;
+}
+
+mode_t mode_of(const std::string &path)
+{
+    struct stat status = {};
+    REQUIRE(stat(path.c_str(), &status) == 0);
+    return status.st_mode & 07777;
+}
+} // namespace
+
+TEST_CASE("--help names every option, --version the version, and both leave with 0")
+{
+    const ProcessResult help = run_oched({"--help"});
+    CHECK(help.status == 0);
+    CHECK(help.error.empty());
+    for (const char *option :
+         {"--socket", "--workers", "--method", "--idle-exit", "--log-level", "--log-file", "--foreground",
+          "--max-sessions", "--max-handles", "--max-queued-bytes", "--drain-timeout", "--version", "--help"}) {
+        CAPTURE(option);
+        CHECK(contains(help.output, option));
+    }
+    const ProcessResult version = run_oched({"--version"});
+    CHECK(version.status == 0);
+    CHECK(version.output == std::string("oched ") + oche_version() + "\n");
+}
+
+TEST_CASE("a wrong command line gives status 2, and standard error names what is wrong")
+{
+    const std::vector<std::vector<std::string>> wrong{
+        {"--nonsense"},
+        {"--workers", "0"},
+        {"--workers", "many"},
+        {"--workers"},
+        {"--method", "kqueue"},
+        {"--log-level", "loud"},
+        {"--idle-exit", "-1"},
+        {"--max-handles", "99999999999999999999"},
+        {"--max-sessions", ""},
+        {"--drain-timeout", "5s"},
+        {"stray"},
+    };
+    for (const auto &arguments : wrong) {
+        CAPTURE(arguments);
+        const ProcessResult result = run_oched(arguments);
+        CHECK(result.status == 2);
+        CHECK(result.output.empty());
+        const std::string culprit = arguments[0].substr(arguments[0].find_first_not_of('-'));
+        CHECK(contains(result.error, culprit));
+    }
+}
+
+TEST_CASE("a second daemon on the same socket says so and leaves with 3, and the first goes on")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    for (const char *how : {"--foreground", "--workers=1"}) { // the second of them goes to the background
+        const ProcessResult second = run_oched({how, "--socket", daemon.place().socket_path()});
+        CHECK(second.status == 3);
+        CHECK(contains(second.error, daemon.place().socket_path()));
+    }
+    CHECK(connected(isolate).handle > 0);
+    CHECK(daemon.place().is_served());
+}
+
+TEST_CASE("a stale socket file is replaced")
+{
+    const Place place;
+    {
+        Process first(
+            {{oched_path(), "--foreground", "--socket", place.socket_path(), "--log-file", place.path("first.log")},
+             {},
+             -1,
+             -1,
+             -1,
+             0,
+             0});
+        REQUIRE(eventually([&] { return place.is_served(); }));
+        first.kill(SIGKILL);
+        REQUIRE(first.wait() == 128 + SIGKILL);
+    }
+    REQUIRE(std::filesystem::exists(place.socket_path()));
+    REQUIRE_FALSE(place.is_served());
+    Isolate isolate;
+    isolate.start();
+    CHECK(connected(isolate).handle > 0);
+    CHECK(place.starts() == 1);
+}
+
+TEST_CASE("a file at the socket's path that is no socket is left alone, and the daemon says so")
+{
+    const Place place;
+    REQUIRE(run({{"/bin/cp", "/proc/self/status", place.socket_path()}, {}, -1, -1, -1, 0, 0}).status == 0);
+    const ProcessResult result = run_oched({"--foreground", "--socket", place.socket_path()});
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, place.socket_path()));
+    CHECK(std::filesystem::is_regular_file(place.socket_path()));
+}
+
+TEST_CASE("SIGTERM makes the daemon leave with 0 and take its files along")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    const Request read = isolate.read(pair.handle);
+    daemon.kill(SIGTERM);
+    CHECK(daemon.wait() == 0);
+    const int64_t result = isolate.result(read);
+    CHECK((result == TCP_ERR_DAEMON_LOST || result == TCP_ERR_CLOSED));
+    CHECK(pair.peer.end() != End::none);
+    CHECK_FALSE(std::filesystem::exists(daemon.place().socket_path()));
+    CHECK_FALSE(std::filesystem::exists(daemon.place().socket_path() + ".lock"));
+}
+
+TEST_CASE("SIGTERM sends queued writes first")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    const std::string sent = pattern(32 << 20);
+    const Request write = isolate.write(pair.handle, sent);
+    const Pair other = connected(isolate); // its reply says that the daemon has the write
+    daemon.kill(SIGTERM);
+    const std::string received = pair.peer.receive_all();
+    CHECK(received.size() == sent.size());
+    CHECK((received == sent));
+    CHECK(isolate.result(write) == static_cast<int64_t>(sent.size()));
+    CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("SIGTERM does not wait for a peer that reads nothing longer than --drain-timeout says")
+{
+    DaemonOptions options;
+    options.arguments = {"--drain-timeout", "1"};
+    Daemon daemon(options);
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    const Request write = isolate.write(pair.handle, std::string(32 << 20, 'x'));
+    CHECK(isolate.is_pending(write));
+    daemon.kill(SIGTERM);
+    CHECK(daemon.wait() == 0);
+    CHECK(isolate.result(write) < 0);
+}
+
+TEST_CASE("a second SIGTERM does not wait at all")
+{
+    DaemonOptions options;
+    options.arguments = {"--drain-timeout", "3600"};
+    Daemon daemon(options);
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    const Request write = isolate.write(pair.handle, std::string(32 << 20, 'x'));
+    CHECK(isolate.is_pending(write));
+    daemon.kill(SIGTERM);
+    CHECK_FALSE(daemon.wait(std::chrono::milliseconds(300)));
+    daemon.kill(SIGTERM);
+    CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("SIGHUP reopens the log file")
+{
+    const Place elsewhere;
+    const std::string log = elsewhere.path("rotated.log");
+    DaemonOptions options;
+    options.arguments = {"--log-file", log};
+    const Daemon daemon(options);
+    REQUIRE(eventually([&] { return contains(contents_of(log), "event=serving"); }));
+    std::filesystem::rename(log, log + ".1");
+    daemon.kill(SIGHUP);
+    REQUIRE(eventually([&] { return std::filesystem::exists(log); }));
+    setenv("OCHE_SOCKET", daemon.place().socket_path().c_str(), 1);
+    Isolate isolate;
+    isolate.start();
+    CHECK(eventually([&] { return contains(contents_of(log), "event=open"); }));
+    CHECK_FALSE(contains(contents_of(log + ".1"), "event=open"));
+    CHECK(mode_of(log) == 0600);
+}
+
+TEST_CASE("the socket has mode 0600, and a directory that the daemon makes for it 0700")
+{
+    const Place place;
+    const std::string socket = place.path("new/oched.sock");
+    Process process(
+        {{oched_path(), "--foreground", "--socket", socket, "--log-file", place.path("log")}, {}, -1, -1, -1, 0, 0});
+    REQUIRE(eventually([&] { return contains(contents_of(place.path("log")), "event=serving"); }));
+    CHECK(mode_of(socket) == 0600);
+    CHECK(mode_of(place.path("new")) == 0700);
+    CHECK(mode_of(place.path("log")) == 0600);
+    process.kill(SIGTERM);
+    CHECK(process.wait() == 0);
+}
+
+TEST_CASE("a directory that others may write to is refused")
+{
+    const Place place;
+    std::filesystem::create_directory(place.path("open"));
+    REQUIRE(chmod(place.path("open").c_str(), 0777) == 0);
+    const ProcessResult result = run_oched({"--foreground", "--socket", place.path("open/oched.sock")});
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, place.path("open")));
+}
+
+TEST_CASE("a process of another user is refused, even if it gets at the socket")
+{
+    if (geteuid() != 0) {
+        SKIP("only root can become another user");
+    }
+    const Daemon daemon;
+    const size_t before = daemon.count_lines(" warning session=");
+    // The door is open, the daemon still looks who comes.
+    REQUIRE(chmod(daemon.place().path("").c_str(), 0755) == 0);
+    REQUIRE(chmod(daemon.place().socket_path().c_str(), 0666) == 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        constexpr uid_t nobody = 65534;
+        if (setgroups(0, nullptr) < 0 || setresgid(nobody, nobody, nobody) < 0 ||
+            setresuid(nobody, nobody, nobody) < 0) {
+            _exit(2);
+        }
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        strncpy(address.sun_path, daemon.place().socket_path().c_str(), sizeof address.sun_path - 1);
+        const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(fd, reinterpret_cast<sockaddr *>(&address), sizeof address) < 0) {
+            _exit(3);
+        }
+        const timeval limit{5, 0};
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        char byte = 0;
+        const ssize_t count = recv(fd, &byte, 1, 0);
+        _exit(count == 0 || (count < 0 && errno == ECONNRESET) ? 0 : 1);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK(daemon.logs(" warning session=.*uid=65534"));
+    CHECK(daemon.count_lines(" warning session=") == before + 1);
+}
+
+TEST_CASE("a daemon without sessions leaves after --idle-exit, and not before")
+{
+    DaemonOptions options;
+    options.arguments = {"--idle-exit", "1"};
+    Daemon daemon(options);
+    {
+        Isolate isolate;
+        isolate.start();
+        CHECK_FALSE(daemon.wait(std::chrono::milliseconds(1500)));
+        CHECK(connected(isolate).handle > 0);
+    }
+    CHECK(daemon.wait() == 0);
+    CHECK_FALSE(std::filesystem::exists(daemon.place().socket_path()));
+}
+
+TEST_CASE("an idle daemon makes no system calls")
+{
+    DaemonOptions options;
+    options.arguments = {"--workers", "2"};
+    const Daemon daemon(options);
+    Isolate isolate;
+    isolate.start();
+    const Pair reading = connected(isolate);
+    const Pair writing = connected(isolate);
+    const int64_t listener = listening(isolate);
+    const Request read = isolate.read(reading.handle);
+    const Request accept = isolate.accept(listener);
+    const Request write = isolate.write(writing.handle, std::string(32 << 20, 'x'));
+    CHECK(isolate.is_pending(write, std::chrono::milliseconds(500)));
+    // Whoever makes a system call that waits leaves the processor, and comes back.
+    const unsigned long before = context_switches_of(daemon.pid());
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    CHECK(context_switches_of(daemon.pid()) == before);
+    CHECK(cpu_time_of(daemon.pid()) < std::chrono::seconds(2));
+    CHECK(isolate.is_pending(read, std::chrono::milliseconds(0)));
+    CHECK(isolate.is_pending(accept, std::chrono::milliseconds(0)));
+}
+
+TEST_CASE("each session leaves one line when it opens and one when it ends, each failure one with errno")
+{
+    const Daemon daemon;
+    {
+        Isolate isolate;
+        isolate.start();
+        CHECK(isolate.result(isolate.connect({loopback4(), free_port()})) == TCP_ERR_CONNECT_FAILED);
+        CHECK(isolate.destroy() == 0);
+    }
+    CHECK(daemon.logs("event=end"));
+    const std::string time = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z ";
+    CHECK(daemon.count_lines(time + "info session=[0-9]+ event=open pid=" + std::to_string(getpid())) == 1);
+    CHECK(daemon.count_lines(time + "info session=[0-9]+ event=end ") == 1);
+    CHECK(daemon.count_lines(time + "[a-z]+ session=[0-9]+ event=connect-failed .*Connection refused.*errno=111") == 1);
+    CHECK(daemon.count_lines(time) == count_lines(daemon.log(), "."));
+}
+
+TEST_CASE("sessions are spread over the workers, and each works")
+{
+    DaemonOptions options;
+    options.arguments = {"--workers", "4"};
+    const Daemon daemon(options);
+    const NoLeaks no_leaks(daemon);
+    std::vector<std::unique_ptr<Isolate>> isolates;
+    for (int i = 0; i < 9; i++) {
+        isolates.push_back(std::make_unique<Isolate>());
+        isolates.back()->start();
+        const Pair pair = connected(*isolates.back());
+        CHECK(isolates.back()->result(isolates.back()->write(pair.handle, "x")) == 1);
+        CHECK(pair.peer.receive(1) == "x");
+    }
+}

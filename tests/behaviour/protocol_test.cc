@@ -1,0 +1,318 @@
+// What the daemon does with clients that do not speak properly: each is dropped with one line in the log, and
+// nobody else notices.
+#include <catch2/catch.hpp>
+
+#include <poll.h>
+#include <random>
+#include <sys/socket.h>
+
+#include "tests/support/daemon.h"
+#include "tests/support/isolate.h"
+#include "tests/support/pair.h"
+#include "tests/support/wire.h"
+
+using namespace test_support;
+
+namespace
+{
+size_t complaints(const Daemon &daemon)
+{
+    return daemon.count_lines(" (warning|error) ");
+}
+
+// Sends the bytes on a session that has said hello, or on one that has not, and checks that it is dropped as it
+// should be while a good session goes on.
+void check_dropped(const std::string &bytes, bool after_hello = true, bool then_hang_up = false)
+{
+    const Daemon daemon;
+    const NoLeaks no_leaks(daemon);
+    const Wire good(daemon.place().socket_path());
+    good.hello();
+    {
+        const Wire bad(daemon.place().socket_path());
+        if (after_hello) {
+            bad.hello();
+        }
+        REQUIRE(complaints(daemon) == 0);
+        bad.send_bytes(bytes);
+        if (then_hang_up) {
+            shutdown(bad.fd(), SHUT_WR);
+        }
+        CHECK(bad.is_dropped());
+    }
+    CHECK(daemon.logs(" warning session="));
+    CHECK(complaints(daemon) == 1);
+    CHECK(good.is_served());
+}
+
+std::string frame_bytes(const WireFrame &frame)
+{
+    struct frame header = frame.header;
+    header.body_length = static_cast<uint16_t>(frame.body.size());
+    header.payload_length = static_cast<uint32_t>(frame.payload.size());
+    return encoded(header) + frame.body + frame.payload;
+}
+
+frame header_of(uint16_t opcode)
+{
+    frame header{};
+    header.opcode = opcode;
+    return header;
+}
+} // namespace
+
+TEST_CASE("an unknown opcode drops the session with one log line, and the others go on")
+{
+    check_dropped(encoded(header_of(FRAME_OPCODE_END)));
+    check_dropped(encoded(header_of(0)));
+    check_dropped(encoded(header_of(0xffff)));
+}
+
+TEST_CASE("unknown flags drop the session with one log line, and the others go on")
+{
+    frame header = header_of(FRAME_STATISTICS);
+    header.flags = 1 << 7;
+    check_dropped(encoded(header));
+}
+
+TEST_CASE("the flag of a reply in a frame from a client drops the session")
+{
+    frame header = header_of(FRAME_STATISTICS);
+    header.flags = FRAME_REPLY;
+    check_dropped(encoded(header));
+}
+
+TEST_CASE("the flag for more on anything but a write drops the session")
+{
+    frame header = header_of(FRAME_STATISTICS);
+    header.flags = FRAME_MORE;
+    check_dropped(encoded(header));
+}
+
+TEST_CASE("an absurd body length drops the session")
+{
+    frame header = header_of(FRAME_CONNECT);
+    header.body_length = FRAME_BODY_MAX + 1;
+    check_dropped(encoded(header));
+    header.body_length = 0xffff;
+    check_dropped(encoded(header));
+}
+
+TEST_CASE("an absurd payload length drops the session, before any of it has come")
+{
+    frame header = header_of(FRAME_WRITE);
+    header.payload_length = FRAME_PAYLOAD_MAX + 1;
+    check_dropped(encoded(header));
+    header.payload_length = 0xffffffff;
+    check_dropped(encoded(header));
+}
+
+TEST_CASE("a body that is no protobuf message drops the session")
+{
+    WireFrame connect = connect_frame(1, {loopback4(), 80});
+    connect.body.assign(20, '\xff');
+    check_dropped(frame_bytes(connect));
+}
+
+TEST_CASE("a truncated body drops the session when the client hangs up in the middle")
+{
+    const std::string whole = frame_bytes(connect_frame(1, {loopback4(), 80}));
+    const std::string truncated = whole.substr(0, whole.size() - 3);
+    const Daemon daemon;
+    const NoLeaks no_leaks(daemon);
+    const Wire good(daemon.place().socket_path());
+    good.hello();
+    const size_t ended = daemon.count_lines("session=.*event=(end|malformed)");
+    {
+        const Wire bad(daemon.place().socket_path());
+        bad.hello();
+        bad.send_bytes(truncated);
+        shutdown(bad.fd(), SHUT_WR);
+        CHECK(bad.is_dropped());
+    }
+    CHECK(daemon.logs("session=.*event=(end|malformed)", ended + 1));
+    CHECK(daemon.count_lines("session=.*event=(end|malformed)") == ended + 1);
+    CHECK(good.is_served());
+}
+
+TEST_CASE("a body that its length cuts short drops the session")
+{
+    WireFrame connect = connect_frame(1, {loopback4(), 80});
+    connect.body.resize(3);
+    check_dropped(frame_bytes(connect));
+}
+
+TEST_CASE("a request before the hello drops the session")
+{
+    check_dropped(frame_bytes(plain_frame(FRAME_STATISTICS)), false);
+    check_dropped(frame_bytes(connect_frame(1, {loopback4(), 80})), false);
+}
+
+TEST_CASE("a second hello drops the session")
+{
+    check_dropped(frame_bytes(hello_frame()));
+}
+
+TEST_CASE("a hello of versions that the daemon does not speak is refused with PROTOCOL and a reason, and dropped")
+{
+    const Daemon daemon;
+    const Wire good(daemon.place().socket_path());
+    good.hello();
+    for (const auto &[least, most] : {std::pair(FRAME_VERSION_MAX + 1, FRAME_VERSION_MAX + 5), std::pair(0, 0)}) {
+        CAPTURE(least, most);
+        const size_t before = complaints(daemon);
+        const Wire bad(daemon.place().socket_path());
+        const auto reply = bad.ask(hello_frame(static_cast<uint32_t>(least), static_cast<uint32_t>(most)));
+        REQUIRE(reply);
+        CHECK(reply->header.opcode == FRAME_HELLO);
+        CHECK((reply->header.flags & FRAME_REPLY));
+        CHECK(reply->header.value == TCP_ERR_PROTOCOL);
+        CHECK(bad.is_dropped());
+        CHECK(daemon.logs(" warning session=", before + 1));
+        CHECK(complaints(daemon) == before + 1);
+    }
+    CHECK(good.is_served());
+}
+
+TEST_CASE("a hello of newer versions that go back to the daemon's own is welcome")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    const auto reply = wire.ask(hello_frame(FRAME_VERSION_MIN, FRAME_VERSION_MAX + 100));
+    REQUIRE(reply);
+    CHECK(reply->header.value >= 0);
+    CHECK(wire.is_served());
+}
+
+TEST_CASE("a client that connects and says nothing is dropped after some seconds")
+{
+    const Daemon daemon;
+    const Wire silent(daemon.place().socket_path());
+    const Wire hesitant(daemon.place().socket_path());
+    hesitant.send_bytes(frame_bytes(hello_frame()).substr(0, 10));
+    CHECK(silent.is_dropped());
+    CHECK(hesitant.is_dropped());
+}
+
+TEST_CASE("a frame that arrives byte by byte is understood")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    for (const char byte : frame_bytes(hello_frame())) {
+        wire.send_bytes({&byte, 1});
+    }
+    const auto welcome = wire.receive();
+    REQUIRE(welcome);
+    CHECK(welcome->header.value >= 0);
+    const PeerListener listener;
+    for (const char byte : frame_bytes(connect_frame(77, {loopback4(), listener.port()}))) {
+        wire.send_bytes({&byte, 1});
+    }
+    const auto reply = wire.receive();
+    REQUIRE(reply);
+    CHECK(reply->header.opcode == FRAME_CONNECT);
+    CHECK(reply->header.request_id == 77);
+    CHECK(reply->header.value > 0);
+    CHECK(reply->payload.size() == ENDPOINTS_SIZE);
+}
+
+TEST_CASE("requests that are refused, not malformed, leave the session open")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const auto refusal = [&](const WireFrame &frame) {
+        const auto reply = wire.ask(frame);
+        return reply ? reply->header.value : 0;
+    };
+    CHECK(refusal(plain_frame(FRAME_READ, 1, 12345678)) == TCP_ERR_INVALID_HANDLE);
+    CHECK(refusal(plain_frame(FRAME_CLOSE, 1, -1)) == TCP_ERR_INVALID_HANDLE);
+    CHECK(refusal(connect_frame(1, {{1, 2, 3}, 80})) == TCP_ERR_INVALID_ADDRESS);
+    CHECK(refusal(connect_frame(1, {loopback4(), 0})) == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(refusal(listen_frame(1, {{1, 2, 3, 4, 5}, 80})) == TCP_ERR_INVALID_ADDRESS);
+    CHECK(wire.is_served());
+}
+
+TEST_CASE("a client that sends requests and never reads the replies is bounded, and holds up nobody")
+{
+    const Daemon daemon;
+    const Wire good(daemon.place().socket_path());
+    good.hello();
+    const size_t before = resident_bytes_of(daemon.pid());
+    const Wire greedy(daemon.place().socket_path());
+    greedy.hello();
+    const std::string question = frame_bytes(plain_frame(FRAME_STATISTICS, 1));
+    std::string questions;
+    for (int i = 0; i < 1000; i++) {
+        questions += question;
+    }
+    // Until it is dropped, or the daemon has read nothing for a while.
+    constexpr size_t much = 256 << 20;
+    pollfd writable{greedy.fd(), POLLOUT, 0};
+    for (size_t sent = 0; sent < much && poll(&writable, 1, static_cast<int>(moment.count())) == 1;) {
+        const ssize_t count = send(greedy.fd(), questions.data(), questions.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count < 0) {
+            break;
+        }
+        sent += static_cast<size_t>(count);
+    }
+    CHECK(good.is_served());
+    CHECK(resident_bytes_of(daemon.pid()) < before + (64 << 20));
+}
+
+TEST_CASE("random bytes never harm the daemon, and each session that sends them costs one log line at most")
+{
+    const Daemon daemon;
+    const NoLeaks no_leaks(daemon);
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    std::mt19937 random(20'261'120); // the same bytes each time
+    constexpr size_t rounds = 40;
+    for (size_t round = 0; round < rounds; round++) {
+        const Wire wire(daemon.place().socket_path());
+        if (round % 2) {
+            wire.hello();
+        }
+        std::string bytes(1 + random() % 5000, '\0');
+        for (char &byte : bytes) {
+            byte = static_cast<char>(random());
+        }
+        wire.send_bytes(bytes);
+        shutdown(wire.fd(), SHUT_WR);
+        CHECK(wire.is_dropped());
+    }
+    CHECK(complaints(daemon) <= rounds);
+    CHECK(isolate.result(isolate.write(pair.handle, "unharmed")) == 8);
+    CHECK(pair.peer.receive(8) == "unharmed");
+}
+
+TEST_CASE("good frames with one field changed at random never harm the daemon")
+{
+    const Daemon daemon;
+    const NoLeaks no_leaks(daemon);
+    const Wire good(daemon.place().socket_path());
+    good.hello();
+    std::mt19937 random(47'11);
+    const PeerListener listener;
+    for (int round = 0; round < 200; round++) {
+        const Wire wire(daemon.place().socket_path());
+        wire.hello();
+        const auto reply = wire.ask(connect_frame(1, {loopback4(), listener.port()}));
+        REQUIRE(reply);
+        WireFrame write = plain_frame(FRAME_WRITE, 2, reply->header.value);
+        write.payload = "payload";
+        std::string bytes = frame_bytes(write) + frame_bytes(plain_frame(FRAME_READ, 3, reply->header.value)) +
+                            frame_bytes(listen_frame(4, {loopback4(), 0})) +
+                            frame_bytes(plain_frame(FRAME_LISTENER_CLOSE, 5, reply->header.value)) +
+                            frame_bytes(plain_frame(FRAME_CLOSE, 6, reply->header.value));
+        bytes[random() % bytes.size()] = static_cast<char>(random());
+        wire.send_bytes(bytes);
+        shutdown(wire.fd(), SHUT_WR);
+        CHECK(wire.is_dropped());
+        while (listener.has_connection(std::chrono::milliseconds(0))) {
+            listener.accept();
+        }
+    }
+    CHECK(good.is_served());
+}

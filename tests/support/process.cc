@@ -1,0 +1,253 @@
+#include "tests/support/process.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <system_error>
+#include <unistd.h>
+
+#include "tests/support/descriptor.h"
+
+namespace test_support
+{
+namespace
+{
+std::vector<std::string> environment_with(const std::vector<std::string> &changes)
+{
+    std::vector<std::string> result;
+    for (char **entry = environ; *entry; entry++) {
+        const std::string name(*entry, strcspn(*entry, "="));
+        bool changed = false;
+        for (const auto &change : changes) {
+            changed = changed || change.substr(0, change.find('=')) == name;
+        }
+        if (!changed) {
+            result.emplace_back(*entry);
+        }
+    }
+    for (const auto &change : changes) {
+        if (change.find('=') != std::string::npos) {
+            result.push_back(change);
+        }
+    }
+    return result;
+}
+
+std::vector<char *> pointers_to(std::vector<std::string> &strings)
+{
+    std::vector<char *> result;
+    for (auto &string : strings) {
+        result.push_back(string.data());
+    }
+    result.push_back(nullptr);
+    return result;
+}
+
+// In the child, between fork and exec: only what is safe with the locks of other threads held.
+[[noreturn]] void become(const ProcessOptions &options, pid_t parent, char *const *arguments, char *const *environment)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(126);
+    }
+    const int streams[] = {options.input, options.output, options.error};
+    for (int stream = 0; stream < 3; stream++) {
+        if (streams[stream] >= 0 && dup2(streams[stream], stream) < 0) {
+            _exit(126);
+        }
+    }
+    if (options.descriptors) {
+        const rlimit limit{options.descriptors, options.descriptors};
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+            _exit(126);
+        }
+    }
+    if (options.user && (setresgid(options.user, options.user, options.user) < 0 ||
+                         setresuid(options.user, options.user, options.user) < 0)) {
+        _exit(126);
+    }
+    execve(arguments[0], arguments, environment);
+    _exit(127);
+}
+
+// The value of a line "NAME:   VALUE ..." of a status file.
+unsigned long status_value(const std::string &status, const std::string &name)
+{
+    const size_t start = ("\n" + status).find("\n" + name + ":");
+    return start == std::string::npos ? 0 : strtoul(status.c_str() + start + name.size() + 1, nullptr, 10);
+}
+
+// The fields of /proc/PID/stat after the name of the program, which may hold spaces; the first is the state.
+std::vector<std::string> stat_fields(pid_t pid)
+{
+    const std::string stat = contents_of("/proc/" + std::to_string(pid) + "/stat");
+    std::vector<std::string> fields;
+    const size_t name_end = stat.rfind(')');
+    if (name_end != std::string::npos) {
+        std::istringstream stream(stat.substr(name_end + 1));
+        for (std::string field; stream >> field;) {
+            fields.push_back(field);
+        }
+    }
+    return fields;
+}
+
+std::string contents_of_memory(int fd)
+{
+    std::string text(static_cast<size_t>(lseek(fd, 0, SEEK_END)), '\0');
+    if (pread(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+        throw std::system_error(errno, std::generic_category(), "pread");
+    }
+    return text;
+}
+} // namespace
+
+Process::Process(const ProcessOptions &options)
+{
+    auto arguments = options.arguments;
+    auto environment = environment_with(options.environment);
+    const auto argument_pointers = pointers_to(arguments);
+    const auto environment_pointers = pointers_to(environment);
+    const pid_t parent = getpid();
+    pid_ = fork();
+    if (pid_ < 0) {
+        throw std::system_error(errno, std::generic_category(), "fork");
+    }
+    if (pid_ == 0) {
+        become(options, parent, argument_pointers.data(), environment_pointers.data());
+    }
+}
+
+Process::~Process()
+{
+    if (!status_) {
+        ::kill(pid_, SIGKILL);
+        while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+        }
+    }
+}
+
+pid_t Process::pid() const
+{
+    return pid_;
+}
+
+void Process::kill(int signal) const
+{
+    if (!status_) {
+        ::kill(pid_, signal);
+    }
+}
+
+std::optional<int> Process::wait(std::chrono::milliseconds limit)
+{
+    int status = 0;
+    if (!status_ && eventually([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }, limit)) {
+        status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    return status_;
+}
+
+ProcessResult run(ProcessOptions options)
+{
+    const Descriptor output(memfd_create("stdout", MFD_CLOEXEC));
+    const Descriptor error(memfd_create("stderr", MFD_CLOEXEC));
+    options.output = output.get();
+    options.error = error.get();
+    Process process(options);
+    ProcessResult result;
+    result.status = process.wait().value_or(-1);
+    result.output = contents_of_memory(output.get());
+    result.error = contents_of_memory(error.get());
+    return result;
+}
+
+std::string runfile(const std::string &path)
+{
+    std::vector<std::string> candidates{path, "bazel-bin/" + path};
+    const char *root = getenv("TEST_SRCDIR");
+    const char *workspace = getenv("TEST_WORKSPACE");
+    if (root && workspace) {
+        candidates.insert(candidates.begin(), std::string(root) + "/" + workspace + "/" + path);
+    }
+    for (const auto &candidate : candidates) {
+        if (access(candidate.c_str(), F_OK) == 0) {
+            return std::filesystem::absolute(candidate);
+        }
+    }
+    throw std::runtime_error("the test needs " + path + ", which is not there; run it with Bazel");
+}
+
+bool is_alive(pid_t pid)
+{
+    const auto fields = stat_fields(pid);
+    return !fields.empty() && fields[0] != "Z" && fields[0] != "X";
+}
+
+std::map<int, std::string> descriptors_of(pid_t pid)
+{
+    std::map<int, std::string> result;
+    const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+    for (const auto &entry : std::filesystem::directory_iterator(directory)) {
+        std::error_code gone;
+        const auto target = std::filesystem::read_symlink(entry.path(), gone);
+        // The descriptor that the iterator reads the directory with is not one of the process's own.
+        if (!gone && target.string() != "/proc/" + std::to_string(pid) + "/fd") {
+            result[std::stoi(entry.path().filename())] = target;
+        }
+    }
+    return result;
+}
+
+size_t descriptor_count(pid_t pid)
+{
+    return descriptors_of(pid).size();
+}
+
+bool is_close_on_exec(pid_t pid, int descriptor)
+{
+    const auto info = contents_of("/proc/" + std::to_string(pid) + "/fdinfo/" + std::to_string(descriptor));
+    const size_t flags = info.find("flags:");
+    return flags != std::string::npos && (strtoul(info.c_str() + flags + 6, nullptr, 8) & O_CLOEXEC);
+}
+
+std::chrono::milliseconds cpu_time_of(pid_t pid)
+{
+    const auto fields = stat_fields(pid);
+    if (fields.size() < 13) {
+        return {};
+    }
+    const unsigned long ticks = std::stoul(fields[11]) + std::stoul(fields[12]);
+    return std::chrono::milliseconds(ticks * 1000 / static_cast<unsigned long>(sysconf(_SC_CLK_TCK)));
+}
+
+size_t resident_bytes_of(pid_t pid)
+{
+    return status_value(contents_of("/proc/" + std::to_string(pid) + "/status"), "VmRSS") * 1024;
+}
+
+unsigned long context_switches_of(pid_t pid)
+{
+    unsigned long sum = 0;
+    for (const auto &entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+        const auto status = contents_of(entry.path() / "status");
+        sum += status_value(status, "voluntary_ctxt_switches") + status_value(status, "nonvoluntary_ctxt_switches");
+    }
+    return sum;
+}
+
+std::string contents_of(const std::string &path)
+{
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+} // namespace test_support

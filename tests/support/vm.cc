@@ -1,0 +1,215 @@
+#include "tests/support/vm.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <pthread.h>
+#include <utility>
+
+namespace test_support
+{
+namespace
+{
+std::atomic<size_t> external_alive{0};
+
+// Posters may be in the middle of a post while a test closes its port; the ports are found under a lock.
+std::mutex ports_mutex;
+std::map<int64_t, Port *> ports;
+int64_t next_port = 0x7e57'0000'0001; // more than 32 bits, as the VM's are
+
+// A test may fork while a post is under way; the child needs its ports too.
+[[maybe_unused]] const int usable_in_children =
+    pthread_atfork([] { ports_mutex.lock(); }, [] { ports_mutex.unlock(); }, [] { ports_mutex.unlock(); });
+
+std::mutex violations_mutex;
+std::vector<std::string> violations;
+
+thread_local void *current_isolate = nullptr;
+thread_local bool in_leaf = false;
+
+bool is_external_uint8(const DartObject &object)
+{
+    return object.type == dart_external_typed_data && object.value.as_external_typed_data.type == dart_uint8;
+}
+
+// [request_id, result, data or null or errno]; anything else is a violation, and the message is dropped.
+std::optional<Message> parse(const DartObject &object)
+{
+    if (object.type != dart_array || object.value.as_array.length != 3) {
+        vm::add_violation("a message is not an array of three");
+        return {};
+    }
+    DartObject *const *values = object.value.as_array.values;
+    if (values[0]->type != dart_int64 || values[1]->type != dart_int64) {
+        vm::add_violation("a message does not begin with two numbers of 64 bits");
+        return {};
+    }
+    Message message{values[0]->value.as_int64, values[1]->value.as_int64, nullptr, {}};
+    const DartObject &third = *values[2];
+    if (is_external_uint8(third)) {
+        const auto &bytes = third.value.as_external_typed_data;
+        if (!bytes.callback) {
+            vm::add_violation("external typed data has no finalizer");
+            return {};
+        }
+        message.data =
+            std::make_shared<ExternalBytes>(bytes.data, static_cast<size_t>(bytes.length), bytes.peer, bytes.callback);
+        if (message.result != bytes.length) {
+            vm::add_violation("a message's result is not the length of its data");
+        }
+    } else if (third.type == dart_int64) {
+        message.os_error = third.value.as_int64;
+    } else if (third.type != dart_null) {
+        vm::add_violation("a message ends with an object of type " + std::to_string(third.type));
+    }
+    return message;
+}
+
+bool post_cobject(int64_t number, DartObject *object)
+{
+    if (in_leaf) {
+        vm::add_violation("Dart_PostCObject was called from a leaf call");
+    }
+    const std::lock_guard<std::mutex> lock(ports_mutex);
+    const auto port = ports.find(number);
+    return port != ports.end() && port->second->post(*object);
+}
+
+void *get_current_isolate()
+{
+    if (in_leaf) {
+        vm::add_violation("Dart_CurrentIsolate was called from a leaf call");
+    }
+    return current_isolate;
+}
+
+void must_not_be_called()
+{
+    vm::add_violation("a function of the VM was called that a library like this has no use for");
+}
+
+const DartEntry entries[] = {
+    {"Dart_PostInteger", must_not_be_called},
+    {"Dart_PostCObjectUnsafe", must_not_be_called},
+    {"Dart_PostCObject", reinterpret_cast<void (*)()>(post_cobject)},
+    {"Dart_CurrentIsolateGroup", must_not_be_called},
+    {"Dart_CurrentIsolate", reinterpret_cast<void (*)()>(get_current_isolate)},
+    {"Dart_ExitIsolate", must_not_be_called},
+    {nullptr, nullptr},
+};
+
+DartData dart_data{2, 5, entries};
+} // namespace
+
+ExternalBytes::ExternalBytes(uint8_t *data, size_t size, void *peer, DartFinalizer finalizer)
+    : data_(data), size_(size), peer_(peer), finalizer_(finalizer)
+{
+    external_alive++;
+}
+
+ExternalBytes::~ExternalBytes()
+{
+    finalizer_(nullptr, peer_);
+    external_alive--;
+}
+
+std::string_view ExternalBytes::bytes() const
+{
+    return {reinterpret_cast<const char *>(data_), size_};
+}
+
+size_t ExternalBytes::alive()
+{
+    return external_alive;
+}
+
+Port::Port()
+{
+    const std::lock_guard<std::mutex> lock(ports_mutex);
+    number_ = next_port++;
+    ports[number_] = this;
+}
+
+Port::~Port()
+{
+    const std::lock_guard<std::mutex> lock(ports_mutex);
+    ports.erase(number_);
+}
+
+int64_t Port::number() const
+{
+    return number_;
+}
+
+void Port::close()
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    open_ = false;
+}
+
+std::deque<Message> Port::take(std::chrono::milliseconds limit)
+{
+    std::unique_lock<std::mutex> lock(mutex_);
+    arrived_.wait_for(lock, limit, [this] { return !messages_.empty(); });
+    return std::exchange(messages_, {});
+}
+
+size_t Port::posts_refused() const
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return refused_;
+}
+
+bool Port::post(const DartObject &object)
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!open_) {
+        refused_++;
+        return false;
+    }
+    if (auto message = parse(object)) {
+        messages_.push_back(std::move(*message));
+        arrived_.notify_all();
+    }
+    return true;
+}
+
+namespace vm
+{
+void *data()
+{
+    return &dart_data;
+}
+
+InIsolate::InIsolate(void *isolate) : before_(std::exchange(current_isolate, isolate))
+{
+}
+
+InIsolate::~InIsolate()
+{
+    current_isolate = before_;
+}
+
+InLeaf::InLeaf()
+{
+    in_leaf = true;
+}
+
+InLeaf::~InLeaf()
+{
+    in_leaf = false;
+}
+
+void add_violation(const std::string &text)
+{
+    const std::lock_guard<std::mutex> lock(violations_mutex);
+    violations.push_back(text);
+}
+
+std::vector<std::string> take_violations()
+{
+    const std::lock_guard<std::mutex> lock(violations_mutex);
+    return std::exchange(violations, {});
+}
+} // namespace vm
+} // namespace test_support
