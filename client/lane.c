@@ -34,11 +34,14 @@ int lane_attach(struct lane *lane, int fd, const struct lane_memory *memory)
         }
     }
     error = channel_attach(&lane->channel, fd, !memory);
-    if (error)
+    if (error) {
         memory_lane_detach(&lane->memory);
-    else
-        lane_flush(lane);
-    return error;
+        return error;
+    }
+    lane_flush(lane);
+    if (!lane_sleep(lane)) /* whoever dispatches may be waiting already */
+        lane_wake(lane);
+    return 0;
 }
 
 void lane_detach(struct lane *lane)

@@ -4,10 +4,12 @@ load("//tools/bazel:oche.bzl", "oche_test", "oche_test_library")
 
 _METHODS = ["epoll", "select"]
 
-def behaviour_test(name, size = "small", **kwargs):
-    """A Catch2 test of the real daemon: one target for each way in which the daemon's loop can wait.
+_LANES = ["memory", "plain"]
 
-    The source is NAME.cc; the targets are NAME_epoll and NAME_select.
+def behaviour_test(name, size = "small", **kwargs):
+    """A Catch2 test of the real daemon: one target for each way in which the daemon's loop can wait and each lane.
+
+    The source is NAME.cc; the targets are NAME_epoll_memory, NAME_epoll_plain and so on.
     """
     oche_test_library(
         name = name + "_cases",
@@ -19,9 +21,9 @@ def behaviour_test(name, size = "small", **kwargs):
             "//tests/support:main",
         ],
     )
-    for method in _METHODS:
+    for method, lane in [(method, lane) for method in _METHODS for lane in _LANES]:
         oche_test(
-            name = name + "_" + method,
+            name = "_".join([name, method, lane]),
             size = size,
             srcs = ["//client:liboche.so"],
             data = [
@@ -29,7 +31,10 @@ def behaviour_test(name, size = "small", **kwargs):
                 "//daemon:oched",
                 "//tests/support:companion",
             ],
-            env = {"OCHE_TEST_METHOD": method},
+            env = {
+                "OCHE_LANE": lane,
+                "OCHE_TEST_METHOD": method,
+            },
             deps = [":" + name + "_cases"],
             **kwargs
         )

@@ -202,7 +202,7 @@ TEST_CASE("the daemon lets no session name a handle of another, even one that sp
     const Peer peer = listener.accept();
     const int64_t handle = reply->header.value;
 
-    for (const uint16_t opcode : {FRAME_READ, FRAME_ACCEPT, FRAME_CLOSE_WRITE, FRAME_CLOSE, FRAME_LISTENER_CLOSE}) {
+    for (const uint16_t opcode : {FRAME_ACCEPT, FRAME_CLOSE_WRITE, FRAME_CLOSE, FRAME_LISTENER_CLOSE}) {
         CAPTURE(opcode);
         const auto refusal = thief.ask(plain_frame(opcode, 2, handle));
         REQUIRE(refusal);
@@ -213,6 +213,11 @@ TEST_CASE("the daemon lets no session name a handle of another, even one that sp
     const auto refusal = thief.ask(write);
     REQUIRE(refusal);
     CHECK(refusal->header.value == TCP_ERR_INVALID_HANDLE);
+
+    // A read is never answered, so what must not come is data.
+    thief.send(plain_frame(FRAME_READ, 0, handle, 1000));
+    peer.send("secret");
+    CHECK(thief.is_served());
 
     write.payload = "mine";
     CHECK(owner.ask(write)->header.value == 4);

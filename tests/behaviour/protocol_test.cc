@@ -225,7 +225,7 @@ TEST_CASE("requests that are refused, not malformed, leave the session open")
         const auto reply = wire.ask(frame);
         return reply ? reply->header.value : 0;
     };
-    CHECK(refusal(plain_frame(FRAME_READ, 1, 12345678)) == TCP_ERR_INVALID_HANDLE);
+    CHECK(refusal(plain_frame(FRAME_CLOSE_WRITE, 1, 12345678)) == TCP_ERR_INVALID_HANDLE);
     CHECK(refusal(plain_frame(FRAME_CLOSE, 1, -1)) == TCP_ERR_INVALID_HANDLE);
     CHECK(refusal(connect_frame(1, {{1, 2, 3}, 80})) == TCP_ERR_INVALID_ADDRESS);
     CHECK(refusal(connect_frame(1, {loopback4(), 0})) == TCP_ERR_INVALID_ARGUMENT);
@@ -302,7 +302,7 @@ TEST_CASE("good frames with one field changed at random never harm the daemon")
         REQUIRE(reply);
         WireFrame write = plain_frame(FRAME_WRITE, 2, reply->header.value);
         write.payload = "payload";
-        std::string bytes = frame_bytes(write) + frame_bytes(plain_frame(FRAME_READ, 3, reply->header.value)) +
+        std::string bytes = frame_bytes(write) + frame_bytes(plain_frame(FRAME_READ, 0, reply->header.value, 1000)) +
                             frame_bytes(listen_frame(4, {loopback4(), 0})) +
                             frame_bytes(plain_frame(FRAME_LISTENER_CLOSE, 5, reply->header.value)) +
                             frame_bytes(plain_frame(FRAME_CLOSE, 6, reply->header.value));

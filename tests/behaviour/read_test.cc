@@ -91,7 +91,9 @@ TEST_CASE("data arrives as external typed data, and its finalizer gives the memo
         size += outcome.data->bytes().size();
     }
     CHECK(ExternalBytes::alive() == held.size());
-    CHECK(allocated() >= before + size);
+    if (lane_under_test() == "plain") {
+        CHECK(allocated() >= before + size);
+    }
     held.clear();
     CHECK(ExternalBytes::alive() == 0);
     CHECK(allocated() < before + (1 << 20));

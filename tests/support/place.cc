@@ -61,6 +61,11 @@ std::string method_under_test()
     return method.empty() ? "epoll" : method;
 }
 
+std::string lane_under_test()
+{
+    return variable("OCHE_LANE") == "plain" ? "plain" : "memory";
+}
+
 std::string oched_path()
 {
     return oched_from_environment.empty() ? runfile("daemon/oched") : oched_from_environment;

@@ -13,6 +13,8 @@ namespace test_support
 {
 // "epoll" or "select": OCHE_TEST_METHOD.
 std::string method_under_test();
+// "memory" or "plain": OCHE_LANE, which the library reads too.
+std::string lane_under_test();
 
 // The path of oched: OCHE_DAEMON as it was when the test started, else the one that was built with the test.
 std::string oched_path();

@@ -58,6 +58,7 @@ PEERS = [
     Peer("node", "Node's net", ["node", os.path.join(DIRECTORY, "node_server.js")]),
     Peer("reference", "in-process reference", [program("tools/benchmark/reference_server")]),
     Peer("oche-plain", "oche, plain lane", [program("tools/benchmark/oche_server")], lane="plain"),
+    Peer("oche-memory", "oche, memory lane", [program("tools/benchmark/oche_server")], lane="memory"),
     Peer(
         "oche-plain-direct",
         "oche.h, plain lane",
