@@ -22,6 +22,8 @@ struct write {
     int64_t total;          /* what the answer says: the bytes of all parts */
 };
 
+enum { FEW = 1024 /* bytes: who sends no more at a time is served from small room */ };
+
 static const struct engine_handlers handlers;
 
 /* ---- the queue of writes ---- */
@@ -358,7 +360,11 @@ static void on_received(void *owner, ssize_t result)
         .payload_length = (uint32_t)result,
     };
     connection->credit -= result;
-    connection->expects_many = (uint32_t)result == connection->offered;
+    /* With some inertia, so that messages of a few KiB keep coming whole. */
+    if ((uint32_t)result == connection->offered)
+        connection->expects_many = true;
+    else if (result < FEW)
+        connection->expects_many = false;
     statistics_add(&session->worker->shared->statistics.bytes_received, (uint64_t)result);
     if (lane_put_room(&session->lane, &frame) < 0)
         session_end(session, "no memory for data", ENOMEM);

@@ -43,7 +43,7 @@ struct connection {
     int64_t credit;    /* bytes that the client lets us receive */
     bool receiving;    /* a receive is under way */
     uint32_t offered;  /* room of the receive under way */
-    bool expects_many; /* the last receive filled its room */
+    bool expects_many; /* a receive filled its room, and none got little since */
     bool read_ended;   /* the client was told of the end, or of a failure */
     uint16_t broken;   /* errno that a send met: an end of the stream is not to be trusted after it */
 
