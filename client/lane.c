@@ -179,10 +179,8 @@ void lane_wake(struct lane *lane)
 
 void lane_give_back(struct lane *lane, struct data *data)
 {
-    if (data && data->region)
+    if (data)
         memory_lane_give_back(&lane->memory, &lane->channel.out, data);
-    else
-        data_free(data);
 }
 
 void lane_free_data(struct data *data)

@@ -369,8 +369,8 @@ void memory_lane_wake(const struct memory_lane *lane)
 
 void memory_lane_give_back(struct memory_lane *lane, struct bytes *queue, struct data *data)
 {
-    if (data->region != lane->region) {
-        data_free(data); /* of an earlier daemon */
+    if (!data->region || data->region != lane->region) {
+        data_free(data); /* a copy, or of an earlier daemon */
         return;
     }
     uint32_t block = (uint32_t)(data->bytes - lane->receive) / ARENA_BLOCK;

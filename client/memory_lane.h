@@ -85,7 +85,7 @@ void memory_lane_done(struct memory_lane *lane, struct bytes *queue);
 bool memory_lane_sleep(struct memory_lane *lane, struct bytes *queue);
 void memory_lane_wake(const struct memory_lane *lane);
 
-/* Takes back data that came through this lane. */
+/* Takes back data, from wherever it came. */
 void memory_lane_give_back(struct memory_lane *lane, struct bytes *queue, struct data *data);
 
 #endif

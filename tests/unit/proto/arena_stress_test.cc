@@ -1,4 +1,5 @@
-// An arena under load: one side allocates, the other checks what it gets, holds on to some, and gives back in any order.
+// An arena under load: one side allocates, the other checks what it gets, holds on to some, and gives back in any
+// order.
 #include "tests/unit/proto/two_sides.h"
 
 #include <cstring>

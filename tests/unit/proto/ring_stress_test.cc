@@ -1,5 +1,5 @@
-// A ring under load, with both sides asleep as often as they can be: records arrive unchanged and in order, and no wake-up
-// is lost.
+// A ring under load, with both sides asleep as often as they can be: records arrive unchanged and in order, and no
+// wake-up is lost.
 #include "tests/unit/proto/two_sides.h"
 
 using namespace two_sides;
