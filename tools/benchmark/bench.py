@@ -48,8 +48,11 @@ def parse_arguments():
     options = parser.parse_args()
     options.only = _split(options.only)
     options.peers = _split(options.peers)
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    seconds = options.seconds or (0.25 if options.quick else 0.6)
+    if options.rounds is None:
+        options.rounds = 1 if options.quick else 5
+    seconds = options.seconds
+    if seconds is None:
+        seconds = 0.25 if options.quick else 0.6
     if not 1 <= options.rounds <= 100 or not 0.05 <= seconds <= 30:
         parser.error("--rounds is 1 to 100, --seconds is 0.05 to 30")
     options.duration_ms = int(seconds * 1000)
@@ -107,9 +110,6 @@ def say(text):
 def run(options, peers):
     """Measures, prints, and returns everything."""
     wanted = options.only or keys()
-    for key in wanted:
-        if key not in keys():
-            raise BenchError(f"there is no workload '{key}'; there are {', '.join(keys())}")
     titles = {peer.key: peer.title for peer in peers}
     results = {
         "format": 1,
@@ -158,6 +158,9 @@ def main():
         print_list()
         return
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))  # so that everything is cleaned up
+    for key in options.only:
+        if key not in keys():
+            raise BenchError(f"there is no workload '{key}'; there are {', '.join(keys())}")
     peers, missing = select_peers(options.peers)
     if not options.no_build:
         build()
