@@ -251,8 +251,9 @@ TEST_CASE("a new isolate at the address of a dead one gets a session of its own"
     const Pair before = connected(dead);
     dead.die();
 
-    // Nothing was posted since, so that the library cannot know of the death but from this call.
+    // Nothing was posted since, so that the library cannot know of the death but from these calls.
     Isolate heir(dead.address());
+    check_not_initialized(heir);
     heir.start();
     CHECK(before.peer.end() != End::none);
     CHECK(heir.result(heir.read(before.handle)) == TCP_ERR_INVALID_HANDLE);

@@ -1,8 +1,10 @@
-/// The contract of oche for Dart: what `oche/tcp_socket.h` declares, and of `oche/oche.h` what concerns isolates. The
-/// names are those of C; the headers say what they mean, and `bindings_check.dart` that nothing is missing.
+/// The contract of oche for Dart: what `oche/tcp_socket.h` declares, and of `oche/oche.h` what
+/// concerns isolates. The names are those of C; the headers say what they mean, and
+/// `bindings_check.dart` that nothing is missing.
 ///
-/// A leaf call is cheaper and takes the address of a typed-data list (`list.address`), which does not move meanwhile.
-/// It must not ask the VM anything and must not block, so not every call can be one; see "Threads" in the header.
+/// A leaf call is cheaper and takes the address of a typed-data list (`list.address`), which does
+/// not move meanwhile. It must not ask the VM anything and must not block, so not every call can be
+/// one; see "Threads" in the header.
 library;
 
 // ignore_for_file: non_constant_identifier_names, constant_identifier_names
@@ -51,7 +53,8 @@ const TCP_ERR_QUOTA = -17;
 /// Library and daemon have no protocol version in common.
 const TCP_ERR_PROTOCOL = -18;
 
-/// Opens the session of this isolate: `NativeApi.initializeApiDLData`, and the `nativePort` that gets the completions.
+/// Opens the session of this isolate. Takes `NativeApi.initializeApiDLData`, and the `nativePort`
+/// that gets the completions.
 @Native<Int64 Function(Pointer<Void>, Int64)>()
 external int tcp_init(Pointer<Void> dart_api_dl_data, int send_port);
 

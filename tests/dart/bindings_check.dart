@@ -1,4 +1,5 @@
-/// Compares bindings.dart with the headers, by their texts: constants and their values, functions and their types.
+/// Compares bindings.dart with the headers, by their texts: constants and their values, functions
+/// and their types.
 ///
 ///     dart tests/dart/bindings_check.dart
 library;

@@ -1,4 +1,5 @@
-/// Futures over the bindings: the session of one isolate, with its port and a table of what is pending.
+/// Futures over the bindings: the session of one isolate, with its port and a table of what is
+/// pending.
 ///
 /// Sockets are plain handles, as in C. Calls that fail throw a [TcpException].
 library;
@@ -101,7 +102,8 @@ class Client {
     _free(_addresses);
   }
 
-  /// Makes a request, usually with a fresh id: the whole message that completes it, whatever its result.
+  /// Makes a request, usually with a fresh id: the whole message that completes it, whatever its
+  /// result.
   Future<List<Object?>> message(int Function(int id) call, {int? id}) {
     id ??= ++_lastRequest;
     final status = call(id);

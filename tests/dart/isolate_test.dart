@@ -19,7 +19,8 @@ Future<void> main(List<String> arguments) {
   return runTests(arguments);
 }
 
-/// An isolate's whole life: an echo server and clients on 20 connections. Returns how many answers were right.
+/// An isolate's whole life: an echo server and clients on 20 connections. Returns how many answers
+/// were right.
 Future<int> echoAlone(int seed) async {
   final client = Client.open();
   final listener = await client.listen(loopback, 0);
@@ -165,4 +166,20 @@ void dying() {
     await eventually(() async => await posters() == 1, 'one session is left');
     expect(await Isolate.run(() => echoAlone(3)), 20, 'how many answers were right');
   });
+
+  testClient('an isolate that has not called tcp_init has no session, wherever it lives', (
+    client,
+  ) async {
+    final listener = await client.listen(loopback, 0);
+    for (var i = 0; i < 10; i++) {
+      final accept = client.accept(listener);
+      final victim = await Victim.spawn(client.localPort(listener));
+      await accept;
+      await victim.kill();
+      // Likely at the address of the victim, whose end nobody has told the library.
+      expect(await Isolate.run(listenUninvited), TCP_ERR_NOT_INITIALIZED, 'tcp_listen');
+    }
+  });
 }
+
+int listenUninvited() => tcp_listen(1, nullptr, 4, 0, false, 0, false);

@@ -57,7 +57,8 @@ class Mixed {
   }
 }
 
-/// Accepts connections and sends back what comes on them, until the listener is closed and all connections have ended.
+/// Accepts connections and sends back what comes on them, until the listener is closed and all
+/// connections have ended.
 Future<void> serveEcho(Client client, int listener) async {
   final echoes = <Future<void>>[];
   try {

@@ -47,7 +47,8 @@ void testClient(String name, Future<void> Function(Client client) body) => test(
   await client.destroy();
 });
 
-/// Runs the tests whose names contain one of the arguments, or all. The exit code is 1 if one fails.
+/// Runs the tests whose names contain one of the arguments, or all. The exit code is 1 if one
+/// fails.
 Future<void> runTests(List<String> arguments) async {
   var failed = false;
   for (final MapEntry(key: name, value: body) in _tests.entries) {

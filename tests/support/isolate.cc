@@ -9,10 +9,12 @@ namespace test_support
 {
 namespace
 {
-void *new_address()
+vm::Identity new_identity(void *address)
 {
-    static std::atomic<uintptr_t> next{0x10000};
-    return reinterpret_cast<void *>(next += 64);
+    static std::atomic<int64_t> count{0};
+    const int64_t number = ++count;
+    return {address ? address : reinterpret_cast<void *>(static_cast<uintptr_t>(0x10000 + 64 * number)),
+            0x3a19'0000'0000 + number};
 }
 
 const uint8_t *data_or_null(const Address &address)
@@ -37,7 +39,7 @@ std::string Outcome::text() const
     return data ? std::string(data->bytes()) : "";
 }
 
-Isolate::Isolate(void *address) : address_(address ? address : new_address()), port_(std::make_unique<Port>())
+Isolate::Isolate(void *address) : identity_(new_identity(address)), port_(std::make_unique<Port>())
 {
 }
 
@@ -57,7 +59,7 @@ Isolate::~Isolate()
 
 void *Isolate::address() const
 {
-    return address_;
+    return identity_.address;
 }
 
 const Port &Isolate::port() const

@@ -46,7 +46,7 @@ struct ListenOptions {
 class Isolate
 {
   public:
-    // `address` is what Dart_CurrentIsolate() shall return; null: one that no other isolate has.
+    // `address` is what Dart_CurrentIsolate() shall return; null: one that no isolate had before.
     explicit Isolate(void *address = nullptr);
     // Ends the session, if one is open and the isolate is not dead. Fails the test for every violation, and for a
     // request that completed twice or although it was refused.
@@ -102,7 +102,7 @@ class Isolate
 
     template <typename Call> auto inside(Call call) const
     {
-        const vm::InIsolate here(address_);
+        const vm::InIsolate here(identity_);
         return call();
     }
 
@@ -112,7 +112,7 @@ class Isolate
     void collect(std::chrono::milliseconds limit);
     bool has(int64_t id, std::chrono::milliseconds limit);
 
-    void *address_;
+    vm::Identity identity_;
     std::unique_ptr<Port> port_;
     bool dead_ = false;
     bool detail_ = false;

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <stdexcept>
 #include <sys/mman.h>
@@ -247,7 +246,13 @@ unsigned long context_switches_of(pid_t pid)
 
 std::string contents_of(const std::string &path)
 {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    // Not a stream: those throw when a process goes away while its file in /proc is read.
+    const Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::string text;
+    char block[16 * 1024];
+    for (ssize_t count = 0; (count = read(fd.get(), block, sizeof block)) > 0;) {
+        text.append(block, static_cast<size_t>(count));
+    }
+    return text;
 }
 } // namespace test_support

@@ -24,7 +24,7 @@ int64_t next_port = 0x7e57'0000'0001; // more than 32 bits, as the VM's are
 std::mutex violations_mutex;
 std::vector<std::string> violations;
 
-thread_local void *current_isolate = nullptr;
+thread_local vm::Identity current_isolate;
 thread_local bool in_leaf = false;
 
 bool is_external_uint8(const DartObject &object)
@@ -80,7 +80,18 @@ void *get_current_isolate()
     if (in_leaf) {
         vm::add_violation("Dart_CurrentIsolate was called from a leaf call");
     }
-    return current_isolate;
+    return current_isolate.address;
+}
+
+int64_t get_main_port()
+{
+    if (in_leaf) {
+        vm::add_violation("Dart_GetMainPortId was called from a leaf call");
+    }
+    if (!current_isolate.address) {
+        vm::add_violation("Dart_GetMainPortId was called outside of any isolate");
+    }
+    return current_isolate.main_port;
 }
 
 void must_not_be_called()
@@ -94,6 +105,7 @@ const DartEntry entries[] = {
     {"Dart_PostCObject", reinterpret_cast<void (*)()>(post_cobject)},
     {"Dart_CurrentIsolateGroup", must_not_be_called},
     {"Dart_CurrentIsolate", reinterpret_cast<void (*)()>(get_current_isolate)},
+    {"Dart_GetMainPortId", reinterpret_cast<void (*)()>(get_main_port)},
     {"Dart_ExitIsolate", must_not_be_called},
     {nullptr, nullptr},
 };
@@ -181,7 +193,7 @@ void *data()
     return &dart_data;
 }
 
-InIsolate::InIsolate(void *isolate) : before_(std::exchange(current_isolate, isolate))
+InIsolate::InIsolate(const Identity &isolate) : before_(std::exchange(current_isolate, isolate))
 {
 }
 

@@ -82,17 +82,23 @@ namespace vm
 // The data of a VM as it should be, to be passed to tcp_init().
 void *data();
 
-// While it lives, this thread runs in the isolate of that address; null: in none.
+// What the VM tells of the isolate that is calling.
+struct Identity {
+    void *address = nullptr; // Dart_CurrentIsolate(); null: none. Addresses are used again
+    int64_t main_port = 0;   // Dart_GetMainPortId(), which is not
+};
+
+// While it lives, this thread runs in that isolate.
 class InIsolate
 {
   public:
-    explicit InIsolate(void *isolate);
+    explicit InIsolate(const Identity &isolate);
     ~InIsolate();
     InIsolate(const InIsolate &) = delete;
     InIsolate &operator=(const InIsolate &) = delete;
 
   private:
-    void *before_;
+    Identity before_;
 };
 
 // While it lives, this thread is in a leaf call, from which the VM must not be called.
