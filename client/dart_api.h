@@ -61,7 +61,16 @@ struct dart_object {
 
 typedef bool dart_post_function(int64_t port, struct dart_object *message);
 typedef void *dart_current_isolate_function(void);
-typedef int64_t dart_main_port_function(void);
+
+/* A local object of the VM, valid until its scope is left. */
+typedef struct dart_handle_object *dart_handle;
+struct dart_port_and_origin {
+    int64_t port;
+    int64_t origin; /* 0: the port is closed, for example because its isolate is gone */
+};
+typedef void dart_scope_function(void);
+typedef dart_handle dart_new_send_port_function(int64_t port);
+typedef dart_handle dart_port_of_send_port_function(dart_handle send_port, struct dart_port_and_origin *port);
 
 #if UINTPTR_MAX == UINT64_MAX
 _Static_assert(sizeof(struct dart_object) == 48, "Dart_CObject of a 64-bit VM");

@@ -11,7 +11,10 @@ enum { MESSAGE_LENGTH = 3 };
 /* Atomic because isolates may initialise at the same time; they all find the same. */
 static _Atomic(dart_post_function *) post;
 static _Atomic(dart_current_isolate_function *) current_isolate;
-static _Atomic(dart_main_port_function *) main_port;
+static _Atomic(dart_scope_function *) enter_scope;
+static _Atomic(dart_scope_function *) exit_scope;
+static _Atomic(dart_new_send_port_function *) new_send_port;
+static _Atomic(dart_port_of_send_port_function *) port_of_send_port;
 
 bool dart_port_resolve(const void *api_data)
 {
@@ -21,18 +24,22 @@ bool dart_port_resolve(const void *api_data)
 
     dart_post_function *found_post = NULL;
     dart_current_isolate_function *found_isolate = NULL;
-    dart_main_port_function *found_port = NULL;
     for (const struct dart_api_entry *entry = api->functions; entry->name; entry++) {
         if (strcmp(entry->name, "Dart_PostCObject") == 0)
             found_post = (dart_post_function *)entry->function;
         else if (strcmp(entry->name, "Dart_CurrentIsolate") == 0)
             found_isolate = (dart_current_isolate_function *)entry->function;
-        else if (strcmp(entry->name, "Dart_GetMainPortId") == 0)
-            found_port = (dart_main_port_function *)entry->function;
+        else if (strcmp(entry->name, "Dart_EnterScope") == 0)
+            atomic_store(&enter_scope, (dart_scope_function *)entry->function);
+        else if (strcmp(entry->name, "Dart_ExitScope") == 0)
+            atomic_store(&exit_scope, (dart_scope_function *)entry->function);
+        else if (strcmp(entry->name, "Dart_NewSendPort") == 0)
+            atomic_store(&new_send_port, (dart_new_send_port_function *)entry->function);
+        else if (strcmp(entry->name, "Dart_SendPortGetIdEx") == 0)
+            atomic_store(&port_of_send_port, (dart_port_of_send_port_function *)entry->function);
     }
     if (!found_post || !found_isolate)
         return false;
-    atomic_store(&main_port, found_port);
     atomic_store(&post, found_post);
     atomic_store(&current_isolate, found_isolate);
     return true;
@@ -42,12 +49,23 @@ struct dart_isolate dart_port_current_isolate(void)
 {
     struct dart_isolate isolate = {.address = NULL};
     dart_current_isolate_function *ask_isolate = atomic_load(&current_isolate);
-    dart_main_port_function *ask_port = atomic_load(&main_port);
     if (ask_isolate)
         isolate.address = ask_isolate();
-    if (isolate.address && ask_port)
-        isolate.main_port = ask_port();
     return isolate;
+}
+
+bool dart_port_is_open(int64_t port)
+{
+    dart_scope_function *enter = atomic_load(&enter_scope), *leave = atomic_load(&exit_scope);
+    dart_new_send_port_function *new_port = atomic_load(&new_send_port);
+    dart_port_of_send_port_function *ask = atomic_load(&port_of_send_port);
+    if (!enter || !leave || !new_port || !ask)
+        return true;
+    struct dart_port_and_origin found = {.origin = 0};
+    enter();
+    ask(new_port(port), &found); /* an error handle is no port: then the answer stays 0 */
+    leave();
+    return found.origin != 0;
 }
 
 static void finalize(void *isolate_data, void *peer)

@@ -13,7 +13,6 @@
 
 struct dart_isolate {
     const void *address; /* NULL: none. A later isolate may get the address of one that is gone */
-    int64_t main_port;   /* 0 if the VM cannot tell; else never the same for two isolates */
 };
 
 /* Finds the functions in the data of NativeApi.initializeApiDLData. False: not the data of a VM
@@ -22,6 +21,9 @@ bool dart_port_resolve(const void *api_data);
 
 /* The isolate that is calling; none before dart_port_resolve(). Not from a leaf call. */
 struct dart_isolate dart_port_current_isolate(void);
+
+/* False: the port is closed. True too if the VM cannot tell. Not from a leaf call. */
+bool dart_port_is_open(int64_t port);
 
 enum { DART_PORT_BATCH_MAX = 64 };
 

@@ -21,9 +21,9 @@ static struct poster **find(const void *address)
     return place;
 }
 
-static bool is_of(const struct poster *poster, struct dart_isolate isolate)
+static bool is_heard(const struct poster *poster)
 {
-    return poster && poster->isolate.main_port == isolate.main_port;
+    return poster && dart_port_is_open(poster->port);
 }
 
 /* The mutex is held. */
@@ -64,7 +64,7 @@ struct poster *isolates_lock(struct dart_isolate isolate)
 {
     pthread_mutex_lock(&mutex);
     struct poster *poster = *find(isolate.address);
-    if (is_of(poster, isolate))
+    if (is_heard(poster))
         return poster;
     pthread_mutex_unlock(&mutex);
     return NULL;
@@ -79,7 +79,7 @@ struct poster *isolates_replace(struct dart_isolate isolate, int64_t port, bool 
 {
     pthread_mutex_lock(&mutex);
     struct poster **place = find(isolate.address);
-    *kept = is_of(*place, isolate) && (*place)->port == port;
+    *kept = *place && (*place)->port == port;
     struct poster *poster = *place && !*kept ? unlink_at(place) : NULL;
     pthread_mutex_unlock(&mutex);
     return poster;
@@ -89,7 +89,7 @@ struct poster *isolates_take(struct dart_isolate isolate)
 {
     pthread_mutex_lock(&mutex);
     struct poster **place = find(isolate.address);
-    struct poster *poster = is_of(*place, isolate) ? unlink_at(place) : NULL;
+    struct poster *poster = *place ? unlink_at(place) : NULL;
     pthread_mutex_unlock(&mutex);
     return poster;
 }

@@ -13,8 +13,7 @@ vm::Identity new_identity(void *address)
 {
     static std::atomic<int64_t> count{0};
     const int64_t number = ++count;
-    return {address ? address : reinterpret_cast<void *>(static_cast<uintptr_t>(0x10000 + 64 * number)),
-            0x3a19'0000'0000 + number};
+    return {address ? address : reinterpret_cast<void *>(static_cast<uintptr_t>(0x10000 + 64 * number))};
 }
 
 const uint8_t *data_or_null(const Address &address)

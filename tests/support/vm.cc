@@ -83,15 +83,43 @@ void *get_current_isolate()
     return current_isolate.address;
 }
 
-int64_t get_main_port()
+// Scopes, and a send port as a local object of the scope: enough to ask whether a port is open.
+thread_local int scopes = 0;
+thread_local int64_t local_send_port = 0;
+
+void enter_scope()
 {
-    if (in_leaf) {
-        vm::add_violation("Dart_GetMainPortId was called from a leaf call");
+    if (in_leaf || !current_isolate.address) {
+        vm::add_violation("Dart_EnterScope was called from a leaf call, or outside of any isolate");
     }
-    if (!current_isolate.address) {
-        vm::add_violation("Dart_GetMainPortId was called outside of any isolate");
+    scopes++;
+}
+
+void exit_scope()
+{
+    scopes--;
+}
+
+int64_t *new_send_port(int64_t number)
+{
+    if (scopes <= 0) {
+        vm::add_violation("Dart_NewSendPort was called outside of a scope");
     }
-    return current_isolate.main_port;
+    local_send_port = number;
+    return &local_send_port;
+}
+
+struct PortAndOrigin {
+    int64_t port;
+    int64_t origin;
+};
+
+int64_t *get_port_and_origin(const int64_t *send_port, PortAndOrigin *found)
+{
+    const std::lock_guard<std::mutex> lock(ports_mutex);
+    const auto port = ports.find(*send_port);
+    *found = {*send_port, port != ports.end() && port->second->is_open() ? 1 : 0};
+    return nullptr;
 }
 
 void must_not_be_called()
@@ -105,7 +133,11 @@ const DartEntry entries[] = {
     {"Dart_PostCObject", reinterpret_cast<void (*)()>(post_cobject)},
     {"Dart_CurrentIsolateGroup", must_not_be_called},
     {"Dart_CurrentIsolate", reinterpret_cast<void (*)()>(get_current_isolate)},
-    {"Dart_GetMainPortId", reinterpret_cast<void (*)()>(get_main_port)},
+    {"Dart_EnterScope", enter_scope},
+    {"Dart_ExitScope", exit_scope},
+    {"Dart_NewSendPort", reinterpret_cast<void (*)()>(new_send_port)},
+    {"Dart_SendPortGetId", must_not_be_called},
+    {"Dart_SendPortGetIdEx", reinterpret_cast<void (*)()>(get_port_and_origin)},
     {"Dart_ExitIsolate", must_not_be_called},
     {nullptr, nullptr},
 };
@@ -164,6 +196,12 @@ std::deque<Message> Port::take(std::chrono::milliseconds limit)
     std::unique_lock<std::mutex> lock(mutex_);
     arrived_.wait_for(lock, limit, [this] { return !messages_.empty(); });
     return std::exchange(messages_, {});
+}
+
+bool Port::is_open() const
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return open_;
 }
 
 size_t Port::posts_refused() const

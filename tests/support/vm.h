@@ -66,6 +66,7 @@ class Port
     size_t posts_refused() const;
 
     // For the VM's side: false if the port is closed.
+    bool is_open() const;
     bool post(const DartObject &object);
 
   private:
@@ -85,7 +86,6 @@ void *data();
 // What the VM tells of the isolate that is calling.
 struct Identity {
     void *address = nullptr; // Dart_CurrentIsolate(); null: none. Addresses are used again
-    int64_t main_port = 0;   // Dart_GetMainPortId(), which is not
 };
 
 // While it lives, this thread runs in that isolate.
