@@ -190,7 +190,7 @@ static int64_t converse(int fd, const struct deadline *deadline, bool memory, ui
                         struct welcome *welcome)
 {
     uint8_t header[FRAME_HEADER_SIZE], body[FRAME_BODY_MAX];
-    struct frame frame;
+    struct frame frame = {0};
     int status = say_hello(fd, deadline, memory, arena_size);
     if (status >= 0) /* a daemon that refuses may hang up without reading, but has said why */
         status = transfer(fd, deadline, header, sizeof header, welcome);

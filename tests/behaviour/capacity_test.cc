@@ -173,6 +173,29 @@ TEST_CASE("at the descriptor limit accept pauses, says so once, uses no CPU, and
     CHECK(daemon.count_lines(" (warning|error) ") == 1);
 }
 
+TEST_CASE("an accept that pauses goes on when a session of another worker closes something")
+{
+    DaemonOptions options;
+    options.descriptors = 100;
+    options.arguments = {"--workers", "2"};
+    const Daemon daemon(options);
+    Isolate hoarder;
+    Isolate waiter;
+    hoarder.start();
+    waiter.start();
+    const int64_t listener = listening(waiter);
+    const PeerListener target(loopback4(), 256);
+    std::vector<int64_t> handles;
+    for (int64_t handle = 0; (handle = hoarder.result(hoarder.connect({loopback4(), target.port()}))) > 0;) {
+        handles.push_back(handle);
+    }
+    const Request accept = waiter.accept(listener);
+    const Peer peer = Peer::connect(Isolate::local(listener));
+    CHECK(waiter.is_pending(accept));
+    CHECK(hoarder.result(hoarder.close(handles.back())) == 0);
+    CHECK(waiter.value(accept) > 0);
+}
+
 TEST_CASE("at the descriptor limit connect and listen fail with a code and errno, and new sessions are let in")
 {
     DaemonOptions options;

@@ -38,6 +38,7 @@ void check_dropped(const std::string &bytes, bool after_hello = true, bool then_
         if (then_hang_up) {
             shutdown(bad.fd(), SHUT_WR);
         }
+        CHECK_FALSE(bad.receive()); // nothing is answered
         CHECK(bad.is_dropped());
     }
     CHECK(daemon.logs(" warning session="));

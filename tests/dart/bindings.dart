@@ -143,6 +143,12 @@ external int tcp_set_no_delay(int handle, bool enabled);
 /// A failure posts errno in the place of null.
 const OCHE_FEATURE_ERROR_DETAIL = 1 << 0;
 
+/// What completes together is posted in one message, a flat list of three elements for each.
+const OCHE_FEATURE_BATCHED_POSTS = 1 << 1;
+
+/// A tcp_write with request id 0 posts only if it fails.
+const OCHE_FEATURE_QUIET_WRITES = 1 << 2;
+
 /// Turns on extensions of the messages to this isolate: the sum of OCHE_FEATURE_ values.
 @Native<Int64 Function(Int64)>()
 external int oche_isolate_enable(int features);

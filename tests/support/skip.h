@@ -10,8 +10,8 @@ namespace test_support
 void mark_skipped(const std::string &why);
 }
 
-#define SKIP(why)                                                                                  \
-    do {                                                                                           \
-        test_support::mark_skipped(why);                                                           \
-        return;                                                                                    \
+#define SKIP(why)                                                                                                      \
+    do {                                                                                                               \
+        test_support::mark_skipped(why);                                                                               \
+        return;                                                                                                        \
     } while (false)

@@ -77,9 +77,8 @@ static void on_completion(struct server *server, const struct oche_completion *c
         on_accepted(server, completion->result);
         break;
     case CAME:
-        if (completion->result < 0 ||
-            oche_write(server->session, id(WENT, index), server->connections[index], completion->data,
-                       (size_t)completion->result) < 0)
+        if (completion->result < 0 || oche_write(server->session, id(WENT, index), server->connections[index],
+                                                 completion->data, (size_t)completion->result) < 0)
             close_connection(server, index);
         oche_data_free(completion->data_owner);
         break;

@@ -8,7 +8,8 @@ extern "C" {
 #include <random>
 #include <set>
 
-namespace {
+namespace
+{
 
 class Pending
 {
@@ -49,7 +50,8 @@ TEST_CASE("an answer that nobody asked for finds nothing")
 {
     Pending pending;
     int64_t id = pending.add(1);
-    for (int64_t made_up : {int64_t(0), int64_t(-1), INT64_MIN, INT64_MAX, id + 1, -id, id << 1, id + (int64_t(1) << 32)})
+    for (int64_t made_up :
+         {int64_t(0), int64_t(-1), INT64_MIN, INT64_MAX, id + 1, -id, id << 1, id + (int64_t(1) << 32)})
         CHECK(pending.find(made_up) == nullptr);
 }
 

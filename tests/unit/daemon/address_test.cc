@@ -7,7 +7,8 @@ extern "C" {
 #include <cstring>
 #include <string>
 
-namespace {
+namespace
+{
 
 const uint8_t loopback4[4] = {127, 0, 0, 1};
 const uint8_t loopback6[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};

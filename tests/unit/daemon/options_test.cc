@@ -8,7 +8,8 @@ extern "C" {
 #include <string>
 #include <vector>
 
-namespace {
+namespace
+{
 
 int parse(options *parsed, std::vector<std::string> words)
 {
@@ -38,9 +39,9 @@ TEST_CASE("without options the daemon serves with its defaults")
 TEST_CASE("every option that takes a value takes it")
 {
     options parsed;
-    REQUIRE(parse(&parsed, {"--workers=3", "--method", "select", "--idle-exit=7", "--drain-timeout=0",
-                            "--log-level=debug", "--max-sessions=5", "--max-handles=6", "--max-queued-bytes=70000",
-                            "--foreground"}) == 0);
+    REQUIRE(
+        parse(&parsed, {"--workers=3", "--method", "select", "--idle-exit=7", "--drain-timeout=0", "--log-level=debug",
+                        "--max-sessions=5", "--max-handles=6", "--max-queued-bytes=70000", "--foreground"}) == 0);
     CHECK(parsed.workers == 3);
     CHECK(parsed.method == ENGINE_SELECT);
     CHECK(parsed.idle_exit_s == 7);
@@ -55,9 +56,9 @@ TEST_CASE("every option that takes a value takes it")
 TEST_CASE("a value that is out of range, or no number at all, is a usage error")
 {
     options parsed;
-    for (const char *word : {"--workers=0", "--workers=65", "--workers=two", "--workers=1x", "--workers=", "--workers=-1",
-                             "--method=kqueue", "--log-level=loud", "--max-handles=0", "--idle-exit=99999999999999999999",
-                             "--nonsense", "stray"}) {
+    for (const char *word : {"--workers=0", "--workers=65", "--workers=two", "--workers=1x",
+                             "--workers=", "--workers=-1", "--method=kqueue", "--log-level=loud", "--max-handles=0",
+                             "--idle-exit=99999999999999999999", "--nonsense", "stray"}) {
         INFO(word);
         CHECK(parse(&parsed, {word}) == 2);
     }

@@ -10,7 +10,8 @@ extern "C" {
 #include <set>
 #include <vector>
 
-namespace {
+namespace
+{
 
 class Table
 {
@@ -81,9 +82,9 @@ TEST_CASE("made-up handles find nothing")
 {
     Table table(100);
     int64_t handle = table.add(&things[0]);
-    for (int64_t made_up : {int64_t(0), int64_t(-1), INT64_MIN, INT64_MAX, handle + 1, handle - 1, -handle,
-                            handle + (int64_t(1) << HANDLE_SLOT_BITS), handle | int64_t(1) << HANDLE_BITS,
-                            int64_t(HANDLE_SLOT_MAX)})
+    for (int64_t made_up :
+         {int64_t(0), int64_t(-1), INT64_MIN, INT64_MAX, handle + 1, handle - 1, -handle,
+          handle + (int64_t(1) << HANDLE_SLOT_BITS), handle | int64_t(1) << HANDLE_BITS, int64_t(HANDLE_SLOT_MAX)})
         CHECK(table.find(made_up) == nullptr);
 }
 

@@ -8,7 +8,8 @@ extern "C" {
 #include <deque>
 #include <random>
 
-namespace {
+namespace
+{
 
 void append(bytes *queue, const std::string &text)
 {

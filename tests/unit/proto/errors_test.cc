@@ -19,10 +19,10 @@ TEST_CASE("error codes run from -1 down without a gap, each with a name and a te
 {
     std::set<std::string> names, texts;
     int expected = 0;
-#define X(code, name, text)                                                                        \
-    expected--;                                                                                    \
-    CHECK(code == expected);                                                                       \
-    CHECK(names.insert(oche_errors_name(code)).second);                                            \
+#define X(code, name, text)                                                                                            \
+    expected--;                                                                                                        \
+    CHECK(code == expected);                                                                                           \
+    CHECK(names.insert(oche_errors_name(code)).second);                                                                \
     CHECK(texts.insert(oche_errors_text(code)).second);
     OCHE_ERRORS(X)
 #undef X

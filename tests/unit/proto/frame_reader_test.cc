@@ -12,7 +12,8 @@ extern "C" {
 #include <string>
 #include <vector>
 
-namespace {
+namespace
+{
 
 struct Sent {
     frame header;

@@ -6,7 +6,8 @@ extern "C" {
 
 #include <array>
 
-namespace {
+namespace
+{
 
 using Header = std::array<uint8_t, FRAME_HEADER_SIZE>;
 
