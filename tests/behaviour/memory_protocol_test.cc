@@ -200,7 +200,7 @@ TEST_CASE("a payload that lies outside of the arena drops the session")
                                          {0xffffffc0, 1000},
                                          {0x80000000, 64}}) {
         CAPTURE(offset, length);
-        check_dropped([offset = offset, length = length](MemoryWire &wire) {
+        check_dropped([offset = offset, length = length, size](MemoryWire &wire) {
             REQUIRE(wire.sizes().send_arena == size);
             wire.send(in_arena(plain_frame(FRAME_WRITE, 1, 1), offset, length));
         });
@@ -229,7 +229,8 @@ TEST_CASE("a second release of the same payloads drops the session")
     check_dropped([](MemoryWire &wire) {
         const frame held = receive_into_arena(wire);
         // However many payloads share its block: one of these releases is one too many.
-        for (uint32_t i = 0; i <= ARENA_BLOCK / ARENA_ALIGNMENT && !wire.is_dropped(std::chrono::milliseconds(0)); i++) {
+        for (uint32_t i = 0; i <= ARENA_BLOCK / ARENA_ALIGNMENT && !wire.is_dropped(std::chrono::milliseconds(0));
+             i++) {
             if (!wire.put(in_arena(plain_frame(FRAME_RELEASE), held.payload_offset, held.payload_length))) {
                 break;
             }
@@ -436,10 +437,13 @@ TEST_CASE("a client that takes no data that it has granted credit for is bounded
     CHECK(resident_bytes_of(daemon.pid()) < before + (8 << 20));
 }
 
-TEST_CASE("bells that are as loud as they can be harm nobody")
+TEST_CASE("bells that are as loud as they can be harm nobody else")
 {
     const Daemon daemon;
+    const Wire good(daemon.place().socket_path());
+    good.hello();
     MemoryWire wire(daemon.place().socket_path());
+    REQUIRE(wire.is_served());
     const uint64_t most = UINT64_MAX - 1;
     for (int i = 0; i < 100; i++) {
         const bool rung = write(wire.daemon_bell(), &most, sizeof most) == sizeof most || errno == EAGAIN;
@@ -447,9 +451,10 @@ TEST_CASE("bells that are as loud as they can be harm nobody")
     }
     const uint64_t one_less = UINT64_MAX - 2;
     CHECK((write(wire.own_bell(), &one_less, sizeof one_less) == sizeof one_less || errno == EAGAIN));
-    for (int i = 0; i < 3; i++) {
-        CHECK(wire.is_served());
-    }
+    // A bell that takes no more is not heard again, which is the client's own loss.
+    wire.put(plain_frame(FRAME_STATISTICS, 1));
+    wire.publish();
+    CHECK(good.is_served());
     const auto cpu = cpu_time_of(daemon.pid());
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     CHECK(cpu_time_of(daemon.pid()) - cpu <= std::chrono::milliseconds(50));

@@ -32,14 +32,12 @@ bool is_external_uint8(const DartObject &object)
     return object.type == dart_external_typed_data && object.value.as_external_typed_data.type == dart_uint8;
 }
 
-// [request_id, result, data or null or errno]; anything else is a violation, and the message is dropped.
-std::optional<Message> parse(const DartObject &object)
+constexpr intptr_t triple = 3;
+constexpr intptr_t batch_max = 64; // of triples
+
+// [request_id, result, data or null or errno]; anything else is a violation, and the triple is dropped.
+std::optional<Message> parse(DartObject *const *values)
 {
-    if (object.type != dart_array || object.value.as_array.length != 3) {
-        vm::add_violation("a message is not an array of three");
-        return {};
-    }
-    DartObject *const *values = object.value.as_array.values;
     if (values[0]->type != dart_int64 || values[1]->type != dart_int64) {
         vm::add_violation("a message does not begin with two numbers of 64 bits");
         return {};
@@ -63,6 +61,24 @@ std::optional<Message> parse(const DartObject &object)
         vm::add_violation("a message ends with an object of type " + std::to_string(third.type));
     }
     return message;
+}
+
+// One triple, or several one after the other; anything else is a violation, and the message is dropped.
+std::vector<Message> parse_post(const DartObject &object, bool batches_allowed)
+{
+    const intptr_t length = object.type == dart_array ? object.value.as_array.length : 0;
+    if (length <= 0 || length % triple != 0 || length > (batches_allowed ? batch_max * triple : triple)) {
+        vm::add_violation(std::string("a message is not an array of ") + (batches_allowed ? "triples" : "three"));
+        return {};
+    }
+    std::vector<Message> messages;
+    for (intptr_t at = 0; at < length; at += triple) {
+        if (auto message = parse(object.value.as_array.values + at)) {
+            message->together = static_cast<size_t>(length / triple);
+            messages.push_back(std::move(*message));
+        }
+    }
+    return messages;
 }
 
 bool post_cobject(int64_t number, DartObject *object)
@@ -210,6 +226,12 @@ size_t Port::posts_refused() const
     return refused_;
 }
 
+void Port::allow_batches(bool allowed)
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    batches_allowed_ = allowed;
+}
+
 bool Port::post(const DartObject &object)
 {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -217,10 +239,10 @@ bool Port::post(const DartObject &object)
         refused_++;
         return false;
     }
-    if (auto message = parse(object)) {
-        messages_.push_back(std::move(*message));
-        arrived_.notify_all();
+    for (Message &message : parse_post(object, batches_allowed_)) {
+        messages_.push_back(std::move(message));
     }
+    arrived_.notify_all();
     return true;
 }
 

@@ -46,6 +46,7 @@ struct Message {
     int64_t result;
     std::shared_ptr<ExternalBytes> data; // null if the third element is not bytes
     std::optional<int64_t> os_error;     // the third element, if it is a number
+    size_t together = 1;                 // completions that came in the same post
 };
 
 // A native port. Any thread.
@@ -64,6 +65,8 @@ class Port
     // Everything that has come since the last take, after waiting for one message if there is none.
     std::deque<Message> take(std::chrono::milliseconds limit);
     size_t posts_refused() const;
+    // From now on a post may be of several triples, as with OCHE_FEATURE_BATCHED_POSTS; at first only of one.
+    void allow_batches(bool allowed);
 
     // For the VM's side: false if the port is closed.
     bool is_open() const;
@@ -74,6 +77,7 @@ class Port
     mutable std::mutex mutex_;
     std::condition_variable arrived_;
     bool open_ = true;
+    bool batches_allowed_ = false;
     std::deque<Message> messages_;
     size_t refused_ = 0;
 };
