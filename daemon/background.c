@@ -57,10 +57,6 @@ void background_ready(int descriptor)
         if (null > STDERR_FILENO)
             close(null);
     }
-    /* Not to keep a file system busy that someone wants to unmount. */
-    if (chdir("/") < 0) {
-        /* Then it stays busy. */
-    }
     while (write(descriptor, "R", 1) < 0 && errno == EINTR) {
     }
     close(descriptor);

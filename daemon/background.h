@@ -9,7 +9,8 @@
  * descriptor is for background_ready(). -1: could not, and standard error says why. */
 int background_enter(void);
 
-/* Lets the starter leave with 0, and lets go of its standard streams and directory. */
+/* Lets the starter leave with 0, and lets go of its standard streams. The directory stays, for paths may be relative.
+ */
 void background_ready(int descriptor);
 
 #endif

@@ -551,8 +551,10 @@ static void on_bell(evutil_socket_t fd, short what, void *argument)
 {
     struct engine_bell *bell = argument;
     uint64_t count;
-    if (!(what & EV_ET) && read(fd, &count, sizeof count) < 0) {
-        /* EAGAIN: the client has read it, which is its own loss. */
+    struct iovec vector = {.iov_base = &count, .iov_len = sizeof count};
+    /* Not with read(2), which the other side could make block: it shares the open file, and may have emptied it. */
+    if (!(what & EV_ET) && preadv2(fd, &vector, 1, -1, RWF_NOWAIT) < 0) {
+        /* EAGAIN: then that is its own loss. */
     }
     bell->rung(bell->owner);
 }

@@ -17,8 +17,9 @@ enum {
     RECORDS_PER_TURN = 512,  /* then others have their turn */
     TINY = 512,              /* bytes: data so short ride in the ring even if an arena was at hand */
     ARENA_LEAST = 16 * 1024, /* bytes: a receive into less is not worth a block's rest */
-    DEAF = 4 * 1024 * 1024,  /* bytes of overflow: no more requests are taken */
-    OVERFLOW_PREFIX = 4,     /* bytes: the length of a record that waits */
+    ROOM_ATTEMPTS = 16,
+    DEAF = 4 * 1024 * 1024, /* bytes of overflow: no more requests are taken */
+    OVERFLOW_PREFIX = 4,    /* bytes: the length of a record that waits */
 };
 
 struct memory_lane {
@@ -41,9 +42,19 @@ struct memory_lane {
     uint8_t body[FRAME_BODY_MAX];
 };
 
+/*
+ * The bell is one open file that the client shares: it can make it block (F_SETFL) and fill its counter, and then this
+ * write would hold up the whole worker. So look first. A client that changes it between the two calls could still do
+ * it; but whoever may connect here is of our user, and could as well stop the process with a signal.
+ */
 static void ring_client(struct memory_lane *memory)
 {
+    struct lane *lane = memory->lane;
     uint64_t one = 1;
+    if (!(fcntl(memory->client_bell_fd, F_GETFL) & O_NONBLOCK)) {
+        lane->user->broken(lane->owner, "a bell that blocks", 0);
+        return;
+    }
     /* EAGAIN: the client has written nonsense to its own bell. */
     while (write(memory->client_bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
     }
@@ -109,7 +120,7 @@ static bool has_ring_room(struct memory_lane *memory)
 static void use_room(struct memory_lane *memory)
 {
     struct lane *lane = memory->lane;
-    for (;;) {
+    for (int attempt = 0; attempt < ROOM_ATTEMPTS; attempt++) {
         move_overflow(memory);
         if (bytes_length(&memory->overflow) == 0 && !lane->congested)
             return;
@@ -120,16 +131,18 @@ static void use_room(struct memory_lane *memory)
         }
         if (ring_publish(&memory->replies))
             ring_client(memory);
-        if (ring_wait_for_room(&memory->replies))
+        if (lane->closed || ring_wait_for_room(&memory->replies))
             return;
     }
+    /* A client that takes records as fast as we look, or pretends to: others have their turn. */
+    engine_defer(lane->engine, &memory->flush);
 }
 
 static void on_flush(struct engine_task *task)
 {
     struct memory_lane *memory = list_entry(task, struct memory_lane, flush);
     use_room(memory);
-    if (ring_publish(&memory->replies))
+    if (!memory->lane->closed && ring_publish(&memory->replies))
         ring_client(memory);
 }
 
@@ -256,7 +269,7 @@ static void take_requests(struct memory_lane *memory)
         }
         if (r == RING_EMPTY) {
             release_requests(memory);
-            if (ring_sleep(&memory->requests))
+            if (lane->closed || ring_sleep(&memory->requests))
                 return;
         } else if (!take_record(memory, record, size)) {
             return;
