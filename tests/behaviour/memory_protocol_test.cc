@@ -18,6 +18,7 @@
 #include "tests/support/isolate.h"
 #include "tests/support/memory_wire.h"
 #include "tests/support/pair.h"
+#include "tests/support/skip.h"
 #include "tests/support/text.h"
 
 extern "C" {
@@ -362,6 +363,9 @@ TEST_CASE("records with one byte changed at random never harm the daemon")
 
 TEST_CASE("bytes that change while the daemon reads them never harm it")
 {
+#ifdef __SANITIZE_THREAD__
+    SKIP("a hostile client races on purpose");
+#endif
     const Daemon daemon;
     const NoLeaks no_leaks(daemon);
     const Wire good(daemon.place().socket_path());
@@ -486,6 +490,9 @@ TEST_CASE("a client that makes its own bell block holds up nobody else")
 // Whatever the daemon finds it looks at a limited number of times before others have their turn.
 TEST_CASE("a client whose position never stands still holds up nobody else")
 {
+#ifdef __SANITIZE_THREAD__
+    SKIP("a hostile client races on purpose");
+#endif
     const Daemon daemon({{"--workers", "1"}, 0, "debug"});
     const Wire good(daemon.place().socket_path());
     good.hello();

@@ -217,7 +217,9 @@ TEST_CASE("an application that holds on to a gibibyte of received buffers loses 
             }
         }
         CHECK(size == total);
-        CHECK(resident_bytes_of(daemon.pid()) < before + 48 * mib);
+        if (!is_sanitized) {
+            CHECK(resident_bytes_of(daemon.pid()) < before + 48 * mib);
+        }
         CHECK(isolate.destroy() == 0);
     }
     size_t wrong = 0;
@@ -334,7 +336,7 @@ TEST_CASE("a slow reader holds its window at most, and the peer waits")
     REQUIRE(outcome.data);
     std::this_thread::sleep_for(moment);
     CHECK(counters.received() <= outcome.data->bytes().size() + 2 * first_window);
-    CHECK(resident_bytes_of(daemon.pid()) < there + 4 * mib);
+    CHECK(resident_bytes_of(daemon.pid()) < there + (is_sanitized ? 64 : 4) * mib);
     CHECK(resident_bytes_of(getpid()) < here + (is_sanitized ? 64 : 4) * mib);
     const size_t rest = sent - outcome.data->bytes().size();
     CHECK((isolate.read_exactly(pair.handle, rest) == std::string(rest, 'x')));
@@ -379,8 +381,10 @@ TEST_CASE("memory stays bounded with 2,000 connections whose application does no
     }
     std::this_thread::sleep_for(moment);
     CHECK(counters.received() == 0);
-    CHECK(resident_bytes_of(daemon.pid()) < there + 2 * mib);
-    CHECK(resident_bytes_of(getpid()) < here + 2 * mib);
+    if (!is_sanitized) {
+        CHECK(resident_bytes_of(daemon.pid()) < there + 2 * mib);
+        CHECK(resident_bytes_of(getpid()) < here + 2 * mib);
+    }
 
     // And when it reads once from each, what comes ahead is bounded by their windows.
     for (const Pair &pair : pairs) {
@@ -388,8 +392,8 @@ TEST_CASE("memory stays bounded with 2,000 connections whose application does no
     }
     std::this_thread::sleep_for(moment);
     CHECK(counters.received() <= count * 3 * first_window);
-    CHECK(resident_bytes_of(daemon.pid()) < there + 32 * mib);
     if (!is_sanitized) {
+        CHECK(resident_bytes_of(daemon.pid()) < there + 32 * mib);
         CHECK(resident_bytes_of(getpid()) < here + count * 3 * first_window + 32 * mib);
     }
     for (size_t i = 0; i < count; i += 97) {
