@@ -1,8 +1,9 @@
 /*
  * A TCP connection of a session: what is pending on it, and how each of its requests ends.
  *
- * Every request that a function here takes on is answered exactly once: when it is done, when the connection breaks,
- * or with CLOSED when the connection is closed first. Functions that return a code answer nothing when it is negative.
+ * Every request that a function here takes on, but a grant of credit, is answered exactly once: when it is done, when
+ * the connection breaks, or with CLOSED when the connection is closed first. Functions that return a code answer
+ * nothing when it is negative.
  */
 #ifndef OCHE_DAEMON_CONNECTION_H
 #define OCHE_DAEMON_CONNECTION_H
