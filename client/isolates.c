@@ -1,6 +1,10 @@
 #include "client/isolates.h"
 
 #include "client/poster.h"
+#include "client/public_handle.h"
+#include "client/session.h"
+#include "client/sessions.h"
+#include "proto/errors.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -94,9 +98,31 @@ struct poster *isolates_take(struct dart_isolate isolate)
     return poster;
 }
 
-bool isolates_any(void)
+struct poster *isolates_take_port(struct dart_isolate isolate, int64_t port)
 {
-    return atomic_load(&registered) > 0;
+    pthread_mutex_lock(&mutex);
+    struct poster **place = find(isolate.address);
+    struct poster *poster = *place && (*place)->port == port ? unlink_at(place) : NULL;
+    pthread_mutex_unlock(&mutex);
+    return poster;
+}
+
+struct oche_session *isolates_lock_session(int64_t handle, int64_t *refusal)
+{
+    struct oche_session *session = sessions_of_handle(handle);
+    bool destroyed = false;
+    if (session) {
+        session_lock(session);
+        if (session->tag == public_tag(handle) && session->owner) {
+            if (session->state != SESSION_CLOSED)
+                return session;
+            destroyed = true; /* and its isolate has no other, see sessions_disown() */
+        }
+        session_unlock(session);
+    }
+    bool any_session = atomic_load(&registered) > 0;
+    *refusal = destroyed || !any_session ? OCHE_ERR_NOT_INITIALIZED : OCHE_ERR_INVALID_HANDLE;
+    return NULL;
 }
 
 void isolates_before_fork(void)

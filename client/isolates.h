@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+struct oche_session;
 struct poster;
 
 /* Registers a poster. False: its isolate has one already. */
@@ -31,8 +32,11 @@ struct poster *isolates_replace(struct dart_isolate isolate, int64_t port, bool 
 /* Unregisters and returns the poster of the isolate, NULL if there is none. */
 struct poster *isolates_take(struct dart_isolate isolate);
 
-/* True if any isolate of the process has a session. */
-bool isolates_any(void);
+/* Unregisters and returns the poster of the isolate that listens to this port, NULL if it has none any more. */
+struct poster *isolates_take_port(struct dart_isolate isolate, int64_t port);
+
+/* The session of an isolate that the handle names, locked; or NULL and *refusal. */
+struct oche_session *isolates_lock_session(int64_t handle, int64_t *refusal);
 
 /* Around a fork(), before and after those of sessions.h. */
 void isolates_before_fork(void);

@@ -80,6 +80,14 @@ EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const str
     return status;
 }
 
+EXPORT int64_t oche_cancel(oche_session *session, int64_t request_id)
+{
+    session_lock(session);
+    int64_t status = request_cancel(session, request_id);
+    session_unlock(session);
+    return status;
+}
+
 EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     session_lock(session);

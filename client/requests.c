@@ -167,6 +167,34 @@ int64_t request_connect(struct oche_session *session, int64_t request_id, const 
     return request ? submit(session, request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
 }
 
+static struct pending_request *find_connect(const struct oche_session *session, int64_t request_id)
+{
+    struct pending_request *request = NULL;
+    while ((request = pending_next(&session->pending, request))) {
+        if (request->opcode == FRAME_CONNECT && request->request_id == request_id)
+            return request;
+    }
+    return NULL;
+}
+
+int64_t request_cancel(struct oche_session *session, int64_t request_id)
+{
+    int64_t status = check_open_or_awaited(session);
+    if (status < 0)
+        return status;
+    const struct pending_request *request = find_connect(session, request_id);
+    if (!request)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    if (lane_reserve(&session->lane, 0, 0) < 0)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    struct frame frame = {
+        .opcode = FRAME_CANCEL,
+        .value = pending_wire_id(&session->pending, request),
+    };
+    lane_put(&session->lane, &frame, NULL, NULL, 0, urgency(session));
+    return 0;
+}
+
 int64_t request_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     int64_t status = check_open_or_awaited(session);
@@ -275,7 +303,7 @@ int64_t request_write(struct oche_session *session, int64_t request_id, int64_t 
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = (int64_t)count;
     request->charge = charge;
-    request->quiet = session->quiet_writes && request_id == 0;
+    request->quiet = session->quiet_writes && request_id <= 0;
     session->queued_bytes += charge;
     struct frame frame = frame_of(session, request);
     lane_put(&session->lane, &frame, NULL, data, count, urgency(session));

@@ -15,6 +15,7 @@ struct oche_session;
 enum request_option { REQUEST_KEEP_ALIVE, REQUEST_NO_DELAY };
 
 int64_t request_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options);
+int64_t request_cancel(struct oche_session *session, int64_t request_id);
 int64_t request_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options);
 int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t listener);
 int64_t request_read(struct oche_session *session, int64_t request_id, int64_t handle);

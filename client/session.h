@@ -49,7 +49,7 @@ struct oche_session {
     uint64_t queued_bytes;     /* charged by pending writes */
     uint64_t queued_bytes_max; /* granted by the daemon */
     size_t last_batch;         /* completions of the last dispatch that brought any */
-    bool quiet_writes;         /* a write with request id 0 completes only if it fails */
+    bool quiet_writes;         /* a write with a request id of 0 or less completes only if it fails */
     bool idle;                 /* whoever dispatches and pops has seen all, and may sleep */
 
     char *socket_path; /* absolute */

@@ -1,12 +1,12 @@
 /* The contract: tcp_socket.h, for isolates of a Dart VM. */
 #include <oche/tcp_socket.h>
 
+#include "client/contract.h"
 #include "client/diagnostics.h"
 #include "client/export.h"
 #include "client/getters.h"
 #include "client/isolates.h"
 #include "client/poster.h"
-#include "client/public_handle.h"
 #include "client/requests.h"
 #include "client/session.h"
 #include "client/sessions.h"
@@ -51,78 +51,10 @@ EXPORT int64_t tcp_destroy(void)
     return 0;
 }
 
-EXPORT int64_t oche_isolate_enable(int64_t features)
-{
-    const int64_t known = OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES;
-    struct poster *poster = isolates_lock(dart_port_current_isolate());
-    if (!poster)
-        return OCHE_ERR_NOT_INITIALIZED;
-    int64_t status = features & ~known ? OCHE_ERR_INVALID_ARGUMENT : 0;
-    if (status == 0) {
-        atomic_store(&poster->features, features);
-        session_lock(poster->session);
-        poster->session->quiet_writes = features & OCHE_FEATURE_QUIET_WRITES;
-        session_unlock(poster->session);
-    }
-    isolates_unlock();
-    return status;
-}
-
-/* The session that the handle names, locked; or NULL and *refusal. */
-static struct oche_session *find(int64_t handle, int64_t *refusal)
-{
-    struct oche_session *session = sessions_of_handle(handle);
-    bool destroyed = false;
-    if (session) {
-        session_lock(session);
-        if (session->tag == public_tag(handle) && session->owner) {
-            if (session->state != SESSION_CLOSED)
-                return session;
-            destroyed = true; /* and its isolate has no other, see sessions_disown() */
-        }
-        session_unlock(session);
-    }
-    *refusal = destroyed || !isolates_any() ? OCHE_ERR_NOT_INITIALIZED : OCHE_ERR_INVALID_HANDLE;
-    return NULL;
-}
-
-/* The numbers of the contract are wider than those of requests.h: these are checked here, before they are cut. */
-static bool is_length(int64_t length)
-{
-    return length == 4 || length == 16;
-}
-
-static bool is_port(int64_t port)
-{
-    return port >= 0 && port <= UINT16_MAX;
-}
-
 EXPORT int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
                            const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port)
 {
-    struct poster *poster = isolates_lock(dart_port_current_isolate());
-    if (!poster)
-        return OCHE_ERR_NOT_INITIALIZED;
-    int64_t status;
-    if (!is_length(addr_len) || (source_addr_len != 0 && !is_length(source_addr_len))) {
-        status = OCHE_ERR_INVALID_ADDRESS;
-    } else if (!is_port(port) || !is_port(source_port)) {
-        status = OCHE_ERR_INVALID_ARGUMENT;
-    } else {
-        struct oche_connect_options options = {
-            .address = addr,
-            .address_length = (size_t)addr_len,
-            .port = (uint16_t)port,
-            .source_address = source_addr,
-            .source_address_length = (size_t)source_addr_len,
-            .source_port = (uint16_t)source_port,
-        };
-        session_lock(poster->session);
-        status = request_connect(poster->session, request_id, &options);
-        session_unlock(poster->session);
-    }
-    isolates_unlock();
-    return status;
+    return oche_isolate_connect(request_id, addr, addr_len, port, source_addr, source_addr_len, source_port, 0);
 }
 
 EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
@@ -132,9 +64,9 @@ EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
     int64_t status;
-    if (!is_length(addr_len)) {
+    if (!contract_is_length(addr_len)) {
         status = OCHE_ERR_INVALID_ADDRESS;
-    } else if (!is_port(port)) {
+    } else if (!contract_is_port(port)) {
         status = OCHE_ERR_INVALID_ARGUMENT;
     } else {
         struct oche_listen_options options = {
@@ -158,7 +90,7 @@ EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_
 EXPORT int64_t tcp_accept(int64_t request_id, int64_t listener)
 {
     int64_t status;
-    struct oche_session *session = find(listener, &status);
+    struct oche_session *session = isolates_lock_session(listener, &status);
     if (!session)
         return status;
     status = request_accept(session, request_id, listener);
@@ -169,7 +101,7 @@ EXPORT int64_t tcp_accept(int64_t request_id, int64_t listener)
 EXPORT int64_t tcp_read(int64_t request_id, int64_t handle)
 {
     int64_t status;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     status = request_read(session, request_id, handle);
@@ -180,7 +112,7 @@ EXPORT int64_t tcp_read(int64_t request_id, int64_t handle)
 EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64_t offset, int64_t count)
 {
     int64_t status;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     if (offset < 0 || count < 0 || (!data && count > 0) || (uint64_t)offset > PTRDIFF_MAX)
@@ -196,7 +128,7 @@ EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data
 EXPORT int64_t tcp_close_write(int64_t request_id, int64_t handle)
 {
     int64_t status;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     status = request_close_write(session, request_id, handle);
@@ -207,7 +139,7 @@ EXPORT int64_t tcp_close_write(int64_t request_id, int64_t handle)
 EXPORT int64_t tcp_close(int64_t request_id, int64_t handle)
 {
     int64_t status;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     status = request_close(session, request_id, handle);
@@ -218,7 +150,7 @@ EXPORT int64_t tcp_close(int64_t request_id, int64_t handle)
 EXPORT int64_t tcp_listener_close(int64_t request_id, int64_t listener, bool force)
 {
     int64_t status;
-    struct oche_session *session = find(listener, &status);
+    struct oche_session *session = isolates_lock_session(listener, &status);
     if (!session)
         return status;
     status = request_listener_close(session, request_id, listener, force);
@@ -232,7 +164,7 @@ static int64_t get_address(int64_t handle, endpoint_getter *getter, uint8_t *out
 {
     int64_t status;
     struct endpoint endpoint;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     status = getter(session, handle, &endpoint);
@@ -249,7 +181,7 @@ static int64_t get_port(int64_t handle, endpoint_getter *getter)
 {
     int64_t status;
     struct endpoint endpoint;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     status = getter(session, handle, &endpoint);
@@ -280,7 +212,7 @@ EXPORT int64_t tcp_get_remote_port(int64_t handle)
 EXPORT int64_t tcp_get_keep_alive(int64_t handle)
 {
     int64_t status;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     status = getters_keep_alive(session, handle);
@@ -291,7 +223,7 @@ EXPORT int64_t tcp_get_keep_alive(int64_t handle)
 EXPORT int64_t tcp_get_no_delay(int64_t handle)
 {
     int64_t status;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     status = getters_no_delay(session, handle);
@@ -302,7 +234,7 @@ EXPORT int64_t tcp_get_no_delay(int64_t handle)
 static int64_t set_option(int64_t handle, enum request_option option, bool enabled)
 {
     int64_t status;
-    struct oche_session *session = find(handle, &status);
+    struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
     status = request_set_option_and_wait(session, handle, option, enabled);

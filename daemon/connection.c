@@ -176,6 +176,7 @@ static void on_connected(void *owner, int result)
         connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result);
         return;
     }
+    list_remove(&connection->waiting_node);
     engine_timer_free(connection->connect_timer);
     connection->connect_timer = NULL;
     struct sockaddr_storage peer = {0};
@@ -242,6 +243,7 @@ static int begin_connect(struct session *session, int64_t request_id, const stru
     code = attach(connection, fd);
     if (code < 0)
         goto failed;
+    list_append(&session->connecting, &connection->waiting_node);
     engine_connect(connection->socket, (const struct sockaddr *)&target->remote.storage, target->remote.length);
     return 0;
 
@@ -265,6 +267,19 @@ int connection_connect(struct session *session, int64_t request_id, const struct
     if (code < 0)
         descriptors_give_back(descriptors);
     return code;
+}
+
+void connection_cancel(struct session *session, int64_t connect_request)
+{
+    for (struct list *node = session->connecting.next; node != &session->connecting; node = node->next) {
+        struct connection *connection = list_entry(node, struct connection, waiting_node);
+        if (connection->connect_request == connect_request) {
+            session_reply(session, FRAME_CONNECT, connect_request, OCHE_ERR_CLOSED, ECANCELED);
+            if (connection->state != CONNECTION_CLOSED)
+                detach(connection);
+            return;
+        }
+    }
 }
 
 int connection_accepted(struct session *session, int64_t request_id, int fd, const struct sockaddr_storage *peer,

@@ -34,7 +34,7 @@ struct connection_end {
 struct connection {
     struct session *session;
     struct engine_socket *socket;
-    struct list waiting_node; /* in session->waiting_for_room */
+    struct list waiting_node; /* in session->waiting_for_room; while connecting, in session->connecting */
     int64_t handle;
     int64_t accepted_by; /* handle of the listener, 0 if there was none */
     enum connection_state state;
@@ -67,6 +67,9 @@ struct connection_target {
 /* Begins to connect; the request is answered later. 0, or a negative code with *os_error. */
 int connection_connect(struct session *session, int64_t request_id, const struct connection_target *target,
                        int *os_error);
+
+/* Ends the attempt that the CONNECT with this id began, if it is still under way, and answers it with CLOSED. */
+void connection_cancel(struct session *session, int64_t connect_request);
 
 /* Takes over `fd`, for which descriptors_take() was called, and answers the ACCEPT. Negative: out of memory, or no
  * handle is left; the descriptor stays the caller's and nothing is answered. */

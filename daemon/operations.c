@@ -210,6 +210,12 @@ static int handle_connect(struct request *request)
     return connection_connect(request->session, message->frame.request_id, &target, &request->os_error);
 }
 
+static int handle_cancel(struct request *request)
+{
+    connection_cancel(request->session, request->message->frame.value);
+    return 0;
+}
+
 static int handle_listen(struct request *request)
 {
     struct lane_message *message = request->message;
@@ -334,6 +340,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_SET_OPTION] = {NEEDS_CONNECTION | HAS_BODY, handle_set_option},
     [FRAME_STATISTICS] = {0, handle_statistics},
     [FRAME_RELEASE] = {HAS_PAYLOAD | IS_NOTICE, handle_release},
+    [FRAME_CANCEL] = {IS_NOTICE, handle_cancel},
 };
 
 /* What is wrong with a frame that no correct client sends here and now, or NULL. */

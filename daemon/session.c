@@ -70,6 +70,7 @@ struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_
     session->over_limit = over_limit;
     list_init(&session->node);
     list_init(&session->waiting_for_room);
+    list_init(&session->connecting);
     socket_table_init(&session->sockets, worker->shared->limits.handles);
     session->hello_timer = engine_timer_new(worker->engine, on_hello_timeout, session);
     if (!session->hello_timer || lane_init(&session->lane, worker->engine, fd, &lane_handlers, session) < 0) {

@@ -36,6 +36,7 @@ struct session {
     struct socket_table sockets;
     size_t queued_bytes;
     struct list waiting_for_room; /* connections that found the lane congested */
+    struct list connecting;       /* connections that are not made yet */
 
     /* A write that comes in several frames (FRAME_MORE). */
     struct {

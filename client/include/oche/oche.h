@@ -71,7 +71,7 @@ struct oche_session_options {
     const char *socket_path; /* $OCHE_SOCKET, else $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock */
     const char *daemon_path; /* $OCHE_DAEMON, else `oched` beside the library, else `oched` from PATH */
     bool never_start;        /* true: do not start a daemon when nobody serves */
-    bool quiet_writes;       /* true: a write with request id 0 completes only if it fails */
+    bool quiet_writes;       /* true: a write with a request id of 0 or less completes only if it fails */
     enum oche_lane lane;
     uint32_t arena_size; /* bytes of shared memory wished for, in each direction; rounded up to 64 KiB. 0: as the daemon
                             has it */
@@ -141,6 +141,11 @@ struct oche_listen_options {
 
 int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options);
 int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options);
+
+/* Gives up a connect that is pending, by its request id: it completes with TCP_ERR_CLOSED, or, if it has just been
+ * made, with a handle. 0, or TCP_ERR_INVALID_ARGUMENT: no such connect is pending (any more). */
+int64_t oche_cancel(oche_session *session, int64_t request_id);
+
 int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener);
 int64_t oche_read(oche_session *session, int64_t request_id, int64_t handle);
 int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count);
@@ -190,7 +195,7 @@ enum oche_feature {
     /* What completes together is posted in one message, as one flat array with three elements for each completion:
      * [request_id, result, data, request_id, result, data, …], at most 64 of these. */
     OCHE_FEATURE_BATCHED_POSTS = 1 << 1,
-    /* A tcp_write with request id 0 posts only if it fails. */
+    /* A tcp_write whose request id is 0 or negative posts only if it fails. The negative ids tell which one it was. */
     OCHE_FEATURE_QUIET_WRITES = 1 << 2,
 };
 
@@ -200,6 +205,28 @@ enum oche_feature {
  * does not have; nothing changes). Not a leaf call.
  */
 int64_t oche_isolate_enable(int64_t features);
+
+/* tcp_connect with a limit: after `timeout_ms` milliseconds it completes with TCP_ERR_TIMED_OUT. 0: when the system
+ * gives up, which takes minutes. Not a leaf call. */
+int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
+                             const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port,
+                             int64_t timeout_ms);
+
+/* oche_cancel for the session of the calling isolate; TCP_ERR_NOT_INITIALIZED if there is none. Not a leaf call. */
+int64_t oche_isolate_cancel(int64_t request_id);
+
+/* tcp_set_keep_alive and tcp_set_no_delay without waiting: the request is queued and completes with 0 or
+ * TCP_ERR_SOCKET_OPTION. The getter has the new value from then on. May be leaf calls. */
+int64_t oche_isolate_set_keep_alive(int64_t request_id, int64_t handle, bool enabled);
+int64_t oche_isolate_set_no_delay(int64_t request_id, int64_t handle, bool enabled);
+
+/*
+ * For a native finalizer that ends the session with its isolate, however that ends. oche_isolate_guard makes a token
+ * for the session of the calling isolate; NULL: there is none, or no memory. oche_isolate_release ends that session as
+ * tcp_destroy would, if it is still open, and frees the token; it may be called from any thread, and NULL is fine.
+ */
+void *oche_isolate_guard(void);
+void oche_isolate_release(void *guard);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,333 @@
+/// What can go wrong, one class for each error code.
+library;
+
+import 'dart:ffi';
+import 'dart:io' show InternetAddress, OSError, SocketException;
+
+import 'bindings.dart';
+import 'native.dart';
+
+/// A failure of a socket that oche serves.
+///
+/// There is one subclass for each error code of `oche/tcp_socket.h`, so a `switch` over an [OcheException] can be
+/// exhaustive. Code that catches the [SocketException] of dart:io catches these, too.
+sealed class OcheException implements SocketException {
+  /// One of the `TCP_ERR_` codes, negative; 0 for a [LibraryNotFoundException].
+  final int code;
+
+  /// What was being done: 'connect', 'listen', 'accept', 'read', 'write', 'closeWrite', 'close', 'setOption' or 'open'.
+  final String operation;
+
+  @override
+  final String message;
+
+  /// What the daemon's system said, if it was the system that refused.
+  @override
+  final OSError? osError;
+
+  /// The other end of the connection, or the address of the listener.
+  @override
+  final InternetAddress? address;
+
+  /// The port that belongs to [address].
+  @override
+  final int? port;
+
+  OcheException._(
+    this.code,
+    this.operation, {
+    required this.message,
+    this.osError,
+    this.address,
+    this.port,
+  });
+
+  /// The exception for a code that a function or a completion returned, with errno if there is one.
+  factory OcheException.of(
+    int code,
+    String operation, {
+    int errno = 0,
+    InternetAddress? address,
+    int? port,
+    String? message,
+  }) {
+    final text = message ?? dartString(oche_error_text(code).cast());
+    final osError = errno == 0 ? null : OSError(systemErrorText(errno), errno);
+    final make = switch (code) {
+      TCP_ERR_INVALID_HANDLE => InvalidHandleException._,
+      TCP_ERR_INVALID_ADDRESS => InvalidAddressException._,
+      TCP_ERR_CONNECT_FAILED => ConnectFailedException._,
+      TCP_ERR_BIND_FAILED => BindFailedException._,
+      TCP_ERR_LISTEN_FAILED => ListenFailedException._,
+      TCP_ERR_ACCEPT_FAILED => AcceptFailedException._,
+      TCP_ERR_READ_FAILED => ReadFailedException._,
+      TCP_ERR_WRITE_FAILED => WriteFailedException._,
+      TCP_ERR_CLOSED => ClosedException._,
+      TCP_ERR_SOCKET_OPTION => SocketOptionException._,
+      TCP_ERR_NOT_INITIALIZED => NotInitializedException._,
+      TCP_ERR_OUT_OF_MEMORY => OutOfMemoryException._,
+      TCP_ERR_INVALID_ARGUMENT => InvalidArgumentException._,
+      TCP_ERR_DAEMON_LOST => DaemonLostException._,
+      TCP_ERR_DAEMON_UNAVAILABLE => DaemonUnavailableException._,
+      TCP_ERR_TIMED_OUT => TimedOutException._,
+      TCP_ERR_QUOTA => QuotaException._,
+      TCP_ERR_PROTOCOL => ProtocolException._,
+      _ => UnknownErrorException._,
+    };
+    return make(code, operation, message: text, osError: osError, address: address, port: port);
+  }
+
+  @override
+  String toString() {
+    final text = StringBuffer('$runtimeType: $operation: $message');
+    if (osError case final osError?) text.write(' ($osError)');
+    if (address case final address?) text.write(', address = ${address.address}');
+    if (port case final port?) text.write(', port = $port');
+    return text.toString();
+  }
+}
+
+/// The socket is not open any more.
+final class InvalidHandleException extends OcheException {
+  InvalidHandleException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The address is neither IPv4 nor IPv6, or the source is of another family than the destination.
+final class InvalidAddressException extends OcheException {
+  InvalidAddressException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The connection was refused, the peer cannot be reached, or no descriptor is left in the daemon.
+final class ConnectFailedException extends OcheException {
+  ConnectFailedException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The local address or port cannot be used: see [osError].
+final class BindFailedException extends OcheException {
+  BindFailedException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The system does not let the socket listen: see [osError].
+final class ListenFailedException extends OcheException {
+  ListenFailedException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// A connection could not be accepted: see [osError].
+final class AcceptFailedException extends OcheException {
+  AcceptFailedException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The connection broke, for example by a reset: what came before may be incomplete.
+final class ReadFailedException extends OcheException {
+  ReadFailedException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The connection broke, or its sending side was closed before.
+final class WriteFailedException extends OcheException {
+  WriteFailedException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// This side closed the socket, or gave up the connect, before the operation was done.
+final class ClosedException extends OcheException {
+  ClosedException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The system does not take the option: see [osError].
+final class SocketOptionException extends OcheException {
+  SocketOptionException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The isolate has no session with the daemon.
+final class NotInitializedException extends OcheException {
+  NotInitializedException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// No memory is left, in this process or in the daemon.
+final class OutOfMemoryException extends OcheException {
+  OutOfMemoryException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// A value is out of range, or the operation does not fit the state of the socket.
+final class InvalidArgumentException extends OcheException {
+  InvalidArgumentException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The daemon went away, and all sockets with it. The next connect or listen starts a new one.
+final class DaemonLostException extends OcheException {
+  DaemonLostException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// No daemon answers, and none could be started: the message says what was tried.
+final class DaemonUnavailableException extends OcheException {
+  DaemonUnavailableException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The time limit passed.
+final class TimedOutException extends OcheException {
+  TimedOutException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// A limit of the daemon, on sessions or on sockets of this one, is reached.
+final class QuotaException extends OcheException {
+  QuotaException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// The library and the daemon have no protocol version in common.
+final class ProtocolException extends OcheException {
+  ProtocolException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// A code that this version of the package does not know.
+final class UnknownErrorException extends OcheException {
+  UnknownErrorException._(
+    super.code,
+    super.operation, {
+    required super.message,
+    super.osError,
+    super.address,
+    super.port,
+  }) : super._();
+}
+
+/// liboche is not to be found.
+final class LibraryNotFoundException extends OcheException {
+  /// One line for each place where it was looked for.
+  final List<String> tried;
+
+  /// Made with what was [tried].
+  LibraryNotFoundException(this.tried)
+    : super._(
+        0,
+        'open',
+        message: [
+          'liboche cannot be loaded. Set OCHE_LIBRARY to the path of liboche.so, or call useOcheLibrary(). Tried:',
+          ...tried,
+        ].join('\n  '),
+      );
+}

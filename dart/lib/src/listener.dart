@@ -1,0 +1,165 @@
+/// Listening for TCP connections.
+library;
+
+import 'dart:async';
+import 'dart:ffi';
+import 'dart:io' show InternetAddress;
+import 'dart:typed_data';
+
+import 'bindings.dart';
+import 'connection.dart';
+import 'exceptions.dart';
+import 'session.dart';
+
+/// A TCP port that takes connections.
+///
+/// ```dart
+/// final listener = await Listener.bind(InternetAddress.loopbackIPv4, 0);
+/// while (true) {
+///   final connection = await listener.accept();
+///   unawaited(serve(connection));
+/// }
+/// ```
+///
+/// What fails, fails with an [OcheException].
+///
+/// An accept that is pending keeps the isolate alive. A listener that the program has forgotten is closed when it is
+/// collected.
+final class Listener {
+  Listener._(this._session, this._handle, this.address, this.port) {
+    _finalizer.attach(this, (_session, _handle), detach: this);
+  }
+
+  final Session _session;
+  final int _handle;
+  Future<void>? _closed;
+
+  static final _finalizer = Finalizer<(Session, int)>(
+    (forgotten) => unawaited(_close(forgotten.$1, forgotten.$2, force: false)),
+  );
+
+  /// The address that it is bound to.
+  final InternetAddress address;
+
+  /// The port that it listens on.
+  final int port;
+
+  /// Listens on [address] and [port]; 0 lets the system choose the port.
+  ///
+  /// [backlog] is how many connections may wait for an [accept], 0 as many as the system allows. An IPv6 listener takes
+  /// IPv4 connections too unless it is [v6Only]. [shared] listeners of the same user may use the same address and port,
+  /// in other isolates and other processes too: connections are spread over them.
+  static Future<Listener> bind(
+    InternetAddress address,
+    int port, {
+    int backlog = 0,
+    bool v6Only = false,
+    bool shared = false,
+  }) {
+    final session = Session.open();
+    return OneRequest(
+      session,
+      (id) => session.listen(
+        id,
+        address,
+        port,
+        v6Only: v6Only,
+        backlog: backlog,
+        shared: shared,
+      ),
+      (handle) => Listener._(session, handle, _addressOf(handle), tcp_get_local_port(handle)),
+      (code, errno) =>
+          OcheException.of(code, 'listen', errno: errno, address: address, port: port),
+    ).outcome;
+  }
+
+  static InternetAddress _addressOf(int handle) {
+    final bytes = Uint8List(16);
+    final length = tcp_get_local_address(handle, bytes.address);
+    return InternetAddress.fromRawAddress(Uint8List.sublistView(bytes, 0, length));
+  }
+
+  /// Takes the next connection. Several accepts may be pending; they are served in their order.
+  Future<Connection> accept() => OneRequest(
+    _session,
+    (id) => tcp_accept(id, _handle),
+    (handle) => connectionOf(_session, handle),
+    _acceptFailure, // refers to this listener, which therefore is not collected meanwhile
+  ).outcome;
+
+  OcheException _acceptFailure(int code, int errno) {
+    final lost = code == TCP_ERR_INVALID_HANDLE && _closed == null;
+    return OcheException.of(
+      lost ? TCP_ERR_DAEMON_LOST : code,
+      'accept',
+      errno: errno,
+      address: address,
+      port: port,
+    );
+  }
+
+  /// The connections as they come, for one subscriber; when it cancels, the listener is closed.
+  ///
+  /// While it is paused none are accepted, but for the few that are on their way.
+  late final Stream<Connection> stream = _AcceptStream(this)._controller.stream;
+
+  /// Stops listening. Pending accepts fail with a [ClosedException]. Connections that were accepted live on, unless
+  /// [force] closes them, too. Never fails.
+  Future<void> close({bool force = false}) {
+    if (_closed case final closed?) return closed;
+    _finalizer.detach(this);
+    return _closed = _close(_session, _handle, force: force);
+  }
+
+  static Future<void> _close(Session session, int handle, {required bool force}) =>
+      OneRequest<void>(
+        session,
+        (id) => tcp_listener_close(id, handle, force),
+        (_) {},
+        (code, errno) => OcheException.of(code, 'close', errno: errno),
+      ).outcome.catchError((Object _) {}, test: (error) => error is OcheException); // gone anyway
+}
+
+/// Keeps some accepts pending, so that connections that come together are taken together.
+final class _AcceptStream {
+  _AcceptStream(this._listener);
+
+  static const _atOnce = 16;
+
+  final Listener _listener;
+  int _pending = 0;
+
+  late final _controller = StreamController<Connection>(
+    sync: true,
+    onListen: _fill,
+    onResume: _fill,
+    onCancel: _listener.close,
+  );
+
+  void _fill() {
+    while (_pending < _atOnce &&
+        _controller.hasListener &&
+        !_controller.isPaused &&
+        !_controller.isClosed) {
+      _pending++;
+      _listener.accept().then(_onConnection, onError: _onFailure);
+    }
+  }
+
+  void _onConnection(Connection connection) {
+    _pending--;
+    if (_controller.hasListener) {
+      _controller.add(connection);
+      _fill();
+    } else {
+      connection.destroy();
+    }
+  }
+
+  void _onFailure(Object failure) {
+    _pending--;
+    if (_controller.isClosed) return;
+    if (failure is! ClosedException) _controller.addError(failure);
+    unawaited(_controller.close());
+  }
+}

@@ -1,0 +1,46 @@
+/// The little of C's library that the package needs.
+library;
+
+import 'dart:convert';
+import 'dart:ffi';
+
+final _process = DynamicLibrary.process();
+
+final _calloc = _process.lookupFunction<
+  Pointer<Uint8> Function(Size, Size),
+  Pointer<Uint8> Function(int, int)
+>('calloc', isLeaf: true);
+
+/// Frees what [allocate] or [cString] returned.
+final free = _process.lookupFunction<
+  Void Function(Pointer<Uint8>),
+  void Function(Pointer<Uint8>)
+>('free', isLeaf: true);
+
+final _strerror = _process
+    .lookupFunction<Pointer<Uint8> Function(Int), Pointer<Uint8> Function(int)>('strerror');
+
+/// Zeroed memory, to be given to [free].
+Pointer<Uint8> allocate(int bytes) {
+  final memory = _calloc(1, bytes);
+  if (memory == nullptr) throw OutOfMemoryError();
+  return memory;
+}
+
+/// A copy of [text] for C, to be given to [free].
+Pointer<Uint8> cString(String text) {
+  final bytes = utf8.encode(text);
+  return allocate(bytes.length + 1)..asTypedList(bytes.length).setAll(0, bytes);
+}
+
+/// The C string at [text], which stays C's.
+String dartString(Pointer<Uint8> text) {
+  var length = 0;
+  while (text[length] != 0) {
+    length++;
+  }
+  return utf8.decode(text.asTypedList(length), allowMalformed: true);
+}
+
+/// What the system calls the error number.
+String systemErrorText(int errno) => dartString(_strerror(errno));

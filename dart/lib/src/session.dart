@@ -1,0 +1,249 @@
+/// The session of an isolate with the daemon: its port, and who waits for what.
+library;
+
+import 'dart:async';
+import 'dart:ffi';
+import 'dart:io' show InternetAddress;
+import 'dart:isolate';
+import 'dart:typed_data';
+
+import 'bindings.dart';
+import 'exceptions.dart';
+import 'library.dart';
+import 'native.dart';
+
+/// Who gets the completions of the requests that it makes.
+///
+/// A client has a slot in the session's table, and its request ids are made of the slot and a [kind] of its own, 1 to 3;
+/// so a completion finds its client without a lookup, and nothing is allocated for a request.
+abstract class SessionClient {
+  /// A request of the [kind] has ended with [result]; [detail] is the data of a read or the errno of a failure.
+  void onCompletion(int kind, int result, Object? detail);
+
+  /// The isolate may be about to end. A client that has called [Session.beforeIdle] makes a request if it has to know
+  /// before that something is done.
+  void settle() {}
+}
+
+/// The session of this isolate. Opened when it is first needed, ended when the isolate ends.
+final class Session implements Finalizable {
+  Session._();
+
+  /// Never replaced: a session that has lost its daemon finds another by itself.
+  static final Session _instance = Session._();
+
+  /// Ends the session with its isolate, however that ends.
+  static final _finalizer = NativeFinalizer(
+    Native.addressOf<NativeFunction<Void Function(Pointer<Void>)>>(oche_isolate_release),
+  );
+
+  final _port = RawReceivePort();
+  bool _isOpen = false;
+
+  /// By slot. Free ones are in [_freeSlots].
+  final _clients = <SessionClient?>[];
+  final _freeSlots = <int>[];
+
+  /// Requests that will complete. While there are some the isolate stays alive.
+  int _pending = 0;
+  bool _keepsAlive = true;
+  bool _checksLife = false;
+
+  /// Room for the two addresses of a connect.
+  late final Pointer<Uint8> _addresses = allocate(32);
+
+  /// The session, open. Throws an [OcheException] if there is no library or no daemon.
+  static Session open() {
+    if (!_instance._isOpen) _instance._open();
+    return _instance;
+  }
+
+  void _open() {
+    findLibrary();
+    _port.handler = _onMessage;
+    final status = tcp_init(NativeApi.initializeApiDLData, _port.sendPort.nativePort);
+    if (status == 0) {
+      oche_isolate_enable(
+        OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES,
+      );
+      final guard = oche_isolate_guard();
+      if (guard != nullptr) _finalizer.attach(this, guard);
+      _isOpen = true;
+    }
+    _checkLife();
+    if (status < 0) {
+      throw OcheException.of(status, 'open', message: dartString(oche_last_error().cast()));
+    }
+  }
+
+  // ---- clients and their requests ----
+
+  /// Gives [client] a slot, until [remove].
+  int add(SessionClient client) {
+    if (_freeSlots.isEmpty) {
+      _clients.add(client);
+      return _clients.length - 1;
+    }
+    final slot = _freeSlots.removeLast();
+    _clients[slot] = client;
+    return slot;
+  }
+
+  /// Takes the slot back. Nothing may be pending for it.
+  void remove(int slot) {
+    _unsettled.remove(_clients[slot]);
+    _clients[slot] = null;
+    _freeSlots.add(slot);
+  }
+
+  /// Like [remove], but completions may still come, and nobody wants them: the slot is not used again.
+  void retire(int slot) {
+    _unsettled.remove(_clients[slot]);
+    _clients[slot] = null;
+  }
+
+  /// The id for requests of a kind.
+  static int requestId(int slot, int kind) => slot << 2 | kind;
+
+  /// A request that will complete was made.
+  void addPending() {
+    if (_pending++ == 0 && !_keepsAlive) _port.keepIsolateAlive = _keepsAlive = true;
+  }
+
+  void _onMessage(List<Object?> message) {
+    for (var i = 0; i < message.length; i += 3) {
+      var id = message[i] as int;
+      if (id > 0) {
+        _pending--;
+      } else {
+        id = -id; // a write that was not to be heard of, and failed
+      }
+      _clients[id >> 2]?.onCompletion(id & 3, message[i + 1] as int, message[i + 2]);
+    }
+    _checkLifeSoon();
+  }
+
+  void _checkLifeSoon() {
+    if (_pending > 0 || _checksLife) return;
+    _checksLife = true;
+    scheduleMicrotask(_checkLife);
+  }
+
+  /// Runs behind what the completions of a message have set off, so that a loop that makes one request after the other
+  /// does not switch back and forth.
+  void _checkLife() {
+    _checksLife = false;
+    if (_pending == 0) {
+      final unsettled = _unsettled.toList();
+      _unsettled.clear();
+      for (final client in unsettled) {
+        client.settle();
+      }
+    }
+    if (_pending == 0 && _keepsAlive) _port.keepIsolateAlive = _keepsAlive = false;
+  }
+
+  final _unsettled = <SessionClient>{};
+
+  /// Calls [SessionClient.settle] once before the isolate may end for lack of something to do.
+  void beforeIdle(SessionClient client) {
+    _unsettled.add(client);
+    _checkLifeSoon();
+  }
+
+  // ---- requests that make a socket ----
+
+  Pointer<Uint8> _addressAt(int index, Uint8List bytes) {
+    final place = _addresses + index * 16;
+    place.asTypedList(16).setAll(0, bytes);
+    return place;
+  }
+
+  /// Requests a connection; 0 or a code.
+  int connect(
+    int requestId,
+    InternetAddress address,
+    int port,
+    InternetAddress? source,
+    int sourcePort,
+    Duration? timeout,
+  ) {
+    final raw = address.rawAddress;
+    final rawSource = source?.rawAddress;
+    if (raw.length > 16 || (rawSource != null && rawSource.length > 16)) {
+      return TCP_ERR_INVALID_ADDRESS; // of the Unix domain
+    }
+    return oche_isolate_connect(
+      requestId,
+      _addressAt(0, raw),
+      raw.length,
+      port,
+      rawSource == null ? nullptr : _addressAt(1, rawSource),
+      rawSource == null ? 0 : rawSource.length,
+      sourcePort,
+      timeout == null ? 0 : _milliseconds(timeout),
+    );
+  }
+
+  /// At least one: a limit that is over already must not mean none at all.
+  static int _milliseconds(Duration timeout) => timeout.inMilliseconds.clamp(1, 0xffffffff);
+
+  /// Requests a listener; 0 or a code.
+  int listen(
+    int requestId,
+    InternetAddress address,
+    int port, {
+    required bool v6Only,
+    required int backlog,
+    required bool shared,
+  }) {
+    final raw = address.rawAddress;
+    if (raw.length > 16) return TCP_ERR_INVALID_ADDRESS;
+    return tcp_listen(requestId, _addressAt(0, raw), raw.length, port, v6Only, backlog, shared);
+  }
+}
+
+/// A single request, whose completion is a [Future].
+final class OneRequest<T> extends SessionClient {
+  final Session _session;
+  final T Function(int result) _value;
+  final OcheException Function(int code, int errno) _failure;
+  final _completer = Completer<T>.sync();
+  late final int _slot = _session.add(this);
+
+  /// What comes of it.
+  late final Future<T> outcome;
+
+  /// Makes a request by [call], which gets its id and returns 0 or a code.
+  ///
+  /// [_value] runs as soon as the completion comes, before any other completion is looked at.
+  OneRequest(this._session, int Function(int id) call, this._value, this._failure) {
+    final status = call(id);
+    if (status < 0) {
+      _isPending = false;
+      _session.remove(_slot);
+      outcome = Future.error(_failure(status, 0), StackTrace.current);
+    } else {
+      _session.addPending();
+      outcome = _completer.future;
+    }
+  }
+
+  /// The id of the request.
+  int get id => Session.requestId(_slot, 1);
+
+  /// Whether nothing has come of it yet.
+  bool get isPending => _isPending;
+  bool _isPending = true;
+
+  @override
+  void onCompletion(int kind, int result, Object? detail) {
+    _isPending = false;
+    _session.remove(_slot);
+    if (result < 0) {
+      _completer.completeError(_failure(result, detail as int), StackTrace.current);
+    } else {
+      _completer.complete(_value(result));
+    }
+  }
+}

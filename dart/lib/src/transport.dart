@@ -1,0 +1,276 @@
+/// A connection as the session sees it: its handle, and what is pending on it.
+library;
+
+import 'dart:async';
+import 'dart:ffi';
+import 'dart:io' show InternetAddress;
+import 'dart:typed_data';
+
+import 'bindings.dart';
+import 'exceptions.dart';
+import 'outbox.dart';
+import 'session.dart';
+
+/// Who wants to know what a read brings.
+abstract interface class Reader {
+  /// Bytes have come, in memory that is the receiver's from now on.
+  void onData(Uint8List data);
+
+  /// The peer has sent everything.
+  void onEnd();
+
+  /// The connection broke; or, with a [ClosedException], this side has closed it.
+  void onReadFailed(OcheException failure);
+}
+
+/// One end of a connection: an open handle.
+///
+/// It knows nothing of the object that the application has, so that this one can be collected, and closed by its
+/// finalizer, when the application has forgotten it; but for [keeper], as long as something is pending.
+final class Transport extends SessionClient implements OutboxSink {
+  static const _read = 1;
+  static const _write = 2;
+  static const _close = 3;
+
+  final Session _session;
+
+  /// As the library knows it.
+  final int handle;
+  late final int _slot = _session.add(this);
+  late final int _readId = Session.requestId(_slot, _read);
+  late final int _heardWriteId = Session.requestId(_slot, _write);
+  late final int _quietWriteId = -_heardWriteId;
+
+  /// What is to be sent.
+  late final outbox = Outbox(this);
+
+  Reader? _reader;
+  bool _registered = false;
+  bool _writeClosed = false;
+  Future<void>? _closed;
+  Completer<void>? _closing;
+
+  /// The application's object, which is [keeper] while a read waits for data.
+  Object? keeper;
+
+  /// Takes the handle over.
+  Transport(this._session, this.handle);
+
+  /// This side has closed the connection, or is about to.
+  bool get isClosed => _closed != null;
+
+  // ---- reading ----
+
+  /// Whether a read is under way.
+  bool get isReading => _reader != null;
+
+  /// Reads once: one of the functions of [reader] will be called. Returns what speaks against it at once.
+  OcheException? read(Reader reader, Object keptAlive) {
+    if (_reader != null) throw StateError('a read is pending on this connection');
+    if (isClosed) return closedHere('read');
+    final status = tcp_read(_readId, handle);
+    if (status < 0) return _exception(status, 'read', 0);
+    _session.addPending();
+    _reader = reader;
+    keeper = keptAlive;
+    return null;
+  }
+
+  void _onRead(int result, Object? detail) {
+    final reader = _reader;
+    if (reader == null) return; // closed meanwhile
+    _reader = keeper = null;
+    if (result > 0) {
+      reader.onData(detail as Uint8List);
+    } else if (result == TCP_ERR_CLOSED && !isClosed) {
+      reader.onEnd();
+    } else {
+      reader.onReadFailed(_exception(result, 'read', detail as int));
+    }
+  }
+
+  // ---- writing ----
+
+  @override
+  int send(Uint8List data, int offset, int count, {required bool isHeard}) {
+    final id = isHeard ? _heardWriteId : _quietWriteId;
+    final status = tcp_write(id, handle, data.address, offset, count);
+    if (status < 0) return status;
+    if (isHeard) {
+      _session.addPending();
+    } else if (!_registered) {
+      _registered = true;
+      _session.beforeIdle(this);
+    }
+    return 0;
+  }
+
+  @override
+  void awaitRoom() {
+    // Writes of any connection fill the queue, heard or not, so there is no single event to wait for.
+    Timer(const Duration(milliseconds: 2), outbox.pump);
+  }
+
+  @override
+  void settle() {
+    _registered = false;
+    outbox.settle();
+  }
+
+  /// Writes behind what was written before.
+  Future<void> write(Uint8List data, int offset, int count) {
+    if (isClosed) return Future.error(closedHere('write'), StackTrace.current);
+    if (_writeClosed) {
+      return Future.error(
+        _exception(TCP_ERR_WRITE_FAILED, 'write', 0, message: 'The sending side was closed before'),
+        StackTrace.current,
+      );
+    }
+    return outbox.write(data, offset, count);
+  }
+
+  /// Completes when all that was written has been given to the system.
+  Future<void> flush() =>
+      isClosed ? Future.error(closedHere('flush'), StackTrace.current) : outbox.flush();
+
+  /// Sends the end of the stream behind all that was written.
+  Future<void> closeWrite() async {
+    if (isClosed) throw closedHere('closeWrite');
+    if (_writeClosed) return;
+    _writeClosed = true;
+    if (!outbox.isEmpty) await outbox.flush();
+    if (outbox.failure case final failure?) throw failure;
+    if (isClosed) throw closedHere('closeWrite');
+    await OneRequest<void>(
+      _session,
+      (id) => tcp_close_write(id, handle),
+      (_) {},
+      (code, errno) => _exception(code, 'closeWrite', errno),
+    ).outcome;
+  }
+
+  // ---- options ----
+
+  /// Requests a change of an option by [call].
+  Future<void> setOption(int Function(int id, int handle) call) {
+    if (isClosed) return Future.error(closedHere('setOption'), StackTrace.current);
+    return OneRequest<void>(
+      _session,
+      (id) => call(id, handle),
+      (_) {},
+      (code, errno) => _exception(code, 'setOption', errno),
+    ).outcome;
+  }
+
+  // ---- the end ----
+
+  /// Sends what is still to be sent, then closes. Never fails: there is nothing that the caller could do.
+  Future<void> close() {
+    if (_closed case final closed?) return closed;
+    final closing = _closing = Completer<void>.sync();
+    final closed = _closed = closing.future;
+    _stopReading();
+    if (outbox.isSettled || outbox.failure != null) {
+      _closeNow();
+    } else {
+      outbox.flush().whenComplete(_closeNow).ignore();
+    }
+    return closed;
+  }
+
+  /// Closes at once; what has not been sent is dropped.
+  void destroy() {
+    if (_closing == null && _closed != null) return;
+    _closed ??= (_closing = Completer<void>.sync()).future;
+    _stopReading();
+    _closeNow();
+    outbox.fail(closedHere('write'));
+  }
+
+  void _stopReading() {
+    final reader = _reader;
+    _reader = keeper = null;
+    reader?.onReadFailed(closedHere('read'));
+  }
+
+  bool _closeRequested = false;
+
+  void _closeNow() {
+    if (_closeRequested) return;
+    _closeRequested = true;
+    if (tcp_close(Session.requestId(_slot, _close), handle) == 0) {
+      _session.addPending();
+    } else {
+      _onClosed(TCP_ERR_DAEMON_LOST);
+    }
+  }
+
+  void _onClosed(int result) {
+    if (result == 0) {
+      _session.remove(_slot); // all else that was pending has completed before
+    } else {
+      _session.retire(_slot); // lost with the daemon: completions come in any order
+    }
+    final closing = _closing;
+    _closing = null;
+    closing?.complete();
+  }
+
+  @override
+  void onCompletion(int kind, int result, Object? detail) {
+    switch (kind) {
+      case _read:
+        _onRead(result, detail);
+      case _write when result >= 0:
+        outbox.onSent();
+      case _write:
+        outbox.onFailed(result, detail as int);
+      case _close:
+        _onClosed(result);
+    }
+  }
+
+  // ---- what it is called ----
+
+  /// This end. Null if the connection was closed before anyone asked, as for the next three.
+  late final InternetAddress? localAddress = _address(tcp_get_local_address(handle, _bytes.address));
+
+  /// The port of this end.
+  late final int? localPort = _port(tcp_get_local_port(handle));
+
+  /// The peer.
+  late final InternetAddress? remoteAddress = _address(tcp_get_remote_address(handle, _bytes.address));
+
+  /// The peer's port.
+  late final int? remotePort = _port(tcp_get_remote_port(handle));
+
+  static final _bytes = Uint8List(16);
+
+  static InternetAddress? _address(int length) =>
+      length < 0 ? null : InternetAddress.fromRawAddress(Uint8List.fromList(_bytes.sublist(0, length)));
+
+  static int? _port(int port) => port < 0 ? null : port;
+
+  // ---- failures ----
+
+  @override
+  OcheException failure(int code, int errno) => _exception(code, 'write', errno);
+
+  /// A question about a handle that is not there any more.
+  OcheException gone(String operation) => _exception(TCP_ERR_INVALID_HANDLE, operation, 0);
+
+  /// An operation that comes too late.
+  OcheException closedHere(String operation) =>
+      _exception(TCP_ERR_CLOSED, operation, 0, message: 'This side has closed the connection');
+
+  /// A handle that is ours and yet invalid was lost with the daemon.
+  OcheException _exception(int code, String operation, int errno, {String? message}) =>
+      OcheException.of(
+        code == TCP_ERR_INVALID_HANDLE && !isClosed ? TCP_ERR_DAEMON_LOST : code,
+        operation,
+        errno: errno,
+        address: remoteAddress,
+        port: remotePort,
+        message: message,
+      );
+}
