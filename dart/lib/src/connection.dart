@@ -7,7 +7,7 @@ import 'dart:typed_data';
 
 import 'bindings.dart';
 import 'exceptions.dart';
-import 'read_stream.dart';
+import 'incoming.dart';
 import 'session.dart';
 import 'transport.dart';
 
@@ -102,7 +102,7 @@ final class Connection {
   ///
   /// While it is paused nothing is read, and the peer has to wait when the buffers between are full. A subscription that
   /// is cancelled leaves the connection open.
-  late final Stream<Uint8List> stream = readStream(_transport, this);
+  late final Stream<Uint8List> stream = Incoming(_transport, this).stream;
 
   /// Writes [bytes], from [offset] on, or [count] of them.
   ///

@@ -46,7 +46,8 @@ final class Outbox {
   final _waiters = <_Waiter>[];
   OcheException? _failure;
 
-  static final Future<void> _done = Future.value();
+  /// What [write] returns when there is room.
+  static final Future<void> done = Future.value();
 
   /// All that was written has been given to the system.
   bool get isSettled => _acknowledged == _written;
@@ -60,7 +61,7 @@ final class Outbox {
   /// Writes bytes of [data]. Completes when there is room for more. The bytes must not change before that.
   Future<void> write(Uint8List data, int offset, int count) {
     if (_failure case final failure?) return Future.error(failure, StackTrace.current);
-    if (count == 0) return _done;
+    if (count == 0) return done;
     _written += count;
     if (_pieces.isEmpty && count <= _pieceMax && _sent - _acknowledged < _highWater) {
       if (!_send(data, offset, count)) _pieces.add(_Piece(data, offset, count));
@@ -69,7 +70,7 @@ final class Outbox {
       pump();
     }
     if (_failure case final failure?) return Future.error(failure, StackTrace.current);
-    return _written - _acknowledged <= _highWater ? _done : _wait(_written - _highWater ~/ 2);
+    return _written - _acknowledged <= _highWater ? done : _wait(_written - _highWater ~/ 2);
   }
 
   /// Completes when all that was written so far has been given to the system.
@@ -77,7 +78,7 @@ final class Outbox {
     if (_failure case final failure?) return Future.error(failure, StackTrace.current);
     settle();
     if (_failure case final failure?) return Future.error(failure, StackTrace.current);
-    return isSettled ? _done : _wait(_written);
+    return isSettled ? done : _wait(_written);
   }
 
   /// Sees to it that [isSettled] becomes true, or [failure] is there, without further writes.

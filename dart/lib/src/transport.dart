@@ -257,7 +257,8 @@ final class Transport extends SessionClient implements OutboxSink {
   OcheException failure(int code, int errno) => _exception(code, 'write', errno);
 
   /// A question about a handle that is not there any more.
-  OcheException gone(String operation) => _exception(TCP_ERR_INVALID_HANDLE, operation, 0);
+  OcheException gone(String operation) =>
+      isClosed ? closedHere(operation) : _exception(TCP_ERR_DAEMON_LOST, operation, 0);
 
   /// An operation that comes too late.
   OcheException closedHere(String operation) =>

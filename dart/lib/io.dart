@@ -1,0 +1,25 @@
+/// The sockets of dart:io, served by the oche daemon.
+///
+/// [runWithOche] sends code that was written for dart:io through the daemon, unchanged:
+///
+/// ```dart
+/// import 'dart:io';
+/// import 'package:oche/io.dart';
+///
+/// Future<void> main() => runWithOche(() async {
+///   final server = await HttpServer.bind(InternetAddress.loopbackIPv4, 8080);
+///   await for (final request in server) {
+///     request.response.write('Hello!\n');
+///     await request.response.close();
+///   }
+/// });
+/// ```
+///
+/// [OcheSocket] and [OcheServerSocket] are the same sockets by name.
+library;
+
+export 'src/exceptions.dart';
+export 'src/io/overrides.dart' show OcheOverrides, runWithOche;
+export 'src/io/server_socket.dart' show OcheServerSocket;
+export 'src/io/socket.dart' show OcheSocket;
+export 'src/library.dart' show useOcheLibrary;

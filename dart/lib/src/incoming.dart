@@ -1,0 +1,65 @@
+/// What comes on a connection, as a stream.
+library;
+
+import 'dart:async';
+import 'dart:typed_data';
+
+import 'exceptions.dart';
+import 'transport.dart';
+
+/// Reads from a transport as long as somebody listens, and not while the subscription is paused.
+///
+/// A failure is an error, and the end. If this side closes the connection, that is the end.
+final class Incoming implements Reader {
+  /// [_keeper] lives as long as a read is pending. [_onEnd] is called when there is nothing more to read, or nobody
+  /// wants it any more.
+  Incoming(this._transport, this._keeper, {void Function({required bool isBroken})? onEnd})
+    : _onEnd = onEnd;
+
+  final Transport _transport;
+  final Object _keeper;
+  final void Function({required bool isBroken})? _onEnd;
+  bool _ended = false;
+
+  late final StreamController<Uint8List> _controller = StreamController(
+    sync: true, // events come from the port, with nothing of ours left to do behind them
+    onListen: _read,
+    onResume: _read,
+    onCancel: () => end(),
+  );
+
+  /// For one subscription.
+  Stream<Uint8List> get stream => _controller.stream;
+
+  void _read() {
+    if (_ended || _transport.isReading || _controller.isPaused) return;
+    final refusal = _transport.read(this, _keeper);
+    if (refusal != null) scheduleMicrotask(() => onReadFailed(refusal));
+  }
+
+  @override
+  void onData(Uint8List data) {
+    if (_ended) return;
+    _controller.add(data);
+    if (_controller.hasListener) _read();
+  }
+
+  @override
+  void onEnd() => end();
+
+  @override
+  void onReadFailed(OcheException failure) {
+    if (failure is ClosedException) return end();
+    if (_ended) return;
+    _controller.addError(failure);
+    end(isBroken: true);
+  }
+
+  /// Ends the stream.
+  void end({bool isBroken = false}) {
+    if (_ended) return;
+    _ended = true;
+    unawaited(_controller.close());
+    _onEnd?.call(isBroken: isBroken);
+  }
+}

@@ -1,0 +1,95 @@
+/// Connecting to whichever address of a host answers.
+library;
+
+import 'dart:async';
+import 'dart:io' show InternetAddress;
+
+import '../bindings.dart';
+import '../connection.dart';
+import '../exceptions.dart';
+
+/// Tries the [addresses] of a host in their order: the next one when an attempt fails or has taken [headStart], while
+/// the earlier ones go on (RFC 8305). The first to succeed is the [connection]; the others are given up.
+final class Dialing {
+  /// Begins.
+  Dialing(this._addresses, this._port, this._connect) {
+    _tryNext();
+  }
+
+  /// As dart:io has it; RFC 8305 recommends the same.
+  static const headStart = Duration(milliseconds: 250);
+
+  final List<InternetAddress> _addresses;
+  final int _port;
+  final ConnectionAttempt Function(InternetAddress address) _connect;
+
+  final _completer = Completer<Connection>();
+  final _attempts = <ConnectionAttempt>[];
+  int _tried = 0;
+  Timer? _timer;
+  Object? _firstFailure;
+  StackTrace? _firstTrace;
+
+  /// The connection, or the failure of the first attempt that failed.
+  Future<Connection> get connection => _completer.future;
+
+  /// Gives up: [connection] fails with a [ClosedException], unless there is one already.
+  void cancel() => _giveUp(TCP_ERR_CLOSED);
+
+  /// The same with a [TimedOutException].
+  void timeOut() => _giveUp(TCP_ERR_TIMED_OUT);
+
+  void _giveUp(int code) {
+    if (_completer.isCompleted) return;
+    final failure = OcheException.of(code, 'connect', address: _addresses.first, port: _port);
+    _fail(failure, StackTrace.current);
+    _stop();
+  }
+
+  void _stop() {
+    _tried = _addresses.length;
+    _timer?.cancel();
+    for (final attempt in _attempts.toList()) {
+      attempt.cancel();
+    }
+  }
+
+  void _tryNext() {
+    _timer?.cancel();
+    if (_tried == _addresses.length) return;
+    final ConnectionAttempt attempt;
+    try {
+      attempt = _connect(_addresses[_tried++]);
+    } on Exception catch (failure, trace) {
+      return _fail(failure, trace); // no daemon: nor will there be one for the others
+    }
+    _attempts.add(attempt);
+    if (_tried < _addresses.length) _timer = Timer(headStart, _tryNext);
+    attempt.connection.then(
+      (connection) {
+        _attempts.remove(attempt);
+        _succeed(connection);
+      },
+      onError: (Object failure, StackTrace trace) {
+        _attempts.remove(attempt);
+        _firstFailure ??= failure;
+        _firstTrace ??= trace;
+        if (_tried < _addresses.length) {
+          _tryNext();
+        } else if (_attempts.isEmpty) {
+          _fail(_firstFailure!, _firstTrace!);
+        }
+      },
+    );
+  }
+
+  void _succeed(Connection connection) {
+    if (_completer.isCompleted) return connection.destroy();
+    _stop();
+    _completer.complete(connection);
+  }
+
+  void _fail(Object failure, StackTrace trace) {
+    if (!_completer.isCompleted) _completer.completeError(failure, trace);
+  }
+}

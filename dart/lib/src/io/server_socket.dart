@@ -1,0 +1,57 @@
+/// dart:io's [ServerSocket] on top of a listener.
+library;
+
+import 'dart:async';
+import 'dart:io';
+
+import '../listener.dart';
+import 'resolve.dart';
+import 'socket.dart';
+
+/// A [ServerSocket] that the daemon has.
+final class OcheServerSocket extends Stream<Socket> implements ServerSocket {
+  OcheServerSocket._(this._listener);
+
+  final Listener _listener;
+  late final Stream<Socket> _sockets = _listener.stream.map(socketOf);
+
+  /// As [ServerSocket.bind], in the daemon.
+  static Future<ServerSocket> bind(
+    Object? address,
+    int port, {
+    int backlog = 0,
+    bool v6Only = false,
+    bool shared = false,
+  }) async {
+    final addresses = await resolve(address);
+    return OcheServerSocket._(
+      await Listener.bind(
+        addresses.first,
+        port,
+        backlog: backlog,
+        v6Only: v6Only,
+        shared: shared,
+      ),
+    );
+  }
+
+  @override
+  InternetAddress get address => _listener.address;
+
+  @override
+  int get port => _listener.port;
+
+  @override
+  StreamSubscription<Socket> listen(
+    void Function(Socket socket)? onData, {
+    Function? onError,
+    void Function()? onDone,
+    bool? cancelOnError,
+  }) => _sockets.listen(onData, onError: onError, onDone: onDone, cancelOnError: cancelOnError);
+
+  @override
+  Future<ServerSocket> close() async {
+    await _listener.close();
+    return this;
+  }
+}

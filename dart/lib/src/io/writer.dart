@@ -1,0 +1,85 @@
+/// The sending side of a socket of dart:io.
+library;
+
+import 'dart:async';
+import 'dart:typed_data';
+
+import '../exceptions.dart';
+import '../outbox.dart';
+import '../transport.dart';
+
+/// What an `IOSink` writes to: takes bytes as long as there is room, and holds the stream back when there is not.
+final class Writer implements StreamConsumer<List<int>> {
+  /// [onFailed] is called when bytes could not be sent, or a stream to be sent has an error; [onClosed] when the end of
+  /// the stream was sent.
+  Writer(this._transport, {required this.onFailed, required this.onClosed});
+
+  final Transport _transport;
+
+  /// The socket is of no use any more.
+  final void Function() onFailed;
+
+  /// Nothing more will be sent.
+  final void Function() onClosed;
+
+  StreamSubscription<List<int>>? _subscription;
+  Completer<void>? _completer;
+
+  @override
+  Future<void> addStream(Stream<List<int>> stream) {
+    final completer = _completer = Completer<void>();
+    if (_transport.isClosed) {
+      _complete();
+    } else {
+      _subscription = stream.listen(
+        _add,
+        onError: _fail,
+        onDone: _complete,
+        cancelOnError: true,
+      );
+    }
+    return completer.future;
+  }
+
+  void _add(List<int> bytes) {
+    final data = bytes is Uint8List ? bytes : Uint8List.fromList(bytes);
+    final room = _transport.write(data, 0, data.length);
+    if (identical(room, Outbox.done)) return;
+    final subscription = _subscription?..pause();
+    room.then((_) => subscription?.resume(), onError: _fail);
+  }
+
+  void _fail(Object failure, StackTrace trace) {
+    if (_completer == null) return; // stopped
+    stop(failure, trace);
+    onFailed();
+  }
+
+  void _complete() {
+    _subscription = null;
+    _completer?.complete();
+    _completer = null;
+  }
+
+  /// Takes no more; what [addStream] returned completes, with the failure if there is one.
+  void stop([Object? failure, StackTrace? trace]) {
+    final completer = _completer;
+    unawaited(_subscription?.cancel());
+    _subscription = _completer = null;
+    if (failure == null) {
+      completer?.complete();
+    } else {
+      completer?.completeError(failure, trace);
+    }
+  }
+
+  @override
+  Future<void> close() async {
+    try {
+      await _transport.closeWrite();
+    } on OcheException {
+      // The reading side says so, or nobody is there to hear it: the connection is at its end either way.
+    }
+    onClosed();
+  }
+}
