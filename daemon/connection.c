@@ -496,11 +496,19 @@ static void complete_shutdowns(struct connection *connection)
     }
 }
 
+static void linger_less(struct connection *connection)
+{
+    if (connection->session->state == SESSION_LINGERING)
+        session_linger_less(connection->session, connection);
+}
+
 static void on_sent(void *owner, ssize_t result)
 {
     struct connection *connection = owner;
     if (result < 0) {
         end_writing(connection, (int)-result);
+        if (connection->state != CONNECTION_CLOSED)
+            linger_less(connection);
         return;
     }
     statistics_add(&connection->session->worker->shared->statistics.bytes_sent, (uint64_t)result);
@@ -518,8 +526,12 @@ static void on_sent(void *owner, ssize_t result)
             return;
     }
     complete_shutdowns(connection);
-    if (connection->first_write && connection->state != CONNECTION_CLOSED)
+    if (connection->state == CONNECTION_CLOSED)
+        return;
+    if (connection->first_write)
         engine_send(connection->socket);
+    else
+        linger_less(connection);
 }
 
 /* ---- options ---- */

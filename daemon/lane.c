@@ -136,8 +136,17 @@ int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, con
     return 0;
 }
 
+void lane_finish(struct lane *lane)
+{
+    lane->unheard = true;
+    if (lane->memory)
+        memory_lane_finish(lane->memory);
+}
+
 int lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload)
 {
+    if (lane->unheard)
+        return 0;
     return lane->memory ? memory_lane_put(lane->memory, frame, body, payload)
                         : plain_lane_put(&lane->plain, frame, body, payload);
 }
@@ -154,6 +163,8 @@ uint8_t *lane_room(struct lane *lane, bool many, size_t *size)
 
 int lane_put_room(struct lane *lane, struct frame *frame)
 {
+    if (lane->unheard)
+        return 0;
     if (lane->memory)
         return memory_lane_put_room(lane->memory, frame);
     plain_lane_put_room(&lane->plain, frame);
@@ -164,7 +175,7 @@ void lane_free_payload(struct lane *lane, struct payload *payload)
 {
     if (!payload->in_arena)
         free(payload->data);
-    else if (!lane->closed)
+    else if (!lane->closed && !lane->unheard)
         memory_lane_free_payload(lane->memory, payload);
     *payload = (struct payload){0};
 }

@@ -45,6 +45,7 @@ struct lane {
     void *owner;
     struct frame last; /* the header that came last, for the log */
     bool congested;    /* somebody was refused room and waits for `relieved` */
+    bool unheard;      /* the client is gone: what is put is dropped */
     bool closed;
 };
 
@@ -56,6 +57,9 @@ void lane_deinit(struct lane *lane);
 
 /* No callback but `closed` follows. Payloads of the client's that are still held need not be freed any more. */
 void lane_close(struct lane *lane);
+
+/* The client is gone: hands on the frames that it has left behind, and drops what is put from now on. */
+void lane_finish(struct lane *lane);
 
 /* Sends `frame`, a Welcome, with the descriptors of a new memory lane, and moves the session there. A negative errno:
  * the session is where it was, nothing was sent, and *what says what could not be had. */

@@ -279,10 +279,22 @@ static void take_requests(struct memory_lane *memory)
     engine_defer(lane->engine, &memory->drain);
 }
 
+/* The ring is full at most once: whoever still writes to it is not the client, or not a correct one. */
+void memory_lane_finish(struct memory_lane *memory)
+{
+    memory_lane_stop(memory);
+    for (uint32_t count = memory->sizes.request_ring / FRAME_HEADER_SIZE; count > 0; count--) {
+        const uint8_t *record;
+        uint32_t size;
+        if (ring_next(&memory->requests, &record, &size) != RING_RECORD || !take_record(memory, record, size))
+            return;
+    }
+}
+
 static void on_bell(void *owner)
 {
     struct memory_lane *memory = owner;
-    if (memory->lane->closed)
+    if (memory->lane->closed || memory->lane->unheard)
         return;
     if (memory->lane->congested || bytes_length(&memory->overflow) > 0)
         engine_defer(memory->lane->engine, &memory->flush);

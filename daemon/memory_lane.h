@@ -21,6 +21,9 @@ int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct 
 /* After memory_lane_stop(), and not from within a callback of the lane. NULL is fine. */
 void memory_lane_free(struct memory_lane *memory);
 
+/* See lane_finish(). */
+void memory_lane_finish(struct memory_lane *memory);
+
 /* No callback follows. */
 void memory_lane_stop(struct memory_lane *memory);
 

@@ -119,7 +119,7 @@ static void welcome(struct session *session, const struct frame *request, const 
     welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
     welcome.session = session->number;
     welcome.limits = &granted;
-    engine_timer_cancel(session->hello_timer);
+    engine_timer_cancel(session->timer);
     session->state = SESSION_OPEN;
     bool in_memory = hello->memory && welcome_in_memory(session, request, &welcome, hello->arena);
     if (!in_memory)
@@ -417,7 +417,7 @@ static int pass(struct request *request)
         return session->long_write.code;
     if (!find_socket(request, operation->shape))
         return OCHE_ERR_INVALID_HANDLE;
-    if (session->state == SESSION_DRAINING && (operation->shape & BEGINS))
+    if (session->state != SESSION_GREETING && session->state != SESSION_OPEN && (operation->shape & BEGINS))
         return OCHE_ERR_DAEMON_LOST;
     return operation->handle(request);
 }

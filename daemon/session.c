@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define GONE "the client is gone"
+
 static bool on_frame(void *owner, struct lane_message *message)
 {
     struct session *session = owner;
@@ -27,13 +29,61 @@ static void on_relieved(void *owner)
         connection_retry_receive(list_entry(node, struct connection, waiting_node));
 }
 
+/* Whether the connection still has something to send; if not, it is closed. */
+static bool linger_on(struct connection *connection)
+{
+    if (connection->state == CONNECTION_OPEN && connection->first_write) {
+        connection->read_ended = true;
+        return true;
+    }
+    connection_abandon(connection);
+    return false;
+}
+
+/*
+ * The client is gone, but what it has written before is not lost: as a kernel sends what is in the buffers of a process
+ * that has ended, so do we, until the peers have all of it or their time is over.
+ */
+static void linger(struct session *session, int os_error)
+{
+    bool greeted = session->state != SESSION_GREETING;
+    session->state = SESSION_LINGERING;
+    if (greeted)
+        lane_finish(&session->lane);
+    if (session->state == SESSION_ENDED)
+        return; /* what it has left behind was malformed */
+    uint32_t lingering = 0;
+    for (uint32_t index = 0; index < session->sockets.size; index++) {
+        enum socket_kind kind;
+        void *object = socket_table_at(&session->sockets, index, &kind);
+        if (kind == SOCKET_LISTENER)
+            listener_abandon(object);
+        else if (kind == SOCKET_CONNECTION)
+            lingering += linger_on(object);
+    }
+    if (lingering == 0) {
+        session_end(session, GONE, os_error);
+        return;
+    }
+    log_line(LOG_INFO, "session=%llu event=linger pid=%d sockets=%u queued=%zu", (unsigned long long)session->number,
+             (int)session->pid, lingering, session->queued_bytes);
+    engine_timer_set(session->timer, LINGER_MS);
+}
+
+void session_linger_less(struct session *session, struct connection *connection)
+{
+    connection_abandon(connection);
+    if (session->sockets.used == 0)
+        session_end(session, GONE, 0);
+}
+
 static void on_broken(void *owner, const char *why, int os_error)
 {
     struct session *session = owner;
     if (why)
         session_end_malformed(session, &session->lane.last, why);
-    else
-        session_end(session, "the client is gone", os_error == ECONNRESET || os_error == EPIPE ? 0 : os_error);
+    else if (session->state != SESSION_LINGERING)
+        linger(session, os_error == ECONNRESET || os_error == EPIPE ? 0 : os_error);
 }
 
 static void on_closed(void *owner)
@@ -54,9 +104,11 @@ static const struct lane_user lane_handlers = {
     .closed = on_closed,
 };
 
-static void on_hello_timeout(void *owner)
+static void on_timeout(void *owner)
 {
-    session_end(owner, "no HELLO came", ETIMEDOUT);
+    struct session *session = owner;
+    bool greeting = session->state == SESSION_GREETING;
+    session_end(session, greeting ? "no HELLO came" : "the peers of a client that is gone take nothing", ETIMEDOUT);
 }
 
 struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit)
@@ -72,13 +124,13 @@ struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_
     list_init(&session->waiting_for_room);
     list_init(&session->connecting);
     socket_table_init(&session->sockets, worker->shared->limits.handles);
-    session->hello_timer = engine_timer_new(worker->engine, on_hello_timeout, session);
-    if (!session->hello_timer || lane_init(&session->lane, worker->engine, fd, &lane_handlers, session) < 0) {
-        engine_timer_free(session->hello_timer);
+    session->timer = engine_timer_new(worker->engine, on_timeout, session);
+    if (!session->timer || lane_init(&session->lane, worker->engine, fd, &lane_handlers, session) < 0) {
+        engine_timer_free(session->timer);
         free(session);
         return NULL;
     }
-    engine_timer_set(session->hello_timer, HELLO_TIMEOUT_MS);
+    engine_timer_set(session->timer, HELLO_TIMEOUT_MS);
     list_append(&worker->sessions, &session->node);
     return session;
 }
@@ -99,8 +151,8 @@ static void abandon_sockets(struct session *session)
 static void end(struct session *session)
 {
     session->state = SESSION_ENDED;
-    engine_timer_free(session->hello_timer);
-    session->hello_timer = NULL;
+    engine_timer_free(session->timer);
+    session->timer = NULL;
     abandon_sockets(session);
     lane_close(&session->lane);
 }

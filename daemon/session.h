@@ -15,13 +15,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct connection;
 struct worker;
 
 enum session_state {
     SESSION_GREETING, /* connected, HELLO has not come */
     SESSION_OPEN,
-    SESSION_DRAINING, /* the daemon leaves: writes are finished, nothing new is begun */
-    SESSION_ENDED,    /* freed at the end of the turn */
+    SESSION_DRAINING,  /* the daemon leaves: writes are finished, nothing new is begun */
+    SESSION_LINGERING, /* the client is gone: the same, and nobody hears of it */
+    SESSION_ENDED,     /* freed at the end of the turn */
 };
 
 struct session {
@@ -32,7 +34,7 @@ struct session {
     enum session_state state;
     bool over_limit; /* will be refused when it has said HELLO */
     struct lane lane;
-    struct engine_timer *hello_timer;
+    struct engine_timer *timer; /* of the greeting, or of the lingering */
     struct socket_table sockets;
     size_t queued_bytes;
     struct list waiting_for_room; /* connections that found the lane congested */
@@ -56,6 +58,9 @@ struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_
 /* Ends the session and closes its sockets, with one line in the log; `why` is for a person. Freed at the end of the
  * turn. Idempotent. */
 void session_end(struct session *session, const char *why, int os_error);
+
+/* A connection has nothing left to send. */
+void session_linger_less(struct session *session, struct connection *connection);
 
 /* Like session_end(), for a frame that no correct client sends. */
 void session_end_malformed(struct session *session, const struct frame *frame, const char *why);
