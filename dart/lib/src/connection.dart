@@ -67,8 +67,7 @@ final class Connection {
         session,
         (id) => session.connect(id, address, port, sourceAddress, sourcePort, timeout),
         (handle) => Connection._(Transport(session, handle)),
-        (code, errno) =>
-            OcheException.of(code, 'connect', errno: errno, address: address, port: port),
+        (code, errno) => OcheException.of(code, 'connect', errno: errno, address: address, port: port),
       ),
     );
   }
@@ -192,6 +191,5 @@ final class _Read implements Reader {
   void onEnd() => completer.complete(null);
 
   @override
-  void onReadFailed(OcheException failure) =>
-      completer.completeError(failure, StackTrace.current);
+  void onReadFailed(OcheException failure) => completer.completeError(failure, StackTrace.current);
 }

@@ -322,12 +322,12 @@ final class LibraryNotFoundException extends OcheException {
 
   /// Made with what was [tried].
   LibraryNotFoundException(this.tried)
-    : super._(
-        0,
-        'open',
-        message: [
-          'liboche cannot be loaded. Set OCHE_LIBRARY to the path of liboche.so, or call useOcheLibrary(). Tried:',
-          ...tried,
-        ].join('\n  '),
-      );
+      : super._(
+          0,
+          'open',
+          message: [
+            'liboche cannot be loaded. Set OCHE_LIBRARY to the path of liboche.so, or call useOcheLibrary(). Tried:',
+            ...tried,
+          ].join('\n  '),
+        );
 }

@@ -13,8 +13,7 @@ import 'transport.dart';
 final class Incoming implements Reader {
   /// [_keeper] lives as long as a read is pending. [_onEnd] is called when there is nothing more to read, or nobody
   /// wants it any more.
-  Incoming(this._transport, this._keeper, {void Function({required bool isBroken})? onEnd})
-    : _onEnd = onEnd;
+  Incoming(this._transport, this._keeper, {void Function({required bool isBroken})? onEnd}) : _onEnd = onEnd;
 
   final Transport _transport;
   final Object _keeper;

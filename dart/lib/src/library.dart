@@ -62,12 +62,9 @@ const _rtldNow = 2;
 const _rtldGlobal = 0x100; // of Linux; other systems have other numbers
 
 final _process = DynamicLibrary.process();
-final _dlopen = _process.lookupFunction<
-  Pointer<Void> Function(Pointer<Uint8>, Int),
-  Pointer<Void> Function(Pointer<Uint8>, int)
->('dlopen');
-final _dlerror = _process
-    .lookupFunction<Pointer<Uint8> Function(), Pointer<Uint8> Function()>('dlerror');
+final _dlopen = _process
+    .lookupFunction<Pointer<Void> Function(Pointer<Uint8>, Int), Pointer<Void> Function(Pointer<Uint8>, int)>('dlopen');
+final _dlerror = _process.lookupFunction<Pointer<Uint8> Function(), Pointer<Uint8> Function()>('dlerror');
 
 /// Where nothing is bundled, `@Native` functions are looked up among the global symbols of the process. A library that
 /// [DynamicLibrary.open] loads does not add to these; one that dlopen() loads with RTLD_GLOBAL does.

@@ -68,8 +68,7 @@ final class Listener {
         shared: shared,
       ),
       (handle) => Listener._(session, handle, _addressOf(handle), tcp_get_local_port(handle)),
-      (code, errno) =>
-          OcheException.of(code, 'listen', errno: errno, address: address, port: port),
+      (code, errno) => OcheException.of(code, 'listen', errno: errno, address: address, port: port),
     ).outcome;
   }
 
@@ -81,11 +80,11 @@ final class Listener {
 
   /// Takes the next connection. Several accepts may be pending; they are served in their order.
   Future<Connection> accept() => OneRequest(
-    _session,
-    (id) => tcp_accept(id, _handle),
-    (handle) => connectionOf(_session, handle),
-    _acceptFailure, // refers to this listener, which therefore is not collected meanwhile
-  ).outcome;
+        _session,
+        (id) => tcp_accept(id, _handle),
+        (handle) => connectionOf(_session, handle),
+        _acceptFailure, // refers to this listener, which therefore is not collected meanwhile
+      ).outcome;
 
   OcheException _acceptFailure(int code, int errno) {
     final lost = code == TCP_ERR_INVALID_HANDLE && _closed == null;
@@ -111,8 +110,7 @@ final class Listener {
     return _closed = _close(_session, _handle, force: force);
   }
 
-  static Future<void> _close(Session session, int handle, {required bool force}) =>
-      OneRequest<void>(
+  static Future<void> _close(Session session, int handle, {required bool force}) => OneRequest<void>(
         session,
         (id) => tcp_listener_close(id, handle, force),
         (_) {},
@@ -137,10 +135,7 @@ final class _AcceptStream {
   );
 
   void _fill() {
-    while (_pending < _atOnce &&
-        _controller.hasListener &&
-        !_controller.isPaused &&
-        !_controller.isClosed) {
+    while (_pending < _atOnce && _controller.hasListener && !_controller.isPaused && !_controller.isClosed) {
       _pending++;
       _listener.accept().then(_onConnection, onError: _onFailure);
     }

@@ -6,19 +6,14 @@ import 'dart:ffi';
 
 final _process = DynamicLibrary.process();
 
-final _calloc = _process.lookupFunction<
-  Pointer<Uint8> Function(Size, Size),
-  Pointer<Uint8> Function(int, int)
->('calloc', isLeaf: true);
+final _calloc = _process
+    .lookupFunction<Pointer<Uint8> Function(Size, Size), Pointer<Uint8> Function(int, int)>('calloc', isLeaf: true);
 
 /// Frees what [allocate] or [cString] returned.
-final free = _process.lookupFunction<
-  Void Function(Pointer<Uint8>),
-  void Function(Pointer<Uint8>)
->('free', isLeaf: true);
+final free =
+    _process.lookupFunction<Void Function(Pointer<Uint8>), void Function(Pointer<Uint8>)>('free', isLeaf: true);
 
-final _strerror = _process
-    .lookupFunction<Pointer<Uint8> Function(Int), Pointer<Uint8> Function(int)>('strerror');
+final _strerror = _process.lookupFunction<Pointer<Uint8> Function(Int), Pointer<Uint8> Function(int)>('strerror');
 
 /// Zeroed memory, to be given to [free].
 Pointer<Uint8> allocate(int bytes) {

@@ -130,8 +130,7 @@ final class Transport extends SessionClient implements OutboxSink {
   }
 
   /// Completes when all that was written has been given to the system.
-  Future<void> flush() =>
-      isClosed ? Future.error(closedHere('flush'), StackTrace.current) : outbox.flush();
+  Future<void> flush() => isClosed ? Future.error(closedHere('flush'), StackTrace.current) : outbox.flush();
 
   /// Sends the end of the stream behind all that was written.
   Future<void> closeWrite() async {
@@ -265,8 +264,7 @@ final class Transport extends SessionClient implements OutboxSink {
       _exception(TCP_ERR_CLOSED, operation, 0, message: 'This side has closed the connection');
 
   /// A handle that is ours and yet invalid was lost with the daemon.
-  OcheException _exception(int code, String operation, int errno, {String? message}) =>
-      OcheException.of(
+  OcheException _exception(int code, String operation, int errno, {String? message}) => OcheException.of(
         code == TCP_ERR_INVALID_HANDLE && !isClosed ? TCP_ERR_DAEMON_LOST : code,
         operation,
         errno: errno,

@@ -31,15 +31,13 @@ enum FlagOption {
 
   /// The option that a raw one means, or null.
   static FlagOption? of(RawSocketOption raw) => switch ((raw.level, raw.option)) {
-    (final level, _tcpNoDelay) when level == RawSocketOption.levelTcp => noDelay,
-    (final level, final option) when level == _keepAlive.level && option == _keepAlive.option =>
-      keepAlive,
-    _ => null,
-  };
+        (final level, _tcpNoDelay) when level == RawSocketOption.levelTcp => noDelay,
+        (final level, final option) when level == _keepAlive.level && option == _keepAlive.option => keepAlive,
+        _ => null,
+      };
 
   /// The value as getsockopt() gives it.
-  static Uint8List encode(bool enabled) =>
-      Uint8List(4)..buffer.asByteData().setInt32(0, enabled ? 1 : 0, Endian.host);
+  static Uint8List encode(bool enabled) => Uint8List(4)..buffer.asByteData().setInt32(0, enabled ? 1 : 0, Endian.host);
 
   /// The value as setsockopt() takes it.
   static bool decode(Uint8List value) => value.any((byte) => byte != 0);
@@ -47,6 +45,6 @@ enum FlagOption {
 
 /// For options that stay with the daemon.
 Never refuseOption(RawSocketOption raw) => throw SocketException(
-  'oche sets and gets TCP_NODELAY and SO_KEEPALIVE only, not option ${raw.option} of level ${raw.level}',
-  osError: const OSError('Protocol not available', 92), // ENOPROTOOPT
-);
+      'oche sets and gets TCP_NODELAY and SO_KEEPALIVE only, not option ${raw.option} of level ${raw.level}',
+      osError: const OSError('Protocol not available', 92), // ENOPROTOOPT
+    );

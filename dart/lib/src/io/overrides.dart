@@ -15,8 +15,7 @@ R runWithOche<R>(R Function() body) => IOOverrides.runWithIOOverrides(body, Oche
 
 /// Overrides that make TCP sockets of the daemon; for `IOOverrides.global`, or to be extended by others.
 base class OcheOverrides extends IOOverrides {
-  static bool _isTcp(Object? host) =>
-      host is! InternetAddress || host.type != InternetAddressType.unix;
+  static bool _isTcp(Object? host) => host is! InternetAddress || host.type != InternetAddressType.unix;
 
   @override
   Future<Socket> socketConnect(
@@ -25,21 +24,22 @@ base class OcheOverrides extends IOOverrides {
     dynamic sourceAddress,
     int sourcePort = 0,
     Duration? timeout,
-  }) => _isTcp(host)
-      ? OcheSocket.connect(
-          host,
-          port,
-          sourceAddress: sourceAddress,
-          sourcePort: sourcePort,
-          timeout: timeout,
-        )
-      : super.socketConnect(
-          host,
-          port,
-          sourceAddress: sourceAddress,
-          sourcePort: sourcePort,
-          timeout: timeout,
-        );
+  }) =>
+      _isTcp(host)
+          ? OcheSocket.connect(
+              host,
+              port,
+              sourceAddress: sourceAddress,
+              sourcePort: sourcePort,
+              timeout: timeout,
+            )
+          : super.socketConnect(
+              host,
+              port,
+              sourceAddress: sourceAddress,
+              sourcePort: sourcePort,
+              timeout: timeout,
+            );
 
   @override
   Future<ConnectionTask<Socket>> socketStartConnect(
@@ -47,14 +47,15 @@ base class OcheOverrides extends IOOverrides {
     int port, {
     dynamic sourceAddress,
     int sourcePort = 0,
-  }) => _isTcp(host)
-      ? OcheSocket.startConnect(host, port, sourceAddress: sourceAddress, sourcePort: sourcePort)
-      : super.socketStartConnect(
-          host,
-          port,
-          sourceAddress: sourceAddress,
-          sourcePort: sourcePort,
-        );
+  }) =>
+      _isTcp(host)
+          ? OcheSocket.startConnect(host, port, sourceAddress: sourceAddress, sourcePort: sourcePort)
+          : super.socketStartConnect(
+              host,
+              port,
+              sourceAddress: sourceAddress,
+              sourcePort: sourcePort,
+            );
 
   @override
   Future<ServerSocket> serverSocketBind(
@@ -63,13 +64,14 @@ base class OcheOverrides extends IOOverrides {
     int backlog = 0,
     bool v6Only = false,
     bool shared = false,
-  }) => _isTcp(address)
-      ? OcheServerSocket.bind(address, port, backlog: backlog, v6Only: v6Only, shared: shared)
-      : super.serverSocketBind(
-          address,
-          port,
-          backlog: backlog,
-          v6Only: v6Only,
-          shared: shared,
-        );
+  }) =>
+      _isTcp(address)
+          ? OcheServerSocket.bind(address, port, backlog: backlog, v6Only: v6Only, shared: shared)
+          : super.serverSocketBind(
+              address,
+              port,
+              backlog: backlog,
+              v6Only: v6Only,
+              shared: shared,
+            );
 }

@@ -47,7 +47,8 @@ final class OcheServerSocket extends Stream<Socket> implements ServerSocket {
     Function? onError,
     void Function()? onDone,
     bool? cancelOnError,
-  }) => _sockets.listen(onData, onError: onError, onDone: onDone, cancelOnError: cancelOnError);
+  }) =>
+      _sockets.listen(onData, onError: onError, onDone: onDone, cancelOnError: cancelOnError);
 
   @override
   Future<ServerSocket> close() async {

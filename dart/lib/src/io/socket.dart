@@ -26,7 +26,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
 
   final Connection _connection;
   late final Transport _transport = transportOf(_connection);
-  late final _writer = Writer(_transport, onFailed: destroy, onClosed: _onWriteClosed);
+  late final _writer = Writer(_transport, this, onFailed: destroy, onClosed: _onWriteClosed);
   late final IOSink _sink = IOSink(_writer);
   late final _incoming = Incoming(_transport, _connection, onEnd: _onReadEnded);
 
@@ -93,13 +93,14 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     Function? onError,
     void Function()? onDone,
     bool? cancelOnError,
-  }) => _incoming.stream.listen(
-    onData,
-    // Who does not handle errors sees the end: a peer that resets must not end the isolate.
-    onError: onError ?? (Object _) {},
-    onDone: onDone,
-    cancelOnError: cancelOnError,
-  );
+  }) =>
+      _incoming.stream.listen(
+        onData,
+        // Who does not handle errors sees the end: a peer that resets must not end the isolate.
+        onError: onError ?? (Object _) {},
+        onDone: onDone,
+        cancelOnError: cancelOnError,
+      );
 
   void _onReadEnded({required bool isBroken}) {
     _readEnded = true;
@@ -122,8 +123,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   void add(List<int> data) => _sink.add(data);
 
   @override
-  void addError(Object error, [StackTrace? stackTrace]) =>
-      throw UnsupportedError('Cannot send errors on sockets');
+  void addError(Object error, [StackTrace? stackTrace]) => throw UnsupportedError('Cannot send errors on sockets');
 
   @override
   Future<void> addStream(Stream<List<int>> stream) => _sink.addStream(stream);
@@ -132,8 +132,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   void write(Object? object) => _sink.write(object);
 
   @override
-  void writeAll(Iterable<dynamic> objects, [String separator = '']) =>
-      _sink.writeAll(objects, separator);
+  void writeAll(Iterable<dynamic> objects, [String separator = '']) => _sink.writeAll(objects, separator);
 
   @override
   void writeCharCode(int charCode) => _sink.writeCharCode(charCode);

@@ -12,9 +12,12 @@ import '../transport.dart';
 final class Writer implements StreamConsumer<List<int>> {
   /// [onFailed] is called when bytes could not be sent, or a stream to be sent has an error; [onClosed] when the end of
   /// the stream was sent.
-  Writer(this._transport, {required this.onFailed, required this.onClosed});
+  Writer(this._transport, this._socket, {required this.onFailed, required this.onClosed});
 
   final Transport _transport;
+
+  /// What futures complete with, as dart:io has it.
+  final Object _socket;
 
   /// The socket is of no use any more.
   final void Function() onFailed;
@@ -23,11 +26,11 @@ final class Writer implements StreamConsumer<List<int>> {
   final void Function() onClosed;
 
   StreamSubscription<List<int>>? _subscription;
-  Completer<void>? _completer;
+  Completer<Object?>? _completer;
 
   @override
-  Future<void> addStream(Stream<List<int>> stream) {
-    final completer = _completer = Completer<void>();
+  Future<Object?> addStream(Stream<List<int>> stream) {
+    final completer = _completer = Completer<Object?>();
     if (_transport.isClosed) {
       _complete();
     } else {
@@ -57,7 +60,7 @@ final class Writer implements StreamConsumer<List<int>> {
 
   void _complete() {
     _subscription = null;
-    _completer?.complete();
+    _completer?.complete(_socket);
     _completer = null;
   }
 
@@ -67,19 +70,20 @@ final class Writer implements StreamConsumer<List<int>> {
     unawaited(_subscription?.cancel());
     _subscription = _completer = null;
     if (failure == null) {
-      completer?.complete();
+      completer?.complete(_socket);
     } else {
       completer?.completeError(failure, trace);
     }
   }
 
   @override
-  Future<void> close() async {
+  Future<Object?> close() async {
     try {
       await _transport.closeWrite();
     } on OcheException {
       // The reading side says so, or nobody is there to hear it: the connection is at its end either way.
     }
     onClosed();
+    return _socket;
   }
 }
