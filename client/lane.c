@@ -75,7 +75,7 @@ static void put_plain(struct lane *lane, const struct frame *frame, const void *
     struct frame part = *frame;
     do {
         size_t size = count < FRAME_PAYLOAD_MAX ? count : FRAME_PAYLOAD_MAX;
-        part.flags = size < count ? FRAME_MORE : 0;
+        part.flags = (frame->flags & FRAME_QUIET) | (size < count ? FRAME_MORE : 0);
         part.payload_length = (uint32_t)size;
         channel_put(&lane->channel, &part, body, payload, urgency);
         payload = size ? payload + size : payload; /* which may be NULL */

@@ -140,7 +140,7 @@ static void put_record(struct memory_lane *lane, struct bytes *queue, const stru
 static void cut(struct memory_lane *lane, struct frame *part, const uint8_t *payload, size_t left)
 {
     size_t size = left < ARENA_BLOCK ? left : ARENA_BLOCK;
-    part->flags = 0;
+    part->flags &= FRAME_QUIET;
     part->payload_offset = 0;
     if (left > MEMORY_INLINE_MAX) {
         uint32_t available;
@@ -148,7 +148,7 @@ static void cut(struct memory_lane *lane, struct frame *part, const uint8_t *pay
         if (room) {
             memcpy(room, payload, size);
             part->payload_offset = arena_commit(&lane->send, (uint32_t)size);
-            part->flags = FRAME_IN_ARENA;
+            part->flags |= FRAME_IN_ARENA;
         } else {
             size = MEMORY_INLINE_MAX;
         }

@@ -215,7 +215,7 @@ static const char *take_reading(struct oche_session *session, struct lane_messag
 static const char *take(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
-    if (frame->flags != FRAME_REPLY || frame->payload_offset != 0)
+    if ((frame->flags & ~FRAME_QUIET) != FRAME_REPLY || frame->payload_offset != 0)
         return "not a reply";
     return frame->opcode == FRAME_READ ? take_reading(session, message) : take_reply(session, message);
 }

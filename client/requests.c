@@ -91,6 +91,7 @@ static struct frame frame_of(const struct oche_session *session, const struct pe
         .opcode = request->opcode,
         .request_id = pending_wire_id(&session->pending, request),
         .handle = public_to_wire(request->handle),
+        .flags = request->quiet ? FRAME_QUIET : 0,
         .value = request->opcode == FRAME_LISTENER_CLOSE ? request->argument : 0,
     };
 }

@@ -13,12 +13,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A request in the order of writing: bytes, or the end of the stream. */
+/* A request in the order of writing. */
 struct write {
     struct write *next;
     int64_t request_id;
-    struct payload payload; /* without data: the end of the stream (CLOSE_WRITE) */
+    uint16_t opcode;        /* WRITE, or CLOSE_WRITE: the end of the stream */
+    struct payload payload; /* without data: done when all before it is */
     bool more;              /* part of a long write, and not the last: not answered */
+    bool quiet;             /* nobody waits for its success */
     int64_t total;          /* what the answer says: the bytes of all parts */
 };
 
@@ -66,8 +68,7 @@ static void fail_writes(struct connection *connection, struct connection_end end
     while (connection->first_write) {
         struct write *write = take_write(connection);
         if (!write->more)
-            session_reply(connection->session, write->payload.data ? FRAME_WRITE : FRAME_CLOSE_WRITE, write->request_id,
-                          end.code, end.os_error);
+            session_reply(connection->session, write->opcode, write->request_id, end.code, end.os_error);
         free_write(connection, write);
     }
 }
@@ -409,7 +410,7 @@ static int shut_down_now(struct connection *connection)
     return shutdown(engine_socket_fd(connection->socket), SHUT_WR) == 0 ? 0 : errno;
 }
 
-int connection_write(struct connection *connection, int64_t request_id, const struct payload *payload, bool more,
+int connection_write(struct connection *connection, const struct frame *frame, const struct payload *payload,
                      int64_t total, int *os_error)
 {
     struct session *session = connection->session;
@@ -421,8 +422,8 @@ int connection_write(struct connection *connection, int64_t request_id, const st
         *os_error = EPIPE;
         return OCHE_ERR_WRITE_FAILED;
     }
-    if (payload->length == 0) {
-        session_reply(session, FRAME_WRITE, request_id, 0, 0);
+    if (payload->length == 0 && !connection->first_write) {
+        session_reply(session, FRAME_WRITE, frame->request_id, 0, 0);
         return 0;
     }
     if (session->queued_bytes + payload->length + FRAME_WRITE_OVERHEAD > session->worker->shared->limits.queued_bytes)
@@ -430,7 +431,14 @@ int connection_write(struct connection *connection, int64_t request_id, const st
     struct write *write = malloc(sizeof *write);
     if (!write)
         return OCHE_ERR_OUT_OF_MEMORY;
-    *write = (struct write){.request_id = request_id, .payload = *payload, .more = more, .total = total};
+    *write = (struct write){
+        .request_id = frame->request_id,
+        .opcode = FRAME_WRITE,
+        .payload = *payload,
+        .more = frame->flags & FRAME_MORE,
+        .quiet = frame->flags & FRAME_QUIET,
+        .total = total,
+    };
     bool idle = !connection->first_write;
     append_write(connection, write);
     if (idle)
@@ -455,7 +463,7 @@ int connection_close_write(struct connection *connection, int64_t request_id, in
     struct write *write = malloc(sizeof *write);
     if (!write)
         return OCHE_ERR_OUT_OF_MEMORY;
-    *write = (struct write){.request_id = request_id};
+    *write = (struct write){.request_id = request_id, .opcode = FRAME_CLOSE_WRITE};
     append_write(connection, write);
     return 0;
 }
@@ -479,20 +487,34 @@ static int on_send_vectors(void *owner, struct iovec *vectors, int max)
 static void complete_write(struct connection *connection)
 {
     struct write *write = take_write(connection);
+    struct frame frame = {
+        .opcode = FRAME_WRITE,
+        .flags = FRAME_REPLY | (write->quiet ? FRAME_QUIET : 0),
+        .request_id = write->request_id,
+        .value = write->total,
+    };
     if (!write->more)
-        session_reply(connection->session, FRAME_WRITE, write->request_id, write->total, 0);
+        session_reply_frame(connection->session, &frame, NULL, NULL);
     free_write(connection, write);
 }
 
-/* Ends of the stream that have come to the head of the queue. */
-static void complete_shutdowns(struct connection *connection)
+static void complete_close_write(struct connection *connection)
+{
+    struct write *write = take_write(connection);
+    int os_error = shut_down_now(connection);
+    session_reply(connection->session, FRAME_CLOSE_WRITE, write->request_id, os_error ? OCHE_ERR_WRITE_FAILED : 0,
+                  os_error);
+    free_write(connection, write);
+}
+
+/* What has come to the head of the queue and has nothing to send. */
+static void complete_empty(struct connection *connection)
 {
     while (connection->first_write && !connection->first_write->payload.data) {
-        struct write *write = take_write(connection);
-        int os_error = shut_down_now(connection);
-        session_reply(connection->session, FRAME_CLOSE_WRITE, write->request_id, os_error ? OCHE_ERR_WRITE_FAILED : 0,
-                      os_error);
-        free_write(connection, write);
+        if (connection->first_write->opcode == FRAME_WRITE)
+            complete_write(connection);
+        else
+            complete_close_write(connection);
     }
 }
 
@@ -525,7 +547,7 @@ static void on_sent(void *owner, ssize_t result)
         if (connection->state == CONNECTION_CLOSED)
             return;
     }
-    complete_shutdowns(connection);
+    complete_empty(connection);
     if (connection->state == CONNECTION_CLOSED)
         return;
     if (connection->first_write)

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct frame;
 struct session;
 struct write;
 
@@ -80,9 +81,9 @@ int connection_accepted(struct session *session, int64_t request_id, int fd, con
 bool connection_grant(struct connection *connection, int64_t credit);
 void connection_retry_receive(struct connection *connection);
 
-/* Takes over *payload if it returns 0. `more`: a part of a long write, which is answered with its last part and the
- * `total` of all. */
-int connection_write(struct connection *connection, int64_t request_id, const struct payload *payload, bool more,
+/* Takes over *payload if it returns 0. `total`: the bytes of all parts of the long write that the frame belongs to, so
+ * far; its last part is answered with that. */
+int connection_write(struct connection *connection, const struct frame *frame, const struct payload *payload,
                      int64_t total, int *os_error);
 
 int connection_close_write(struct connection *connection, int64_t request_id, int *os_error);

@@ -19,6 +19,8 @@ enum {
     ARENA_LEAST = 16 * 1024, /* bytes: a receive into less is not worth a block's rest */
     ROOM_ATTEMPTS = 16,
     DEAF = 4 * 1024 * 1024, /* bytes of overflow: no more requests are taken */
+    WITHHELD_MAX = 64,      /* quiet answers that wait for company */
+    WITHHELD_MS = 10,       /* … so long at most */
     OVERFLOW_PREFIX = 4,    /* bytes: the length of a record that waits */
 };
 
@@ -37,6 +39,9 @@ struct memory_lane {
     struct arena receive;
     struct bytes overflow;    /* records that found the ring full, each behind its length */
     struct engine_task flush; /* shows the client what the turn has produced */
+    struct engine_timer *withheld_timer;
+    bool withheld_timer_runs;
+    unsigned withheld;        /* quiet answers since the last flush: not worth a bell */
     struct engine_task drain; /* goes on with requests that this turn had no time for */
     bool room_is_in_arena;    /* the room that was given out last */
     uint8_t body[FRAME_BODY_MAX];
@@ -73,11 +78,33 @@ static void write_record(uint8_t *out, const struct frame *frame, const void *bo
         memcpy(out + FRAME_HEADER_SIZE + frame->body_length, payload, payload_length);
 }
 
+/* An answer that nobody waits for does not wake the client: it goes with the next one that somebody does. */
+static void withhold(struct memory_lane *memory)
+{
+    memory->withheld++;
+    if (memory->withheld == WITHHELD_MAX)
+        engine_defer(memory->lane->engine, &memory->flush);
+    if (!memory->withheld_timer_runs)
+        engine_timer_set(memory->withheld_timer, WITHHELD_MS);
+    memory->withheld_timer_runs = true;
+}
+
+static void on_withheld_long(void *owner)
+{
+    struct memory_lane *memory = owner;
+    memory->withheld_timer_runs = false;
+    if (memory->withheld > 0 && !memory->lane->closed)
+        engine_defer(memory->lane->engine, &memory->flush);
+}
+
 int memory_lane_put(struct memory_lane *memory, const struct frame *frame, const void *body, const void *payload)
 {
     uint32_t payload_length = frame->flags & FRAME_IN_ARENA ? 0 : frame->payload_length;
     uint32_t size = FRAME_HEADER_SIZE + (uint32_t)frame->body_length + payload_length;
-    engine_defer(memory->lane->engine, &memory->flush);
+    if (frame->flags & FRAME_QUIET)
+        withhold(memory);
+    else
+        engine_defer(memory->lane->engine, &memory->flush);
     if (bytes_length(&memory->overflow) == 0) {
         uint8_t *record = ring_reserve(&memory->replies, size);
         if (record) {
@@ -141,6 +168,7 @@ static void use_room(struct memory_lane *memory)
 static void on_flush(struct engine_task *task)
 {
     struct memory_lane *memory = list_entry(task, struct memory_lane, flush);
+    memory->withheld = 0;
     use_room(memory);
     if (!memory->lane->closed && ring_publish(&memory->replies))
         ring_client(memory);
@@ -321,7 +349,7 @@ void memory_lane_free_payload(struct memory_lane *memory, const struct payload *
 
 bool memory_lane_is_idle(const struct memory_lane *memory)
 {
-    return bytes_length(&memory->overflow) == 0 && list_is_empty(&memory->flush.node) &&
+    return bytes_length(&memory->overflow) == 0 && memory->withheld == 0 && list_is_empty(&memory->flush.node) &&
            list_is_empty(&memory->drain.node) &&
            atomic_load(&memory->map.request_control->head) == memory->requests.tail &&
            atomic_load(&memory->map.reply_control->tail) == memory->replies.published;
@@ -376,7 +404,8 @@ int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct 
     made->drain.run = on_drain;
     list_init(&made->flush.node);
     list_init(&made->drain.node);
-    int r = make_memory(made, what);
+    made->withheld_timer = engine_timer_new(lane->engine, on_withheld_long, made);
+    int r = made->withheld_timer ? make_memory(made, what) : -ENOMEM;
     if (r == 0)
         r = make_bells(made, what);
     if (r < 0) {
@@ -400,6 +429,7 @@ void memory_lane_free(struct memory_lane *memory)
         return;
     memory_lane_stop(memory);
     engine_bell_free(memory->bell);
+    engine_timer_free(memory->withheld_timer);
     arena_deinit(&memory->receive);
     bytes_deinit(&memory->overflow);
     if (memory->base)
@@ -414,6 +444,8 @@ void memory_lane_stop(struct memory_lane *memory)
 {
     engine_task_cancel(&memory->flush);
     engine_task_cancel(&memory->drain);
+    if (memory->withheld_timer)
+        engine_timer_cancel(memory->withheld_timer);
 }
 
 void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[MEMORY_LANE_DESCRIPTORS])

@@ -258,8 +258,8 @@ static int handle_write(struct request *request)
     const struct frame *frame = &request->message->frame;
     struct payload *payload = &request->message->payload;
     int64_t before = request->session->long_write.open ? request->session->long_write.total : 0;
-    int code = connection_write(request->connection, frame->request_id, payload, frame->flags & FRAME_MORE,
-                                before + frame->payload_length, &request->os_error);
+    int code =
+        connection_write(request->connection, frame, payload, before + frame->payload_length, &request->os_error);
     if (code == 0)
         *payload = (struct payload){0};
     return code;

@@ -41,11 +41,11 @@ int frame_decode(struct frame *frame, const uint8_t in[FRAME_HEADER_SIZE])
 
     if (frame->opcode == 0 || frame->opcode >= FRAME_OPCODE_END)
         return FRAME_FAULT_OPCODE;
-    if (frame->flags & ~(FRAME_REPLY | FRAME_MORE | FRAME_IN_ARENA))
+    if (frame->flags & ~(FRAME_REPLY | FRAME_MORE | FRAME_IN_ARENA | FRAME_QUIET))
         return FRAME_FAULT_FLAGS;
     if ((frame->flags & FRAME_IN_ARENA) && !carries_arena_payload(frame))
         return FRAME_FAULT_FLAGS;
-    if ((frame->flags & FRAME_MORE) && frame->opcode != FRAME_WRITE)
+    if ((frame->flags & (FRAME_MORE | FRAME_QUIET)) && frame->opcode != FRAME_WRITE)
         return FRAME_FAULT_FLAGS;
     if (frame->body_length > FRAME_BODY_MAX)
         return FRAME_FAULT_BODY_LENGTH;

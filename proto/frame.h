@@ -65,6 +65,7 @@ enum frame_flag {
     FRAME_REPLY = 1 << 0,    /* set in every frame from the daemon, in none from the client */
     FRAME_MORE = 1 << 1,     /* WRITE: the next frame of this request continues it; only the last one is answered */
     FRAME_IN_ARENA = 1 << 2, /* READ from the daemon, WRITE, RELEASE: on the memory lane only */
+    FRAME_QUIET = 1 << 3, /* WRITE: nobody waits for its success, so the answer may come later, together with others */
 };
 
 /*

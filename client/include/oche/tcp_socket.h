@@ -111,7 +111,7 @@ int64_t tcp_read(int64_t request_id, int64_t handle);
 /*
  * Sends `count` bytes from `data` + `offset`. They have been copied when this returns. Completes with `count` when
  * all of them were handed to the kernel, or with TCP_ERR_WRITE_FAILED. Several writes may be pending. A count of 0
- * completes with 0.
+ * completes with 0 when all writes before it are done.
  */
 int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64_t offset, int64_t count);
 
