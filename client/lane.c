@@ -109,12 +109,14 @@ unsigned lane_wait(const struct lane *lane, int timeout)
         if (events[i].events & ~(uint32_t)EPOLLOUT) /* that alone is for the next flush */
             ready |= 1u << events[i].data.u64;
     }
+    if (ready & 1u << MEMORY_LANE_EPOLL_DATA)
+        memory_lane_silence(&lane->memory);
     return ready;
 }
 
 unsigned lane_poll(const struct lane *lane)
 {
-    /* The bell goes on polling readable until its edge was taken. */
+    /* The bell polls readable until it was heard. */
     return is_on_memory(lane) ? lane_wait(lane, 0) : LANE_SOCKET;
 }
 

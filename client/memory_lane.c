@@ -2,9 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
@@ -23,14 +25,21 @@ static void close_bells(struct memory_lane *lane)
 {
     close(lane->own_bell);
     close(lane->daemon_bell);
-    lane->own_bell = lane->daemon_bell = -1;
+    if (lane->wake_fd >= 0)
+        close(lane->wake_fd);
+    lane->own_bell = lane->daemon_bell = lane->wake_fd = -1;
 }
 
-/* Edge-triggered, so that nobody has to read it. */
-static int hang_bell(const struct memory_lane *lane)
+/* The daemon's pipe, and an eventfd of our own: that one is edge-triggered, so that nobody has to read it. */
+static int hang_bells(struct memory_lane *lane)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = MEMORY_LANE_EPOLL_DATA};
-    return epoll_ctl(lane->epoll_fd, EPOLL_CTL_ADD, lane->own_bell, &event) < 0 ? -errno : 0;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = MEMORY_LANE_EPOLL_DATA};
+    lane->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (lane->wake_fd < 0 || epoll_ctl(lane->epoll_fd, EPOLL_CTL_ADD, lane->own_bell, &event) < 0)
+        return -errno;
+    fcntl(lane->own_bell, F_SETFL, O_NONBLOCK); /* whatever the daemon thinks of it */
+    event.events |= EPOLLET;
+    return epoll_ctl(lane->epoll_fd, EPOLL_CTL_ADD, lane->wake_fd, &event) < 0 ? -errno : 0;
 }
 
 int memory_lane_attach(struct memory_lane *lane, struct region *region, int own_bell, int daemon_bell, int epoll_fd)
@@ -44,10 +53,11 @@ int memory_lane_attach(struct memory_lane *lane, struct region *region, int own_
     lane->epoll_fd = epoll_fd;
     lane->own_bell = own_bell;
     lane->daemon_bell = daemon_bell;
+    lane->wake_fd = -1;
     lane->held = calloc(blocks, sizeof *lane->held);
     int error = lane->held ? arena_init(&lane->send, map.send_arena, sizes->send_arena) : -ENOMEM;
     if (!error)
-        error = hang_bell(lane);
+        error = hang_bells(lane);
     if (error) {
         arena_deinit(&lane->send);
         free(lane->held);
@@ -82,9 +92,10 @@ void memory_lane_detach(struct memory_lane *lane)
 {
     if (!lane->region)
         return;
-    /* Closing does not do: a child that is just being forked may hold the bell too, and with it its place in the set.
-     */
+    /* Closing does not do: a child that is just being forked may hold the bells too, and with them their places in the
+     * set. */
     epoll_ctl(lane->epoll_fd, EPOLL_CTL_DEL, lane->own_bell, NULL);
+    epoll_ctl(lane->epoll_fd, EPOLL_CTL_DEL, lane->wake_fd, NULL);
     detach(lane);
 }
 
@@ -227,7 +238,7 @@ void memory_lane_flush(struct memory_lane *lane, struct bytes *queue)
         if (all || ring_wait_for_room(&lane->requests))
             return;
     }
-    ring_bell(lane->own_bell); /* and on it goes at the next dispatch */
+    ring_bell(lane->wake_fd); /* and on it goes at the next dispatch */
 }
 
 bool memory_lane_has_more(struct memory_lane *lane)
@@ -364,7 +375,14 @@ bool memory_lane_sleep(struct memory_lane *lane, struct bytes *queue)
 
 void memory_lane_wake(const struct memory_lane *lane)
 {
-    ring_bell(lane->own_bell);
+    ring_bell(lane->wake_fd);
+}
+
+void memory_lane_silence(const struct memory_lane *lane)
+{
+    char rings[64]; /* there are few: the daemon rings once for each time that we sleep */
+    while (read(lane->own_bell, rings, sizeof rings) < 0 && errno == EINTR) {
+    }
 }
 
 void memory_lane_give_back(struct memory_lane *lane, struct bytes *queue, struct data *data)

@@ -35,8 +35,9 @@
 struct memory_lane {
     struct region *region; /* NULL: not in use */
     int epoll_fd;          /* the session's */
-    int own_bell;          /* eventfds */
-    int daemon_bell;
+    int own_bell;          /* a pipe that the daemon writes to */
+    int daemon_bell;       /* an eventfd of the daemon's */
+    int wake_fd;           /* an eventfd, for ourselves */
     struct ring_producer requests;
     struct ring_consumer replies;
     unsigned round_left; /* records that this round of receiving may still take */
@@ -84,6 +85,9 @@ void memory_lane_done(struct memory_lane *lane, struct bytes *queue);
 /* As lane_sleep(), lane_wake(). */
 bool memory_lane_sleep(struct memory_lane *lane, struct bytes *queue);
 void memory_lane_wake(const struct memory_lane *lane);
+
+/* The bell was heard. Look at the ring after that. */
+void memory_lane_silence(const struct memory_lane *lane);
 
 /* Takes back data, from wherever it came. */
 void memory_lane_give_back(struct memory_lane *lane, struct bytes *queue, struct data *data);

@@ -30,9 +30,10 @@ struct memory_lane {
     size_t total;
     struct memory_sizes sizes;
     struct memory_map map;
-    int memory_fd;   /* -1 once the client has it */
-    int own_bell_fd; /* -1 once the engine has it */
-    int client_bell_fd;
+    int memory_fd;        /* -1 once the client has it */
+    int own_bell_fd;      /* -1 once the engine has it */
+    int client_bell_fd;   /* the end to write to */
+    int client_listen_fd; /* the other end; -1 once the client has it */
     struct engine_bell *bell;
     struct ring_consumer requests;
     struct ring_producer replies;
@@ -47,21 +48,10 @@ struct memory_lane {
     uint8_t body[FRAME_BODY_MAX];
 };
 
-/*
- * The bell is one open file that the client shares: it can make it block (F_SETFL) and fill its counter, and then this
- * write would hold up the whole worker. So look first. A client that changes it between the two calls could still do
- * it; but whoever may connect here is of our user, and could as well stop the process with a signal.
- */
-static void ring_client(struct memory_lane *memory)
+/* EAGAIN: the client does not listen, which is its own loss. EPIPE: the same, and it will hang up. */
+static void ring_client(const struct memory_lane *memory)
 {
-    struct lane *lane = memory->lane;
-    uint64_t one = 1;
-    if (!(fcntl(memory->client_bell_fd, F_GETFL) & O_NONBLOCK)) {
-        lane->user->broken(lane->owner, "a bell that blocks", 0);
-        return;
-    }
-    /* EAGAIN: the client has written nonsense to its own bell. */
-    while (write(memory->client_bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    while (write(memory->client_bell_fd, "", 1) < 0 && errno == EINTR) {
     }
 }
 
@@ -380,14 +370,24 @@ static int make_memory(struct memory_lane *memory, const char **what)
     return arena_init(&memory->receive, memory->map.receive_arena, memory->sizes.receive_arena);
 }
 
+/*
+ * Ours is an eventfd: it is only ever read without blocking. The client's is a pipe and not an eventfd, which would be
+ * one open file for both sides: the client could make it block, and our write would hold up the whole worker. The end
+ * of a pipe that we write to is ours alone.
+ */
 static int make_bells(struct memory_lane *memory, const char **what)
 {
+    int ends[2];
     *what = "eventfd";
     memory->own_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (memory->own_bell_fd < 0)
         return -errno;
-    memory->client_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return memory->client_bell_fd < 0 ? -errno : 0;
+    *what = "pipe";
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return -errno;
+    memory->client_listen_fd = ends[0];
+    memory->client_bell_fd = ends[1];
+    return 0;
 }
 
 int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct memory_lane **memory, const char **what)
@@ -399,7 +399,7 @@ int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct 
     made->lane = lane;
     made->sizes = *sizes;
     made->total = memory_total(sizes);
-    made->memory_fd = made->own_bell_fd = made->client_bell_fd = -1;
+    made->memory_fd = made->own_bell_fd = made->client_bell_fd = made->client_listen_fd = -1;
     made->flush.run = on_flush;
     made->drain.run = on_drain;
     list_init(&made->flush.node);
@@ -437,6 +437,7 @@ void memory_lane_free(struct memory_lane *memory)
     close_if_open(&memory->memory_fd);
     close_if_open(&memory->own_bell_fd);
     close_if_open(&memory->client_bell_fd);
+    close_if_open(&memory->client_listen_fd);
     free(memory);
 }
 
@@ -451,7 +452,7 @@ void memory_lane_stop(struct memory_lane *memory)
 void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[MEMORY_LANE_DESCRIPTORS])
 {
     descriptors[0] = memory->memory_fd;
-    descriptors[1] = memory->client_bell_fd;
+    descriptors[1] = memory->client_listen_fd;
     descriptors[2] = memory->own_bell_fd;
 }
 
@@ -462,6 +463,7 @@ int memory_lane_start(struct memory_lane *memory)
         return -ENOMEM;
     memory->own_bell_fd = -1;
     close_if_open(&memory->memory_fd);
+    close_if_open(&memory->client_listen_fd);
     /* The client may have been quicker than we: look, and then sleep. */
     engine_defer(memory->lane->engine, &memory->drain);
     return 0;

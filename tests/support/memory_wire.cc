@@ -185,8 +185,8 @@ void MemoryWire::wait(Clock::time_point deadline) const
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
     pollfd waited[] = {{own_bell_.get(), POLLIN, 0}, {socket_.fd(), POLLIN | POLLRDHUP, 0}};
     poll(waited, 2, static_cast<int>(std::max<int64_t>(left.count(), 0)));
-    uint64_t rung = 0;
-    if ((waited[0].revents & POLLIN) && read(own_bell_.get(), &rung, sizeof rung) < 0) {
+    char rings[64];
+    if ((waited[0].revents & POLLIN) && read(own_bell_.get(), rings, sizeof rings) < 0) {
         throw std::system_error(errno, std::generic_category(), "our own bell");
     }
 }
@@ -259,6 +259,11 @@ int MemoryWire::memory_fd() const
 int MemoryWire::own_bell() const
 {
     return own_bell_.get();
+}
+
+void MemoryWire::close_own_bell()
+{
+    own_bell_.reset();
 }
 
 int MemoryWire::daemon_bell() const

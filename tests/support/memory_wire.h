@@ -41,6 +41,8 @@ class MemoryWire
     // The next frame; the bytes of a payload in the arena are copied, and it stays there. Nothing if the daemon hangs
     // up or time is up.
     std::optional<WireFrame> receive(std::chrono::milliseconds limit = patience);
+    // The next frame if it is there already; leaves the bell alone.
+    std::optional<WireFrame> next();
     // Sends, and receives the next frame.
     std::optional<WireFrame> ask(const WireFrame &frame);
     // Gives a payload in the receive arena back.
@@ -54,6 +56,7 @@ class MemoryWire
     const Wire &socket() const;
     int memory_fd() const;
     int own_bell() const;
+    void close_own_bell();
     int daemon_bell() const;
     const memory_sizes &sizes() const;
     const memory_map &map() const;
@@ -63,7 +66,6 @@ class MemoryWire
 
   private:
     void take_welcome(const std::string &body);
-    std::optional<WireFrame> next();
     void wait(Clock::time_point deadline) const;
 
     Wire socket_;

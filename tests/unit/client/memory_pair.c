@@ -35,6 +35,12 @@ static int make_memory(const struct memory_sizes *sizes)
     return fd;
 }
 
+static void ring(const struct memory_pair *pair)
+{
+    if (write(pair->client_bell, "", 1) != 1)
+        abort();
+}
+
 struct memory_pair *memory_pair_new(const struct memory_sizes *sizes)
 {
     struct memory_pair *pair = calloc(1, sizeof *pair);
@@ -52,8 +58,11 @@ struct memory_pair *memory_pair_new(const struct memory_sizes *sizes)
     if (arena_init(&pair->receive, pair->map.receive_arena, sizes->receive_arena) < 0)
         return NULL;
 
-    int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    pair->client_bell = dup(bell);
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        abort();
+    int bell = ends[0];
+    pair->client_bell = ends[1];
     pair->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (memory_lane_attach(&pair->lane, region, bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), pair->epoll_fd) < 0)
         return NULL;
@@ -114,7 +123,10 @@ size_t memory_pair_waiting(const struct memory_pair *pair)
 bool memory_pair_has_rung(const struct memory_pair *pair)
 {
     struct epoll_event event;
-    return epoll_wait(pair->epoll_fd, &event, 1, 0) == 1;
+    bool rung = epoll_wait(pair->epoll_fd, &event, 1, 0) == 1;
+    if (rung)
+        memory_lane_silence(&pair->lane);
+    return rung;
 }
 
 void memory_pair_detach(struct memory_pair *pair)
@@ -139,7 +151,7 @@ bool memory_pair_take(struct memory_pair *pair, struct frame *frame, uint8_t *pa
 {
     bool taken = memory_pair_take_and_keep_room(pair, frame, payload);
     if (ring_release(&pair->requests))
-        eventfd_write(pair->client_bell, 1);
+        ring(pair);
     return taken;
 }
 
@@ -151,7 +163,7 @@ bool memory_pair_put_record(struct memory_pair *pair, const void *record, size_t
     memcpy(room, record, size);
     ring_commit(&pair->replies, (uint32_t)size);
     if (ring_publish(&pair->replies))
-        eventfd_write(pair->client_bell, 1);
+        ring(pair);
     return true;
 }
 
