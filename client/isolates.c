@@ -14,6 +14,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct poster *first;
 static atomic_uint registered;
+static uint64_t last_number;
 
 /* The place of the poster of an isolate at this address, or of the NULL at the end. The mutex is
  * held. */
@@ -23,11 +24,6 @@ static struct poster **find(const void *address)
     while (*place && (*place)->isolate.address != address)
         place = &(*place)->next;
     return place;
-}
-
-static bool is_heard(const struct poster *poster)
-{
-    return poster && dart_port_is_open(poster->port);
 }
 
 /* The mutex is held. */
@@ -47,6 +43,7 @@ bool isolates_add(struct poster *poster)
     bool vacant = !*place;
     if (vacant) {
         *place = poster;
+        poster->number = ++last_number;
         atomic_fetch_add(&registered, 1);
     }
     pthread_mutex_unlock(&mutex);
@@ -64,11 +61,24 @@ bool isolates_remove(struct poster *poster)
     return found;
 }
 
-struct poster *isolates_lock(struct dart_isolate isolate)
+/* The port of the poster, 0 if there is none. */
+static int64_t port_of(struct dart_isolate isolate)
 {
     pthread_mutex_lock(&mutex);
+    const struct poster *poster = *find(isolate.address);
+    int64_t port = poster ? poster->port : 0;
+    pthread_mutex_unlock(&mutex);
+    return port;
+}
+
+struct poster *isolates_lock(struct dart_isolate isolate)
+{
+    int64_t port = port_of(isolate);
+    if (port == 0 || !dart_port_is_open(port))
+        return NULL;
+    pthread_mutex_lock(&mutex);
     struct poster *poster = *find(isolate.address);
-    if (is_heard(poster))
+    if (poster && poster->port == port)
         return poster;
     pthread_mutex_unlock(&mutex);
     return NULL;
@@ -98,11 +108,13 @@ struct poster *isolates_take(struct dart_isolate isolate)
     return poster;
 }
 
-struct poster *isolates_take_port(struct dart_isolate isolate, int64_t port)
+struct poster *isolates_take_numbered(uint64_t number)
 {
     pthread_mutex_lock(&mutex);
-    struct poster **place = find(isolate.address);
-    struct poster *poster = *place && (*place)->port == port ? unlink_at(place) : NULL;
+    struct poster **place = &first;
+    while (*place && (*place)->number != number)
+        place = &(*place)->next;
+    struct poster *poster = *place ? unlink_at(place) : NULL;
     pthread_mutex_unlock(&mutex);
     return poster;
 }

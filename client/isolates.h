@@ -3,6 +3,9 @@
  *
  * A poster that is found stays what it is for as long as the lock is held: nobody frees one that is
  * still registered. Lock order: this one, then that of a session.
+ *
+ * The VM is never asked anything with the lock held: it may stop the thread there until another one has ended its
+ * isolate, which takes this lock too (oche_isolate_release).
  */
 #ifndef OCHE_CLIENT_ISOLATES_H
 #define OCHE_CLIENT_ISOLATES_H
@@ -32,8 +35,8 @@ struct poster *isolates_replace(struct dart_isolate isolate, int64_t port, bool 
 /* Unregisters and returns the poster of the isolate, NULL if there is none. */
 struct poster *isolates_take(struct dart_isolate isolate);
 
-/* Unregisters and returns the poster of the isolate that listens to this port, NULL if it has none any more. */
-struct poster *isolates_take_port(struct dart_isolate isolate, int64_t port);
+/* Unregisters and returns the poster with this number, NULL if there is none any more. */
+struct poster *isolates_take_numbered(uint64_t number);
 
 /* The session of an isolate that the handle names, locked; or NULL and *refusal. */
 struct oche_session *isolates_lock_session(int64_t handle, int64_t *refusal);

@@ -91,10 +91,9 @@ EXPORT int64_t oche_isolate_set_no_delay(int64_t request_id, int64_t handle, boo
     return set_option(request_id, handle, REQUEST_NO_DELAY, enabled);
 }
 
-/* The port and not the address alone: a later isolate may get the address of one that is gone. */
+/* Neither address nor port, which a later session may have again. */
 struct guard {
-    struct dart_isolate isolate;
-    int64_t port;
+    uint64_t poster;
 };
 
 EXPORT void *oche_isolate_guard(void)
@@ -105,7 +104,7 @@ EXPORT void *oche_isolate_guard(void)
         return NULL;
     guard = malloc(sizeof *guard);
     if (guard)
-        *guard = (struct guard){.isolate = poster->isolate, .port = poster->port};
+        *guard = (struct guard){.poster = poster->number};
     isolates_unlock();
     return guard;
 }
@@ -115,7 +114,7 @@ EXPORT void oche_isolate_release(void *guard)
     const struct guard *released = guard;
     if (!released)
         return;
-    struct poster *poster = isolates_take_port(released->isolate, released->port);
+    struct poster *poster = isolates_take_numbered(released->poster);
     if (poster)
         poster_end(poster);
     free(guard);

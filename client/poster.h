@@ -25,6 +25,7 @@ struct poster {
     pthread_t thread;
     atomic_bool stops;
     _Atomic int64_t features; /* OCHE_FEATURE_ values, as oche_isolate_enable() set them */
+    uint64_t number;          /* of isolates.h: no two posters of the process have the same */
     struct poster *next;      /* of isolates.h */
 };
 

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <map>
 #include <stdexcept>
 #include <vector>
 
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
+#include "tests/support/pair.h"
 #include "tests/support/peer.h"
 #include "tests/support/report.h"
 
@@ -110,6 +112,42 @@ void write_many(const Daemon &daemon, const Listener &listener, int64_t handle, 
     for (int64_t id = first; id < first + count; id++) {
         REQUIRE(listener.write(id, handle, "x") == 0);
     }
+}
+
+Request write_with_id(Isolate &isolate, int64_t id, int64_t handle, std::string_view bytes)
+{
+    return isolate.made(id, isolate.inside([&] {
+        return as_leaf([&] {
+            return tcp_write(id, handle, reinterpret_cast<const uint8_t *>(bytes.data()), 0,
+                             static_cast<int64_t>(bytes.size()));
+        });
+    }));
+}
+
+// Quiet writes behind one that succeeds; the first of them is more than the buffers of both sides take.
+std::vector<Request> stuck_quiet_writes(Isolate &isolate, const Pair &pair)
+{
+    REQUIRE(isolate.enable(OCHE_FEATURE_QUIET_WRITES | OCHE_FEATURE_ERROR_DETAIL) == 0);
+    REQUIRE(write_with_id(isolate, -1, pair.handle, "quiet").returned == 0);
+    REQUIRE(isolate.result(isolate.write(pair.handle, "loud")) == 4);
+    std::vector<Request> writes{
+        write_with_id(isolate, -2, pair.handle, std::string(32 << 20, 'x')),
+        write_with_id(isolate, -3, pair.handle, "more"),
+        write_with_id(isolate, INT64_MIN, pair.handle, "more"),
+        write_with_id(isolate, 0, pair.handle, "more"),
+    };
+    CHECK(isolate.is_pending(writes.front()));
+    return writes;
+}
+
+// Each has ended once, with its id and this code, and nothing else was posted.
+void check_ended(Isolate &isolate, const std::vector<Request> &writes, int64_t code)
+{
+    for (const Request &write : writes) {
+        CAPTURE(write.id);
+        CHECK(isolate.result(write) == code);
+    }
+    CHECK(isolate.untaken() == 0);
 }
 
 size_t largest_batch(const std::vector<Message> &messages)
@@ -293,6 +331,129 @@ TEST_CASE("with quiet writes a write with request id 0 that fails posts its fail
     CHECK(messages[0].request_id == 0);
     CHECK(messages[0].result == TCP_ERR_WRITE_FAILED);
     CHECK(messages[0].os_error.value_or(0) != 0);
+}
+
+TEST_CASE("with quiet writes a write with a negative request id posts nothing when it succeeds")
+{
+    const Daemon daemon;
+    Listener listener;
+    const PeerListener target;
+    const int64_t handle = listener.connect(target);
+    const Peer peer = target.accept();
+    // Without the feature it is a number like any other.
+    REQUIRE(listener.write(-5, handle, "loud") == 0);
+    const auto loud = listener.take(1);
+    REQUIRE(loud.size() == 1);
+    CHECK(loud[0].request_id == -5);
+    CHECK(loud[0].result == 4);
+
+    REQUIRE(listener.enable(OCHE_FEATURE_QUIET_WRITES) == 0);
+    for (const int64_t id : {int64_t{-1}, int64_t{-2}, int64_t{INT32_MIN}, INT64_MIN + 1, INT64_MIN, int64_t{0}}) {
+        REQUIRE(listener.write(id, handle, "quiet") == 0);
+    }
+    REQUIRE(listener.write(1, handle, "loud") == 0);
+    REQUIRE(listener.write(INT64_MAX, handle, "loud") == 0);
+    const auto messages = listener.take(2);
+    REQUIRE(messages.size() == 2);
+    CHECK(messages[0].request_id == 1);
+    CHECK(messages[1].request_id == INT64_MAX);
+    CHECK(peer.receive(42).size() == 42);
+    CHECK(listener.is_silent());
+}
+
+TEST_CASE("a quiet write that is refused at once posts nothing")
+{
+    const Daemon daemon;
+    Listener listener;
+    const PeerListener target;
+    const int64_t handle = listener.connect(target);
+    REQUIRE(listener.enable(OCHE_FEATURE_QUIET_WRITES) == 0);
+    CHECK(listener.write(-1, handle + 1, "x") == TCP_ERR_INVALID_HANDLE);
+    CHECK(listener.is_silent());
+}
+
+TEST_CASE("quiet writes may go on for ever: what was sent makes room in the queue though nobody is told")
+{
+    DaemonOptions options;
+    options.arguments = {"--max-queued-bytes", "1048576"};
+    const Daemon daemon(options);
+    Listener listener;
+    const PeerListener target;
+    const int64_t handle = listener.connect(target);
+    const Peer peer = target.accept();
+    REQUIRE(listener.enable(OCHE_FEATURE_QUIET_WRITES) == 0);
+    for (const size_t size : {4000, 100'000}) {
+        const std::string bytes(size, 'x');
+        // Several times what the queue takes.
+        for (size_t sent = 0; sent < 4 << 20; sent += size) {
+            CAPTURE(size, sent);
+            // It may be full for the moment.
+            REQUIRE(eventually([&] { return listener.write(-1, handle, bytes) == 0; }));
+            REQUIRE(peer.receive(size) == bytes);
+        }
+    }
+    CHECK(listener.is_silent());
+}
+
+TEST_CASE("quiet writes that tcp_close cuts off post CLOSED with their ids, before the close completes")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    const auto writes = stuck_quiet_writes(isolate, pair);
+    CHECK(isolate.result(isolate.close(pair.handle)) == 0);
+    for (const Request &write : writes) {
+        CHECK_FALSE(isolate.is_pending(write, std::chrono::milliseconds(0)));
+    }
+    check_ended(isolate, writes, TCP_ERR_CLOSED);
+}
+
+TEST_CASE("quiet writes that the peer cuts off post WRITE_FAILED with their ids")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    Pair pair = connected(isolate);
+    const auto writes = stuck_quiet_writes(isolate, pair);
+    pair.peer.reset();
+    check_ended(isolate, writes, TCP_ERR_WRITE_FAILED);
+    REQUIRE(write_with_id(isolate, -4, pair.handle, "too late").returned == 0);
+    const Outcome outcome = isolate.outcome({-4, 0, false});
+    CHECK(outcome.result == TCP_ERR_WRITE_FAILED);
+    CHECK(outcome.os_error.value_or(0) != 0);
+}
+
+TEST_CASE("quiet writes that are queued when the daemon is killed post DAEMON_LOST with their ids, and quiet they stay")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    auto writes = stuck_quiet_writes(isolate, pair);
+    daemon.kill(SIGSTOP);
+    writes.push_back(write_with_id(isolate, -4, pair.handle, "never seen by the daemon"));
+    daemon.kill(SIGKILL);
+    check_ended(isolate, writes, TCP_ERR_DAEMON_LOST);
+    CHECK(daemon.wait() == 128 + SIGKILL);
+
+    const Pair after = connected(isolate);
+    REQUIRE(write_with_id(isolate, -5, after.handle, "quiet").returned == 0);
+    CHECK(isolate.result(isolate.write(after.handle, "loud")) == 4);
+    CHECK(after.peer.receive(9) == "quietloud");
+    CHECK(isolate.untaken() == 0);
+}
+
+TEST_CASE("quiet writes that are queued at tcp_destroy post CLOSED with their ids before it returns")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    const auto writes = stuck_quiet_writes(isolate, pair);
+    CHECK(isolate.destroy() == 0);
+    CHECK(isolate.untaken() == writes.size());
+    check_ended(isolate, writes, TCP_ERR_CLOSED);
 }
 
 TEST_CASE("a feature that does not exist is refused with INVALID_ARGUMENT, and those that are on stay on")

@@ -94,6 +94,28 @@ TEST_CASE("in the child of a fork the library is as if tcp_init had never been c
     CHECK(pair.peer.receive(1) == "x");
 }
 
+TEST_CASE("the guard of a session, released in the child of a fork, does nothing to the session of the parent")
+{
+    const Place place;
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    void *guard = isolate.inside([] { return oche_isolate_guard(); });
+    REQUIRE(guard);
+    const int status = in_child([&] {
+        if (isolate.inside([] { return oche_isolate_guard(); })) {
+            return 1;
+        }
+        oche_isolate_release(guard);
+        return 0;
+    });
+    CHECK(status == 0);
+    CHECK(isolate.result(isolate.write(pair.handle, "x")) == 1);
+    CHECK(pair.peer.receive(1) == "x");
+    oche_isolate_release(guard);
+    CHECK(pair.peer.end() == End::fin);
+}
+
 TEST_CASE("a child of a fork does not keep the session of its dead parent alive")
 {
     const Place place;

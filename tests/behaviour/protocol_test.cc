@@ -2,6 +2,7 @@
 // nobody else notices.
 #include <catch2/catch.hpp>
 
+#include <cerrno>
 #include <poll.h>
 #include <random>
 #include <sys/socket.h>
@@ -215,6 +216,130 @@ TEST_CASE("a frame that arrives byte by byte is understood")
     CHECK(reply->header.request_id == 77);
     CHECK(reply->header.value > 0);
     CHECK(reply->payload.size() == ENDPOINTS_SIZE);
+}
+
+TEST_CASE("a cancel ends the connect that it names with CLOSED, and has no answer of its own")
+{
+    const Daemon daemon;
+    const NoLeaks no_leaks(daemon);
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const FullListener full;
+    for (const int64_t id : {-1, 0, 1}) {
+        wire.send(connect_frame(id, {full.address(), full.port()}));
+    }
+    for (const int64_t id : {0, 1, -1}) {
+        CAPTURE(id);
+        const auto reply = wire.ask(plain_frame(FRAME_CANCEL, 99, 0, id));
+        REQUIRE(reply);
+        CHECK(reply->header.opcode == FRAME_CONNECT);
+        CHECK(reply->header.flags == FRAME_REPLY);
+        CHECK(reply->header.request_id == id);
+        CHECK(reply->header.value == TCP_ERR_CLOSED);
+        CHECK(reply->header.os_error == ECANCELED);
+        CHECK(reply->payload.empty());
+    }
+    CHECK(wire.is_served());
+    CHECK(complaints(daemon) == 0);
+}
+
+TEST_CASE("a cancelled connect gives its descriptor and its handle back")
+{
+    DaemonOptions options;
+    options.arguments = {"--max-handles", "1"};
+    const Daemon daemon(options);
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const FullListener full;
+    const PeerListener listener;
+    const size_t before = daemon.descriptor_count();
+    for (int64_t id = 10; id < 15; id++) {
+        CAPTURE(id);
+        wire.send(connect_frame(id, {full.address(), full.port()}));
+        auto reply = wire.ask(connect_frame(1, {loopback4(), listener.port()}));
+        REQUIRE(reply);
+        CHECK(reply->header.request_id == 1);
+        CHECK(reply->header.value == TCP_ERR_QUOTA);
+        CHECK(daemon.descriptor_count() == before + 1);
+        reply = wire.ask(plain_frame(FRAME_CANCEL, 0, 0, id));
+        REQUIRE(reply);
+        CHECK(reply->header.request_id == id);
+        CHECK(wire.is_served()); // with that, the turn in which it was cancelled is over
+        CHECK(daemon.descriptor_count() == before);
+    }
+    const auto reply = wire.ask(connect_frame(1, {loopback4(), listener.port()}));
+    REQUIRE(reply);
+    CHECK(reply->header.value > 0);
+}
+
+TEST_CASE("a cancel of no connect is ignored")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const FullListener full;
+    const Wire other(daemon.place().socket_path());
+    other.hello();
+    other.send(connect_frame(7, {full.address(), full.port()}));
+    CHECK(other.is_served());
+    const auto listening = wire.ask(listen_frame(8, {loopback4(), 0}));
+    REQUIRE(listening);
+    wire.send(plain_frame(FRAME_ACCEPT, 9, listening->header.value));
+    for (const int64_t id : {int64_t{0}, int64_t{7}, int64_t{8}, int64_t{9}, int64_t{-1}, INT64_MIN, INT64_MAX}) {
+        CAPTURE(id);
+        wire.send(plain_frame(FRAME_CANCEL, id, 0, id));
+        CHECK(wire.is_served()); // with the next frame, so that nothing was answered
+    }
+    CHECK(other.is_served()); // and so is nothing here
+    const auto reply = other.ask(plain_frame(FRAME_CANCEL, 0, 0, 7));
+    REQUIRE(reply);
+    CHECK(reply->header.request_id == 7);
+    CHECK(reply->header.value == TCP_ERR_CLOSED);
+    CHECK(complaints(daemon) == 0);
+}
+
+TEST_CASE("a cancel of a connect that has been answered is ignored, whatever the answer was")
+{
+    const Daemon daemon;
+    const NoLeaks no_leaks(daemon);
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const PeerListener listener;
+    const FullListener full;
+    const auto made = wire.ask(connect_frame(1, {loopback4(), listener.port()}));
+    REQUIRE(made);
+    REQUIRE(made->header.value > 0);
+    const Peer peer = listener.accept();
+    const auto refused = wire.ask(connect_frame(2, {loopback4(), free_port()}));
+    REQUIRE(refused);
+    CHECK(refused->header.value == TCP_ERR_CONNECT_FAILED);
+    wire.send(connect_frame(3, {full.address(), full.port()}));
+    const auto cancelled = wire.ask(plain_frame(FRAME_CANCEL, 0, 0, 3));
+    REQUIRE(cancelled);
+    CHECK(cancelled->header.value == TCP_ERR_CLOSED);
+    for (const int64_t id : {1, 2, 3}) {
+        CAPTURE(id);
+        wire.send(plain_frame(FRAME_CANCEL, 0, 0, id));
+        CHECK(wire.is_served());
+    }
+    WireFrame write = plain_frame(FRAME_WRITE, 4, made->header.value);
+    write.payload = "still there";
+    const auto written = wire.ask(write);
+    REQUIRE(written);
+    CHECK(written->header.value == 11);
+    CHECK(peer.receive(11) == "still there");
+}
+
+TEST_CASE("a cancel with a body, a payload or a handle drops the session")
+{
+    WireFrame cancel = plain_frame(FRAME_CANCEL, 0, 0, 1);
+    cancel.body = "body";
+    check_dropped(frame_bytes(cancel));
+    cancel = plain_frame(FRAME_CANCEL, 0, 0, 1);
+    cancel.payload = "payload";
+    check_dropped(frame_bytes(cancel));
+    check_dropped(frame_bytes(plain_frame(FRAME_CANCEL, 0, 1, 1)));
+    check_dropped(frame_bytes(plain_frame(FRAME_CANCEL, 0, 0, 1)), false); // before the hello
 }
 
 TEST_CASE("requests that are refused, not malformed, leave the session open")

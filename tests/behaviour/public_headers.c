@@ -42,6 +42,7 @@ const struct public_function public_functions[] = {
     F(oche_data_free),
     F(oche_connect),
     F(oche_listen),
+    F(oche_cancel),
     F(oche_accept),
     F(oche_read),
     F(oche_write),
@@ -56,6 +57,12 @@ const struct public_function public_functions[] = {
     F(oche_get_no_delay),
     F(oche_get_statistics),
     F(oche_isolate_enable),
+    F(oche_isolate_connect),
+    F(oche_isolate_cancel),
+    F(oche_isolate_set_keep_alive),
+    F(oche_isolate_set_no_delay),
+    F(oche_isolate_guard),
+    F(oche_isolate_release),
     {0, 0},
 };
 

@@ -65,6 +65,17 @@ int64_t connect_to(oche_session *session, const Endpoint &endpoint)
     REQUIRE(completion.result > 0);
     return completion.result;
 }
+
+// Nothing else may be about to complete.
+oche_statistics statistics_of(oche_session *session)
+{
+    oche_statistics statistics{};
+    REQUIRE(oche_get_statistics(session, 1000, &statistics) == 0);
+    const oche_completion completion = next_completion(session);
+    REQUIRE(completion.request_id == 1000);
+    REQUIRE(completion.result == 0);
+    return statistics;
+}
 } // namespace
 
 TEST_CASE("a session connects, writes, reads and closes without callbacks, by dispatch and pop")
@@ -157,6 +168,85 @@ TEST_CASE("a connect that succeeds within its time limit stays connected after i
     CHECK(peer.end(std::chrono::milliseconds(300)) == End::none);
     REQUIRE(oche_write(session.get(), 2, handle, "x", 1) == 0);
     CHECK(next_completion(session.get()).result == 1);
+}
+
+TEST_CASE("a connect that is cancelled completes once with CLOSED, and its socket is gone")
+{
+    const Daemon daemon;
+    const NoLeaks no_leaks(daemon);
+    const SessionPointer session = open_session();
+    const FullListener full;
+    const oche_connect_options options = to(full.address(), full.port());
+    for (const int64_t id : {7, 8, 9}) {
+        REQUIRE(oche_connect(session.get(), id, &options) == 0);
+    }
+    oche_statistics statistics = statistics_of(session.get());
+    CHECK(statistics.sockets_open == 3);
+    CHECK(statistics.session_handles == 3);
+    CHECK(oche_cancel(session.get(), 8) == 0);
+    const oche_completion completion = next_completion(session.get());
+    CHECK(completion.request_id == 8);
+    CHECK(completion.result == TCP_ERR_CLOSED);
+    statistics = statistics_of(session.get());
+    CHECK(statistics.sockets_open == 2);
+    CHECK(statistics.session_handles == 2);
+    CHECK(statistics.connections_made == 0);
+    CHECK(oche_cancel(session.get(), 8) == TCP_ERR_INVALID_ARGUMENT);
+}
+
+TEST_CASE("what is no pending connect of the session is not cancelled: INVALID_ARGUMENT")
+{
+    const Daemon daemon;
+    const SessionPointer session = open_session();
+    const SessionPointer other = open_session();
+    CHECK(oche_cancel(session.get(), 1) == TCP_ERR_INVALID_ARGUMENT);
+    const PeerListener listener;
+    const FullListener full;
+    const int64_t handle = connect_to(session.get(), {loopback4(), listener.port()});
+    CHECK(oche_cancel(session.get(), 1) == TCP_ERR_INVALID_ARGUMENT); // it has completed
+    REQUIRE(oche_read(session.get(), 2, handle) == 0);
+    CHECK(oche_cancel(session.get(), 2) == TCP_ERR_INVALID_ARGUMENT);
+    const oche_connect_options options = to(full.address(), full.port());
+    REQUIRE(oche_connect(other.get(), 3, &options) == 0);
+    CHECK(oche_cancel(session.get(), 3) == TCP_ERR_INVALID_ARGUMENT);
+
+    const Peer peer = listener.accept();
+    peer.send("x");
+    const oche_completion read = next_completion(session.get());
+    CHECK(read.request_id == 2);
+    CHECK(read.result == 1);
+    oche_data_free(read.data_owner);
+    CHECK(statistics_of(other.get()).session_handles == 1);
+    CHECK(oche_cancel(other.get(), 3) == 0);
+    CHECK(next_completion(other.get()).result == TCP_ERR_CLOSED);
+}
+
+TEST_CASE("with quiet_writes a write with a request id of 0 or less completes only if it fails")
+{
+    const Daemon daemon;
+    oche_session_options quiet{};
+    quiet.quiet_writes = true;
+    const SessionPointer session = open_session(&quiet);
+    const PeerListener listener;
+    const int64_t handle = connect_to(session.get(), {loopback4(), listener.port()});
+    const Peer peer = listener.accept();
+    for (const int64_t id : {int64_t{0}, int64_t{-1}, INT64_MIN, int64_t{1}}) {
+        REQUIRE(oche_write(session.get(), id, handle, "x", 1) == 0);
+    }
+    oche_completion completion = next_completion(session.get());
+    CHECK(completion.request_id == 1);
+    CHECK(completion.result == 1);
+    CHECK_FALSE(oche_session_pop(session.get(), &completion));
+
+    const std::string much(32 << 20, 'x');
+    REQUIRE(oche_write(session.get(), -2, handle, much.data(), much.size()) == 0);
+    REQUIRE(oche_write(session.get(), 0, handle, "x", 1) == 0);
+    REQUIRE(oche_close(session.get(), 3, handle) == 0);
+    for (const int64_t id : {-2, 0, 3}) {
+        completion = next_completion(session.get());
+        CHECK(completion.request_id == id);
+        CHECK(completion.result == (id == 3 ? 0 : TCP_ERR_CLOSED));
+    }
 }
 
 TEST_CASE("a failure carries errno without being asked for it")
@@ -275,6 +365,7 @@ TEST_CASE("a lost session completes what was pending, refuses more, and can be r
     const Address address = loopback4();
     const oche_connect_options options = to(address, listener.port());
     CHECK(oche_connect(session.get(), 3, &options) == TCP_ERR_DAEMON_LOST);
+    CHECK(oche_cancel(session.get(), 3) == TCP_ERR_DAEMON_LOST);
 
     REQUIRE(oche_session_reopen(session.get()) == 0);
     CHECK(oche_session_get_fd(session.get()) == fd);

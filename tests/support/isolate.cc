@@ -114,6 +114,20 @@ Request Isolate::connect(const Endpoint &to, const Endpoint &from)
                 }));
 }
 
+Request Isolate::connect_within(const Endpoint &to, int64_t timeout_ms)
+{
+    const int64_t id = next_id();
+    return made(id, inside([&] {
+                    return oche_isolate_connect(id, data_or_null(to.address), static_cast<int64_t>(to.address.size()),
+                                                to.port, nullptr, 0, 0, timeout_ms);
+                }));
+}
+
+int64_t Isolate::cancel(const Request &request) const
+{
+    return inside([&] { return oche_isolate_cancel(request.id); });
+}
+
 Request Isolate::listen(const Endpoint &at, const ListenOptions &options)
 {
     const int64_t id = next_id();
@@ -154,6 +168,16 @@ Request Isolate::close(int64_t handle)
 Request Isolate::listener_close(int64_t listener, bool force)
 {
     return leaf([&](int64_t id) { return tcp_listener_close(id, listener, force); });
+}
+
+Request Isolate::set_keep_alive(int64_t handle, bool enabled)
+{
+    return leaf([&](int64_t id) { return oche_isolate_set_keep_alive(id, handle, enabled); });
+}
+
+Request Isolate::set_no_delay(int64_t handle, bool enabled)
+{
+    return leaf([&](int64_t id) { return oche_isolate_set_no_delay(id, handle, enabled); });
 }
 
 Request Isolate::made(int64_t id, int64_t returned, bool reads)

@@ -68,6 +68,9 @@ class Isolate
     int64_t enable(int64_t features);
 
     Request connect(const Endpoint &to, const Endpoint &from = {});
+    // With oche_isolate_connect().
+    Request connect_within(const Endpoint &to, int64_t timeout_ms);
+    int64_t cancel(const Request &request) const;
     Request listen(const Endpoint &at, const ListenOptions &options = {});
     Request accept(int64_t listener);
     Request read(int64_t handle);
@@ -75,6 +78,9 @@ class Isolate
     Request close_write(int64_t handle);
     Request close(int64_t handle);
     Request listener_close(int64_t listener, bool force);
+    // With oche_isolate_set_...().
+    Request set_keep_alive(int64_t handle, bool enabled);
+    Request set_no_delay(int64_t handle, bool enabled);
 
     // A request that the test made itself, with an id from next_id().
     Request made(int64_t id, int64_t returned, bool reads = false);

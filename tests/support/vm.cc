@@ -24,6 +24,8 @@ int64_t next_port = 0x7e57'0000'0001; // more than 32 bits, as the VM's are
 std::mutex violations_mutex;
 std::vector<std::string> violations;
 
+std::function<void()> asked_for_port;
+
 thread_local vm::Identity current_isolate;
 thread_local bool in_leaf = false;
 
@@ -122,6 +124,9 @@ int64_t *new_send_port(int64_t number)
         vm::add_violation("Dart_NewSendPort was called outside of a scope");
     }
     local_send_port = number;
+    if (asked_for_port) {
+        asked_for_port();
+    }
     return &local_send_port;
 }
 
@@ -270,6 +275,11 @@ InLeaf::InLeaf()
 InLeaf::~InLeaf()
 {
     in_leaf = false;
+}
+
+void while_asked_for_port(std::function<void()> action)
+{
+    asked_for_port = std::move(action);
 }
 
 void add_violation(const std::string &text)

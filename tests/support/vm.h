@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -114,6 +115,10 @@ class InLeaf
     InLeaf(const InLeaf &) = delete;
     InLeaf &operator=(const InLeaf &) = delete;
 };
+
+// Runs whenever the library asks whether a port is open; empty: nothing. The VM may stop the asking thread there for as
+// long as another one takes to run finalizers.
+void while_asked_for_port(std::function<void()> action);
 
 void add_violation(const std::string &text);
 std::vector<std::string> take_violations();

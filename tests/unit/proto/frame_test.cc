@@ -129,3 +129,22 @@ TEST_CASE("every opcode has a name")
     CHECK(std::string(frame_opcode_name(0)) == "?");
     CHECK(std::string(frame_opcode_name(FRAME_OPCODE_END)) == "?");
 }
+
+TEST_CASE("every opcode keeps its number")
+{
+    CHECK(FRAME_HELLO == 1);
+    CHECK(FRAME_CONNECT == 2);
+    CHECK(FRAME_LISTEN == 3);
+    CHECK(FRAME_ACCEPT == 4);
+    CHECK(FRAME_READ == 5);
+    CHECK(FRAME_WRITE == 6);
+    CHECK(FRAME_CLOSE_WRITE == 7);
+    CHECK(FRAME_CLOSE == 8);
+    CHECK(FRAME_LISTENER_CLOSE == 9);
+    CHECK(FRAME_SET_OPTION == 10);
+    CHECK(FRAME_STATISTICS == 11);
+    CHECK(FRAME_RELEASE == 12);
+    CHECK(FRAME_CANCEL == 13);
+    CHECK(FRAME_OPCODE_END == 14);
+    CHECK(std::string(frame_opcode_name(FRAME_CANCEL)) == "CANCEL");
+}
