@@ -11,7 +11,7 @@
 
 enum { ACCEPTS = 16 };
 
-/* A request id says what has been completed, and for which connection. */
+/* A request id says what has been completed, and for which connection. Of a quiet write, it is negative. */
 enum request { REQUEST_LISTEN, REQUEST_ACCEPT, REQUEST_READ, REQUEST_WRITE, REQUEST_CLOSE, REQUEST_CONNECT };
 enum { REQUEST_BITS = 3 };
 
@@ -81,7 +81,9 @@ static void read_next(size_t index)
 
 static void write_data(size_t index, const uint8_t *data, size_t size)
 {
-    check("tcp_write", tcp_write(id_of(REQUEST_WRITE, index), connections[index].handle, data, 0, (int64_t)size));
+    int64_t id = id_of(REQUEST_WRITE, index);
+    bool quiet = options->quiet_writes && options->mode == MODE_ECHO;
+    check("tcp_write", tcp_write(quiet ? -id : id, connections[index].handle, data, 0, (int64_t)size));
 }
 
 static void on_listen(int64_t handle)
@@ -182,8 +184,9 @@ static void on_close(size_t index, int64_t result)
 
 static void handle(const struct vm_message *message)
 {
-    size_t index = (size_t)(message->request_id >> REQUEST_BITS);
-    switch ((enum request)(message->request_id & ((1 << REQUEST_BITS) - 1))) {
+    int64_t id = message->request_id < 0 ? -message->request_id : message->request_id;
+    size_t index = (size_t)(id >> REQUEST_BITS);
+    switch ((enum request)(id & ((1 << REQUEST_BITS) - 1))) {
     case REQUEST_LISTEN:
         on_listen(message->result);
         break;

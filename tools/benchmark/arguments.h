@@ -4,6 +4,7 @@
 
 #include "tools/benchmark/measurement.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ struct server_options {
     unsigned in_flight;               /* writes of MODE_SOURCE, connections of MODE_CONNECT */
     uint16_t port;                    /* MODE_CONNECT */
     struct measurement_limits limits; /* MODE_CONNECT */
+    bool quiet_writes;                /* MODE_ECHO: nothing is posted when a write is done; not an argument */
 };
 
 void arguments_parse(int argc, char **argv, struct server_options *options);

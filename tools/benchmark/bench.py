@@ -9,20 +9,22 @@ import subprocess
 import sys
 import time
 
+import dart
 import goals
 import idle
 import plot
 import report
 import rounds
 import system_calls
-from peers import PEERS, ROOT, select_peers
+from peers import PEERS, ROOT, DartPeer, select_peers
 from processes import BenchError
-from workloads import WORKLOADS, keys
+from workloads import ALL, IDLE, SYSTEM_CALLS, select
 
 DESCRIPTION = """\
 Measures oche, a plain epoll server (the limit), Node's net and an in-process reference on the same load, all on
 loopback, and prints tables: medians, spread, ratio to the limit, latencies, processor time and context switches for
-each operation, memory of idle connections, system calls. Takes a few minutes; --quick takes half of one."""
+each operation, memory of idle connections, system calls. With --dart, the same servers in Dart over dart:io and over
+oche. Takes a few minutes; --quick takes half of one."""
 
 TARGETS = ["//tools/benchmark", "//daemon:oched"]
 RESULTS = "bench-results"
@@ -30,11 +32,12 @@ RESULTS = "bench-results"
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="tools/bench", description=DESCRIPTION)
+    parser.add_argument("--dart", action="store_true", help="servers in Dart, over dart:io and over oche")
     parser.add_argument("--quick", action="store_true", help="one short round: does everything work?")
     parser.add_argument("--only", metavar="WORKLOAD", action="append", help="of these, separated by commas: see --list")
-    parser.add_argument("--peers", metavar="PEER", action="append", help="these and the plain server only: see --list")
+    parser.add_argument("--peers", metavar="PEER", action="append", help="these and the limits only: see --list")
     parser.add_argument("--rounds", type=int, help="of which the median is shown (default 5, quick 1)")
-    parser.add_argument("--seconds", type=float, help="of a measurement (default 0.6, quick 0.25)")
+    parser.add_argument("--seconds", type=float, help="of a measurement (default 0.6, Dart 1, quick 0.25)")
     for kind in ("json", "svg"):
         parser.add_argument(
             f"--{kind}",
@@ -52,7 +55,7 @@ def parse_arguments():
         options.rounds = 1 if options.quick else 5
     seconds = options.seconds
     if seconds is None:
-        seconds = 0.25 if options.quick else 0.6
+        seconds = 0.25 if options.quick else 1 if options.dart else 0.6
     if not 1 <= options.rounds <= 100 or not 0.05 <= seconds <= 30:
         parser.error("--rounds is 1 to 100, --seconds is 0.05 to 30")
     options.duration_ms = int(seconds * 1000)
@@ -67,16 +70,14 @@ def _split(values):
 
 
 def print_list():
-    for workload in WORKLOADS:
-        print(f"{workload.key:18} {workload.title}")
-    print(f"{'idle':18} memory and wake-ups of idle connections")
-    print(f"{'system-calls':18} system calls of an echo")
+    for workload in ALL:
+        print(f"{workload.key:19} {workload.title}")
     print()
     for peer in PEERS:
-        print(f"{peer.key:18} {peer.title}{' (only on request)' if peer.on_request else ''}")
+        print(f"{peer.key:19} {peer.title}{' (only on request)' if peer.on_request else ''}")
 
 
-def build():
+def build(peers):
     command = ["bazel", "build", "--ui_event_filters=-info", "--show_result=0"]
     if not sys.stderr.isatty():
         command.append("--noshow_progress")
@@ -84,7 +85,7 @@ def build():
         status = subprocess.run(command + TARGETS, cwd=ROOT, stdout=sys.stderr, check=False).returncode
     except FileNotFoundError:
         raise BenchError("bazel is missing; run tools/setup") from None
-    if status != 0:
+    if status != 0 or (any(isinstance(peer, DartPeer) for peer in peers) and not dart.build()):
         raise BenchError("the build has failed, see above")
 
 
@@ -100,6 +101,7 @@ def machine():
         "model": model,
         "kernel": platform.release(),
         "architecture": platform.machine(),
+        "dart": dart.version(),
     }
 
 
@@ -107,9 +109,8 @@ def say(text):
     print(text, flush=True)
 
 
-def run(options, peers):
+def run(options, workloads, peers):
     """Measures, prints, and returns everything."""
-    wanted = options.only or keys()
     titles = {peer.key: peer.title for peer in peers}
     results = {
         "format": 1,
@@ -125,20 +126,23 @@ def run(options, peers):
         "idle": {},
         "system_calls": {},
     }
-    for workload in WORKLOADS:
-        if workload.key in wanted:
-            found = rounds.measure(workload, peers, options)
+    for workload in workloads:
+        taking_part = [peer for peer in peers if peer.takes_part(workload)]
+        missing = workload.missing() if taking_part else "its peers are missing, see above"
+        if missing:
+            say(f"{workload.title}\n  not measured: {missing}\n")
+        elif workload is IDLE:
+            results["idle"] = idle.measure(taking_part, options)
+            say(report.idle_text(results["idle"], titles))
+        elif workload in SYSTEM_CALLS:
+            found = system_calls.measure(workload, taking_part, options)
+            results["system_calls"].update(found)
+            no_tool = f"{workload.title}\n  not counted: neither perf nor strace is there\n"
+            say(report.system_calls_text(workload, found, titles) if found else no_tool)
+        else:
+            found = rounds.measure(workload, taking_part, options)
             results["workloads"].append(found)
             say(report.workload_text(found, titles))
-    if "idle" in wanted:
-        results["idle"] = idle.measure(peers, options)
-        say(report.idle_text(results["idle"], titles))
-    if "system-calls" in wanted:
-        results["system_calls"] = system_calls.measure(peers, options)
-        if results["system_calls"]:
-            say(report.system_calls_text(results["system_calls"], titles))
-        else:
-            say("system calls: not counted, neither perf nor strace is there\n")
     results["goals"] = goals.evaluate(results)
     if results["goals"]:
         say(report.goals_text(results["goals"]))
@@ -158,21 +162,25 @@ def main():
         print_list()
         return
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))  # so that everything is cleaned up
+    known = [workload.key for workload in ALL]
     for key in options.only:
-        if key not in keys():
-            raise BenchError(f"there is no workload '{key}'; there are {', '.join(keys())}")
-    peers, missing = select_peers(options.peers)
+        if key not in known:
+            raise BenchError(f"there is no workload '{key}'; there are {', '.join(known)}")
+    workloads = select(options.only, options.dart, smoke=options.quick and not options.peers)
+    peers, missing = select_peers(options.peers, workloads)
     if not options.no_build:
-        build()
+        build(peers)
     start = time.monotonic()
     found = machine()
     say(f"{found['processors']} processors, {found['model']}, Linux {found['kernel']}; median of {options.rounds}")
+    if any(isinstance(peer, DartPeer) for peer in peers):
+        say(found["dart"])
     for key, why in missing.items():
         say(f"without {key}: {why}")
     if not options.quick and os.getloadavg()[0] > 0.5:
         say(f"the machine is busy (load {os.getloadavg()[0]:.1f}): the numbers will be worse than they could be")
     say("")
-    results = run(options, peers)
+    results = run(options, workloads, peers)
     if options.json:
         write(options.json, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     if options.svg:

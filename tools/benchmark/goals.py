@@ -57,7 +57,7 @@ def _ratio(text, workload, peer, at_least, other="plain"):
     return Goal(text, lambda look: look.ratio(workload, peer, other), at_least=at_least)
 
 
-PLAIN, MEMORY = "oche-plain", "oche-memory"
+PLAIN, MEMORY, DART, DART_IO = "oche-plain", "oche-memory", "oche-dart", "dart-io"
 
 GOALS = [
     _ratio("plain lane: echo at 50 connections, against plain epoll", "echo-64-50", PLAIN, 0.25),
@@ -99,6 +99,19 @@ GOALS = [
         lambda look: look.idle_switches(MEMORY, "daemon", "program"),
         at_most=0,
     ),
+    Goal(
+        "Dart: latency of an echo at 1 connection by Connection, against dart:io",
+        lambda look: look.ratio("dart-echo-1", DART, DART_IO),
+        at_most=1.3,
+    ),
+    _ratio("Dart: echo at 50 connections by Connection, against dart:io", "dart-echo-50", DART, 1.5, DART_IO),
+    _ratio("Dart: echo at 500 connections by Connection, against dart:io", "dart-echo-500", DART, 1.5, DART_IO),
+    _ratio("Dart: echo at 50 connections by Socket, against dart:io", "dart-echo-socket", DART, 1.2, DART_IO),
+    _ratio("Dart: receive by Connection, against dart:io", "dart-receive", DART, 1.3, DART_IO),
+    _ratio("Dart: receive by Socket, against dart:io", "dart-receive-socket", DART, 1.3, DART_IO),
+    _ratio("Dart: send in 64 KiB by Connection, against dart:io", "dart-send", DART, 1.3, DART_IO),
+    _ratio("Dart: send in 64 KiB by Socket, against dart:io", "dart-send-socket", DART, 1.3, DART_IO),
+    _ratio("Dart: HttpServer at 50 connections, against dart:io", "dart-http", DART, 1.1, DART_IO),
 ]
 
 

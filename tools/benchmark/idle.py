@@ -9,7 +9,7 @@ import time
 
 from peers import LOAD, Deployment
 from processes import Process
-from workloads import ECHO_SERVER
+from workloads import IDLE
 
 HOLD_MS = 60000  # longer than anything here
 
@@ -21,7 +21,7 @@ def _open(deployment, connections, scratch):
 
 
 def _measure_peer(peer, options, scratch):
-    with Deployment(peer, ECHO_SERVER) as deployment:
+    with Deployment(peer, IDLE) as deployment:
         processes = deployment.processes()
         # The first connection pays for what is needed once.
         with _open(deployment, 1, scratch) as first, _open(deployment, options.idle_connections, scratch) as others:

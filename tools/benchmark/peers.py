@@ -1,11 +1,13 @@
-"""The peers: what is measured, in the order of the tables. The first is the limit, to which ratios refer."""
+"""The peers: what is measured, in the order of the tables. Ratios refer to the first that takes part in a workload."""
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
 
+import dart
 from processes import BenchError, Process
 
 DIRECTORY = os.path.dirname(os.path.abspath(__file__))
@@ -17,19 +19,29 @@ def program(name):
 
 
 LOAD = program("tools/benchmark/load")
+WRK = [sys.executable, "-B", os.path.join(DIRECTORY, "wrk.py")]
 PLAIN_SERVER = program("tools/benchmark/plain_server")
 
 
 class Peer:
     """A server, and the client of the workload "connect": the same program in another mode."""
 
-    def __init__(self, key, title, command, client_command=None, lane=None, on_request=False):
+    def __init__(self, key, title, command, client_command=None, lane=None, on_request=False, only=None):
         self.key = key
         self.title = title
         self.lane = lane  # of oche; None: a peer without a daemon
         self.on_request = on_request  # only when --peers names it
+        self._only = only  # keys of the workloads that it has something to say about; None: all
         self._command = command
         self._client_command = client_command
+
+    def takes_part(self, workload):
+        return not workload.is_dart and (self._only is None or workload.key in self._only)
+
+    def missing(self):
+        """Why it cannot take part here, or None."""
+        name = self._command[0]
+        return None if os.path.isabs(name) or shutil.which(name) else f"{name} is not installed"
 
     def command(self, workload):
         if workload.is_client and self._client_command:
@@ -48,6 +60,25 @@ class Peer:
         }
 
 
+class DartPeer(Peer):
+    """The server in Dart."""
+
+    def __init__(self, key, title, lane=None):
+        super().__init__(key, title, dart.COMMAND, lane=lane)
+
+    def takes_part(self, workload):
+        return workload.is_dart
+
+    def missing(self):
+        return dart.missing()
+
+    def command(self, workload):
+        return super().command(workload) + ["--through", workload.through if self.lane else "dart:io"]
+
+    def env(self, socket):
+        return {**super().env(socket), "OCHE_LIBRARY": dart.library()}
+
+
 PEERS = [
     Peer(
         "plain",
@@ -60,20 +91,23 @@ PEERS = [
     Peer("oche-plain", "oche, plain lane", [program("tools/benchmark/oche_server")], lane="plain"),
     Peer("oche-memory", "oche, memory lane", [program("tools/benchmark/oche_server")], lane="memory"),
     Peer(
+        "oche-batched",
+        "memory lane, batched",
+        [program("tools/benchmark/batched_server")],
+        lane="memory",
+        only=["echo-64-1", "echo-64-50", "echo-64-500", "echo-pinned", "system-calls"],
+    ),
+    Peer(
         "oche-plain-direct",
         "oche.h, plain lane",
         [program("tools/benchmark/direct_server")],
         lane="plain",
         on_request=True,
     ),
+    DartPeer("dart-io", "dart:io"),
+    DartPeer("oche-dart", "oche, memory lane", lane="memory"),
 ]
-
-
-def available(peer):
-    """Why a peer cannot take part, or None."""
-    if peer.key == "node" and not shutil.which("node"):
-        return "node is not installed"
-    return None
+LIMITS = ["plain", "dart-io"]  # always there
 
 
 class Deployment:
@@ -129,12 +163,17 @@ class Deployment:
         self._stack.close()
 
 
-def select_peers(keys):
-    """The peers with these keys, or all; and why the others are left out, by key."""
-    known = {peer.key: peer for peer in PEERS}
-    for key in keys or []:
+def select_peers(keys, workloads):
+    """The peers with these keys, or all, that take part in the workloads; and why others cannot, by key."""
+    known = [peer.key for peer in PEERS]
+    for key in keys:
         if key not in known:
             raise BenchError(f"there is no peer '{key}'; there are {', '.join(known)}")
-    wanted = [peer for peer in PEERS if peer is PEERS[0] or (peer.key in keys if keys else not peer.on_request)]
-    missing = {peer.key: available(peer) for peer in wanted if available(peer)}
+    wanted = [
+        peer
+        for peer in PEERS
+        if any(peer.takes_part(workload) for workload in workloads)
+        and (peer.key in LIMITS or (peer.key in keys if keys else not peer.on_request))
+    ]
+    missing = {peer.key: peer.missing() for peer in wanted if peer.missing()}
     return [peer for peer in wanted if peer.key not in missing], missing

@@ -11,6 +11,9 @@ COLOURS = {
     "oche-plain": "#7fb2e5",
     "oche-plain-direct": "#b9d6f2",
     "oche-memory": "#1f5fa8",
+    "oche-batched": "#163f70",
+    "dart-io": "#9aa0a6",
+    "oche-dart": "#1f5fa8",
 }
 OTHER = "#888888"
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 PR_SET_PDEATHSIG = 1
+CPUCLOCK_SCHED = 2  # see clock_getcpuclockid(3): the clock of another process
 PATIENCE = 15  # seconds beyond what a process is expected to take
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -19,28 +20,34 @@ class BenchError(Exception):
     """Something that makes the benchmark stop; the text is for the user."""
 
 
-def _prepare(cpus):
-    """What the child does before exec: it dies with the runner, may open many files, runs where it should."""
+def prepare(cpus=None):
+    """What a child does before exec: it dies with its parent, may open many files, runs where it should."""
 
-    def prepare():
+    def in_child():
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         if cpus:
             os.sched_setaffinity(0, cpus)
 
-    return prepare
+    return in_child
 
 
 class Usage:
     """What a process has used up so far."""
 
-    def __init__(self, cpu=0.0, switches=0):
+    def __init__(self, cpu, switches):
         self.cpu = cpu  # seconds
-        self.switches = switches  # how often its threads were put to sleep or replaced
+        self._switches = switches  # by thread: how often it was put to sleep or replaced
+
+    @property
+    def switches(self):
+        return sum(self._switches.values())
 
     def __sub__(self, other):
-        return Usage(self.cpu - other.cpu, self.switches - other.switches)
+        """What was used since. Of threads that have ended meanwhile, the switches are not known."""
+        switches = {thread: count - other._switches.get(thread, 0) for thread, count in self._switches.items()}
+        return Usage(self.cpu - other.cpu, switches)
 
 
 class Process:
@@ -58,7 +65,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env={**os.environ, **(env or {})},
-                preexec_fn=_prepare(cpus),
+                preexec_fn=prepare(cpus),
             )
         self.pid = self._child.pid
 
@@ -103,21 +110,22 @@ class Process:
         return line.decode(errors="replace")
 
     def usage(self):
-        """Its Usage until now. Threads that have ended are not in it: the servers keep theirs."""
-        total = Usage()
+        """Its Usage until now."""
         tasks = f"/proc/{self.pid}/task"
+        switches = {}
         try:
+            cpu = time.clock_gettime(~self.pid << 3 | CPUCLOCK_SCHED)
             for task in os.listdir(tasks):
-                with open(f"{tasks}/{task}/schedstat") as file:
-                    total.cpu += int(file.read().split()[0]) / 1e9
-                with open(f"{tasks}/{task}/status") as file:
-                    for line in file:
-                        if "_ctxt_switches:" in line:
-                            total.switches += int(line.split()[1])
-        except (OSError, ProcessLookupError):
+                try:
+                    with open(f"{tasks}/{task}/status") as file:
+                        lines = [line.split() for line in file if "_ctxt_switches:" in line]
+                    switches[task] = sum(int(line[1]) for line in lines)
+                except (FileNotFoundError, ProcessLookupError):
+                    pass  # a thread that has just ended
+        except OSError:
             self.check()
             raise
-        return total
+        return Usage(cpu, switches)
 
     def resident(self):
         """Bytes of memory."""

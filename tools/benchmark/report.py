@@ -70,7 +70,7 @@ def idle_text(idle, titles):
     return f"{count:,} idle connections, each with a pending read\n{_table(header, rows)}\n"
 
 
-def system_calls_text(calls, titles):
+def system_calls_text(workload, calls, titles):
     """System calls per request."""
     rows = []
     for key, result in calls.items():
@@ -81,8 +81,7 @@ def system_calls_text(calls, titles):
         rows.append([titles[key], f"{found['program']:.2f}", f"{found['daemon']:.2f}" if "daemon" in found else "-"])
     tool = next(iter(calls.values()))["tool"]
     note = ", which slows it down much: batches are others than without" if tool == "strace" else ""
-    title = f"system calls per request, echo of 64 bytes, 50 connections (counted by {tool}{note})"
-    return f"{title}\n{_table(['', 'program', 'daemon'], rows)}\n"
+    return f"{workload.title} (counted by {tool}{note})\n{_table(['', 'program', 'daemon'], rows)}\n"
 
 
 def goals_text(goals):

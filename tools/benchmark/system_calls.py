@@ -14,7 +14,6 @@ import time
 
 from peers import LOAD, Deployment
 from processes import Process
-from workloads import SYSTEM_CALLS
 
 EVENT = "raw_syscalls:sys_enter"
 ATTACH = 0.5  # seconds until a tracer surely counts
@@ -49,15 +48,15 @@ def _count(tool, output):
     return int(found.group(1)) if found else None
 
 
-def _measure_peer(peer, tool, options, scratch):
-    with Deployment(peer, SYSTEM_CALLS) as deployment:
+def _measure_peer(peer, workload, tool, options, scratch):
+    with Deployment(peer, workload) as deployment:
         tracers = {}
         try:
             for role, process in deployment.processes().items():
                 output = os.path.join(scratch, f"{peer.key}.{role}")
                 tracers[role] = (output, Process(tool, _command(tool, process.pid, output), scratch))
             time.sleep(ATTACH)
-            command = [LOAD, "--port", str(deployment.port)] + SYSTEM_CALLS.load
+            command = [LOAD, "--port", str(deployment.port)] + workload.load
             command += ["--warm-up", "0", "--duration", str(options.duration_ms)]
             with Process("load", command, scratch) as load:
                 operations = load.expect("end", options.duration_ms / 1000)["operations"]
@@ -74,10 +73,10 @@ def _measure_peer(peer, tool, options, scratch):
         return {"tool": tool, "calls": counts}
 
 
-def measure(peers, options):
+def measure(workload, peers, options):
     """System calls per request, by peer and role."""
     tool = choose_tool()
     if not tool:
         return {}
     with tempfile.TemporaryDirectory(prefix="oche-bench-") as scratch:
-        return {peer.key: _measure_peer(peer, tool, options, scratch) for peer in peers}
+        return {peer.key: _measure_peer(peer, workload, tool, options, scratch) for peer in peers}

@@ -1,12 +1,15 @@
 """The workloads, as seen from the servers that are measured: "receive" is a server that receives."""
 
 import os
+import shutil
 
 
 class Workload:
     """What the server does (mode), and what the load generator does (load)."""
 
-    def __init__(self, key, title, mode, load=(), server=(), measure="rate", unit="requests/s", pinned=False):
+    def __init__(
+        self, key, title, mode, load=(), server=(), measure="rate", unit="requests/s", pinned=False, through=None
+    ):
         self.key = key
         self.title = title
         self.mode = mode  # of the server; see arguments.h
@@ -15,6 +18,20 @@ class Workload:
         self.measure = measure
         self.unit = unit
         self.pinned = pinned  # all processes on one processor
+        self.through = through  # of servers in Dart: what the one over oche uses, see dart_server.dart
+
+    @property
+    def is_dart(self):
+        return self.through is not None
+
+    @property
+    def is_http(self):
+        """The load generator is wrk."""
+        return self.mode == "http"
+
+    def missing(self):
+        """Why it cannot be measured here, or None."""
+        return "wrk is not installed" if self.is_http and not shutil.which("wrk") else None
 
     @property
     def is_stream(self):
@@ -110,11 +127,50 @@ WORKLOADS = [
     ),
 ]
 
+CONNECTION, SOCKET = "Connection", "oche"  # see dart_server.dart
+
+
+def _receive(key, title, through):
+    return Workload(key, title, "sink", ["--workload", "send"], measure="throughput", unit="B/s", through=through)
+
+
+def _send(key, title, through):
+    return Workload(key, title, "source", ["--workload", "receive"], measure="throughput", unit="B/s", through=through)
+
+
+# The same servers in Dart, over dart:io and over oche.
+DART_WORKLOADS = [
+    _echo(
+        "dart-echo-1",
+        "latency of an echo of 64 bytes by Connection, 1 connection",
+        1,
+        measure="latency",
+        unit="µs",
+        through=CONNECTION,
+    ),
+    _echo("dart-echo-50", "echo of 64 bytes by Connection, 50 connections", 50, through=CONNECTION),
+    _echo("dart-echo-500", "echo of 64 bytes by Connection, 500 connections", 500, through=CONNECTION),
+    _echo("dart-echo-socket", "echo of 64 bytes by Socket, 50 connections", 50, through=SOCKET),
+    _receive("dart-receive", "receive a stream by Connection", CONNECTION),
+    _receive("dart-receive-socket", "receive a stream by Socket", SOCKET),
+    _send("dart-send", "send a stream in writes of 64 KiB by Connection", CONNECTION),
+    _send("dart-send-socket", "send a stream in writes of 64 KiB by Socket", SOCKET),
+    Workload("dart-http", "HttpServer, 50 connections", "http", ["--connections", "50"], through=SOCKET),
+]
+DART_SMOKE = "dart-echo-50"  # the one that takes part in a quick run of the others
+
 # Not in rounds: what idle connections cost (idle.py), and system calls (system_calls.py).
-ECHO_SERVER = _echo("idle", "", 1)
-SYSTEM_CALLS = _echo("system-calls", "", 50)
-SPECIAL = ["idle", "system-calls"]
+IDLE = _echo("idle", "memory and wake-ups of idle connections", 1)
+SYSTEM_CALLS = [
+    _echo("system-calls", "system calls of an echo, 50 connections", 50),
+    _echo("dart-system-calls", "system calls of an echo by Connection, 50 connections", 50, through=CONNECTION),
+]
+
+ALL = WORKLOADS + DART_WORKLOADS + [IDLE] + SYSTEM_CALLS
 
 
-def keys():
-    return [workload.key for workload in WORKLOADS] + SPECIAL
+def select(keys, dart, smoke):
+    """The workloads with these keys; without any, all of C or all of Dart. For a smoke test, one of Dart is enough."""
+    if keys:
+        return [workload for workload in ALL if workload.key in keys]
+    return [workload for workload in ALL if workload.is_dart == dart or (smoke and workload.key == DART_SMOKE)]
