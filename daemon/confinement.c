@@ -108,9 +108,9 @@ void confinement_begin(struct confinement *confinement)
 /* Those that sessions make all the time come first, and are without conditions: for them the kernel (from 5.11 on)
  * remembers the answer and does not run the filter. What a system does not have, libseccomp leaves out. */
 static const int hot[] = {
-    CALL(recvfrom),   CALL(sendmsg),  CALL(epoll_wait),   CALL(epoll_pwait), CALL(read),
-    CALL(write),      CALL(futex),    CALL(epoll_pwait2), CALL(epoll_ctl),   CALL(select),
-    CALL(_newselect), CALL(pselect6), CALL(close),        CALL(accept4),     CALL(connect),
+    CALL(recvfrom), CALL(sendmsg),      CALL(epoll_wait), CALL(epoll_pwait), CALL(read),       CALL(write),
+    CALL(futex),    CALL(epoll_pwait2), CALL(epoll_ctl),  CALL(select),      CALL(_newselect), CALL(pselect6),
+    CALL(close),    CALL(accept4),      CALL(connect),    CALL(preadv2),
 };
 
 static const int allowed[] = {

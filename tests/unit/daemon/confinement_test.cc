@@ -23,6 +23,7 @@ extern "C" {
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -186,7 +187,11 @@ TEST_CASE("behind the filter the daemon's work goes on")
         if (mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0) == MAP_FAILED)
             return step;
         step++;
-        if (eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) < 0)
+        const int bell = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        uint64_t count = 0;
+        const iovec vector{&count, sizeof count};
+        int ends[2];
+        if (preadv2(bell, &vector, 1, -1, RWF_NOWAIT) != sizeof count || pipe2(ends, O_CLOEXEC) < 0)
             return step;
         step++;
         if (log_open_file(log.c_str()) < 0)
