@@ -2,10 +2,12 @@
  * oched: TCP sockets for the programs of one user, in a process of its own.
  */
 #include "daemon/background.h"
+#include "daemon/confinement.h"
 #include "daemon/log.h"
 #include "daemon/options.h"
 #include "daemon/rendezvous.h"
 #include "daemon/server.h"
+#include "daemon/user.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -36,11 +38,14 @@ static int serve(const struct options *options, struct rendezvous *rendezvous, i
 {
     if (open_log(options, rendezvous) < 0)
         return EXIT_FAILED;
+    struct confinement confinement;
+    confinement_begin(&confinement);
     struct server *server = server_new(options, rendezvous);
     if (!server)
         return EXIT_FAILED;
     if (background >= 0)
         background_ready(background);
+    confinement_finish(&confinement, !options->no_seccomp);
     int r = server_run(server);
     server_free(server);
     return r < 0 ? EXIT_FAILED : EXIT_IN_ORDER;
@@ -58,6 +63,9 @@ int main(int argc, char **argv)
     if (!options.foreground && (background = background_enter()) < 0)
         return EXIT_FAILED;
 
+    /* What is made from here on is the user's. */
+    if (options.user && user_become(options.user) < 0)
+        return EXIT_FAILED;
     umask(077);
     /* A client that is gone is seen where it is written to. */
     signal(SIGPIPE, SIG_IGN);

@@ -3,6 +3,7 @@
 #include "daemon/connection.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
+#include "daemon/policy.h"
 #include "daemon/session.h"
 #include "daemon/worker.h"
 #include "proto/arena.h"
@@ -10,6 +11,7 @@
 #include "proto/oche.pb-c.h"
 #include "proto/version.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -196,6 +198,26 @@ static int decode_target(struct connection_target *target, const Oche__Connect *
     return 0;
 }
 
+static int deny(struct request *request, const char *operation, const struct address *address, int code)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    log_failure(LOG_WARNING, "session=%llu event=denied operation=%s address=%s",
+                (unsigned long long)request->session->number, operation, address_text(address, text));
+    request->os_error = EACCES;
+    return code;
+}
+
+/* 0, or the code with which the policy denies it. */
+static int check_target(struct request *request, const struct connection_target *target)
+{
+    const struct policy *policy = request->session->worker->shared->policy;
+    if (!policy_allows(&policy->connect, &target->remote))
+        return deny(request, "connect", &target->remote, OCHE_ERR_CONNECT_FAILED);
+    if (target->source.length > 0 && !policy_allows(&policy->listen, &target->source))
+        return deny(request, "bind", &target->source, OCHE_ERR_BIND_FAILED);
+    return 0;
+}
+
 static int handle_connect(struct request *request)
 {
     struct lane_message *message = request->message;
@@ -205,6 +227,8 @@ static int handle_connect(struct request *request)
         return MALFORMED;
     int code = decode_target(&target, body);
     oche__connect__free_unpacked(body, NULL);
+    if (code == 0)
+        code = check_target(request, &target);
     if (code)
         return code;
     return connection_connect(request->session, message->frame.request_id, &target, &request->os_error);
@@ -232,6 +256,9 @@ static int handle_listen(struct request *request)
     target.shared = body->shared;
     target.backlog = body->backlog;
     oche__listen__free_unpacked(body, NULL);
+    if (code == 0 &&
+        !policy_allows_listener(&request->session->worker->shared->policy->listen, &target.local, target.v6_only))
+        code = deny(request, "listen", &target.local, OCHE_ERR_BIND_FAILED);
     if (code)
         return code;
     return listener_listen(request->session, message->frame.request_id, &target, &request->os_error);

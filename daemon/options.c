@@ -30,6 +30,14 @@ static const char help[] =
     "                           268435456)\n"
     "  --max-arena-bytes N      bytes of shared memory for data, in each direction of a session (default\n"
     "                           16777216; 0: sessions do without shared memory)\n"
+    "  --allow-connect ADDRESS[/PREFIX][:PORT[-PORT]]\n"
+    "                           let clients connect there, and nowhere else; may be repeated (default:\n"
+    "                           everywhere). IPv6 with ports: [ADDRESS][/PREFIX]:PORT\n"
+    "  --allow-listen ADDRESS[/PREFIX][:PORT[-PORT]]\n"
+    "                           let clients bind these local addresses, and no others; may be repeated\n"
+    "                           (default: all)\n"
+    "  --user NAME|UID          become this user, who is then the one to be served; for root only\n"
+    "  --no-seccomp             do without the filter of system calls\n"
     "  --version                print the version and leave\n"
     "  --help                   print this help and leave\n"
     "\n"
@@ -50,6 +58,10 @@ enum option_code {
     OPTION_MAX_HANDLES,
     OPTION_MAX_QUEUED_BYTES,
     OPTION_MAX_ARENA_BYTES,
+    OPTION_ALLOW_CONNECT,
+    OPTION_ALLOW_LISTEN,
+    OPTION_USER,
+    OPTION_NO_SECCOMP,
     OPTION_VERSION,
     OPTION_HELP,
 };
@@ -67,6 +79,10 @@ static const struct option long_options[] = {
     {"max-handles", required_argument, NULL, OPTION_MAX_HANDLES},
     {"max-queued-bytes", required_argument, NULL, OPTION_MAX_QUEUED_BYTES},
     {"max-arena-bytes", required_argument, NULL, OPTION_MAX_ARENA_BYTES},
+    {"allow-connect", required_argument, NULL, OPTION_ALLOW_CONNECT},
+    {"allow-listen", required_argument, NULL, OPTION_ALLOW_LISTEN},
+    {"user", required_argument, NULL, OPTION_USER},
+    {"no-seccomp", no_argument, NULL, OPTION_NO_SECCOMP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -101,6 +117,14 @@ static int parse_name(const char *option, const char *text, const char *const *n
     }
     fprintf(stderr, "oched: --%s: '%s' is none of %s\n", option, text, list);
     return -1;
+}
+
+static bool parse_rule(const char *option, const char *text, struct policy_list *list)
+{
+    const char *wrong = policy_add(list, text);
+    if (wrong)
+        fprintf(stderr, "oched: --%s: '%s': %s\n", option, text, wrong);
+    return !wrong;
 }
 
 /* False: a message is printed. */
@@ -163,6 +187,16 @@ static bool parse_one(struct options *options, int code, const char *name, const
         if (!parse_number(name, text, 0, ARENA_SIZE_MAX, &number))
             return false;
         options->limits.arena_bytes = (uint32_t)number;
+        return true;
+    case OPTION_ALLOW_CONNECT:
+        return parse_rule(name, text, &options->policy.connect);
+    case OPTION_ALLOW_LISTEN:
+        return parse_rule(name, text, &options->policy.listen);
+    case OPTION_USER:
+        options->user = text;
+        return true;
+    case OPTION_NO_SECCOMP:
+        options->no_seccomp = true;
         return true;
     default:
         return false;

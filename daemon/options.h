@@ -7,6 +7,7 @@
 #include "daemon/engine.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
+#include "daemon/policy.h"
 
 #include <stdbool.h>
 
@@ -20,6 +21,9 @@ struct options {
     enum log_level log_level;
     bool foreground;
     struct limits limits;
+    const char *user; /* whom to become; NULL: stay who we are */
+    bool no_seccomp;
+    struct policy policy;
 };
 
 /* 0: *options is filled. 1: what was asked for (--help, --version) is printed, leave with 0. 2: the command line is

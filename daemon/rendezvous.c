@@ -83,6 +83,23 @@ static bool is_still_there(int fd, const char *path)
            held.st_dev == found.st_dev;
 }
 
+/* In a directory like /tmp others can put a file there first: to hold it locked for ever, or, as another link to a file
+ * of ours, to have us write to that. */
+static bool is_lock_of_ours(int fd, const char *path)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        refuse("cannot look at the lock file %s: %s", path, strerror(errno));
+    else if (!S_ISREG(status.st_mode) || status.st_nlink > 1)
+        refuse("the lock file %s is no file of its own; remove it, or choose another path with --socket", path);
+    else if (status.st_uid != geteuid())
+        refuse("the lock file %s belongs to user %u, not to this one; choose another path with --socket", path,
+               (unsigned)status.st_uid);
+    else
+        return true;
+    return false;
+}
+
 static void lock_path_of(const struct rendezvous *rendezvous, char *out, size_t size)
 {
     snprintf(out, size, "%s.lock", rendezvous->address.sun_path);
@@ -96,6 +113,10 @@ static int take_lock(struct rendezvous *rendezvous)
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
             return refuse("cannot open the lock file %s: %s", path, strerror(errno));
+        if (!is_lock_of_ours(fd, path)) {
+            close(fd);
+            return -1;
+        }
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
             int error = errno;
             char pid[32] = "";

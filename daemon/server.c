@@ -1,5 +1,6 @@
 #include "daemon/server.h"
 
+#include "daemon/credentials.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
 #include "daemon/shared.h"
@@ -126,23 +127,12 @@ static void on_worker_changed(void *context)
 
 /* ---- letting clients in ---- */
 
-/* Why the process behind `fd` may not come in, or NULL. */
-static const char *find_objection(int fd, struct ucred *peer)
-{
-    socklen_t length = sizeof *peer;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &length) < 0)
-        return "its credentials cannot be read";
-    if (peer->uid != geteuid())
-        return "it belongs to another user";
-    return NULL;
-}
-
 static void admit(struct server *server, int fd)
 {
     struct statistics *statistics = &server->shared.statistics;
     struct ucred peer = {0};
     uint64_t number = ++server->session_number;
-    const char *objection = find_objection(fd, &peer);
+    const char *objection = credentials_objection(fd, &peer);
     if (objection) {
         log_failure(LOG_WARNING, "session=%llu event=refused pid=%d uid=%u why=\"%s\"", (unsigned long long)number,
                     (int)peer.pid, (unsigned)peer.uid, objection);
@@ -253,6 +243,7 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     server->options = options;
     server->rendezvous = rendezvous;
     server->shared.limits = options->limits;
+    server->shared.policy = &options->policy;
     server->shared.statistics.started = now.tv_sec;
     descriptors_init(
         &server->shared.descriptors, options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,

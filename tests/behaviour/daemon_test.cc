@@ -52,7 +52,8 @@ TEST_CASE("--help names every option, --version the version, and both leave with
     CHECK(help.error.empty());
     for (const char *option :
          {"--socket", "--workers", "--method", "--idle-exit", "--log-level", "--log-file", "--foreground",
-          "--max-sessions", "--max-handles", "--max-queued-bytes", "--drain-timeout", "--version", "--help"}) {
+          "--max-sessions", "--max-handles", "--max-queued-bytes", "--max-arena-bytes", "--drain-timeout",
+          "--allow-connect", "--allow-listen", "--user", "--no-seccomp", "--version", "--help"}) {
         CAPTURE(option);
         CHECK(contains(help.output, option));
     }

@@ -34,14 +34,19 @@ TEST_CASE("without options the daemon serves with its defaults")
     CHECK(parsed.idle_exit_s == 0);
     CHECK(parsed.log_level == LOG_INFO);
     CHECK_FALSE(parsed.foreground);
+    CHECK(parsed.user == nullptr);
+    CHECK_FALSE(parsed.no_seccomp);
+    CHECK(parsed.policy.connect.count == 0);
+    CHECK(parsed.policy.listen.count == 0);
 }
 
 TEST_CASE("every option that takes a value takes it")
 {
     options parsed;
-    REQUIRE(
-        parse(&parsed, {"--workers=3", "--method", "select", "--idle-exit=7", "--drain-timeout=0", "--log-level=debug",
-                        "--max-sessions=5", "--max-handles=6", "--max-queued-bytes=70000", "--foreground"}) == 0);
+    REQUIRE(parse(&parsed, {"--workers=3", "--method", "select", "--idle-exit=7", "--drain-timeout=0",
+                            "--log-level=debug", "--max-sessions=5", "--max-handles=6", "--max-queued-bytes=70000",
+                            "--foreground", "--user=nobody", "--no-seccomp", "--allow-connect=::1",
+                            "--allow-listen=127.0.0.1:80", "--allow-connect", "192.0.2.0/24:443"}) == 0);
     CHECK(parsed.workers == 3);
     CHECK(parsed.method == ENGINE_SELECT);
     CHECK(parsed.idle_exit_s == 7);
@@ -50,15 +55,20 @@ TEST_CASE("every option that takes a value takes it")
     CHECK(parsed.limits.sessions == 5);
     CHECK(parsed.limits.handles == 6);
     CHECK(parsed.limits.queued_bytes == 70000);
+    CHECK(parsed.user != nullptr);
+    CHECK(parsed.no_seccomp);
+    CHECK(parsed.policy.connect.count == 2);
+    CHECK(parsed.policy.listen.count == 1);
     CHECK(parsed.foreground);
 }
 
 TEST_CASE("a value that is out of range, or no number at all, is a usage error")
 {
     options parsed;
-    for (const char *word : {"--workers=0", "--workers=65", "--workers=two", "--workers=1x",
-                             "--workers=", "--workers=-1", "--method=kqueue", "--log-level=loud", "--max-handles=0",
-                             "--idle-exit=99999999999999999999", "--nonsense", "stray"}) {
+    for (const char *word :
+         {"--workers=0", "--workers=65", "--workers=two", "--workers=1x", "--workers=", "--workers=-1",
+          "--method=kqueue", "--log-level=loud", "--max-handles=0", "--idle-exit=99999999999999999999",
+          "--allow-connect=", "--allow-listen=localhost:80", "--nonsense", "stray"}) {
         INFO(word);
         CHECK(parse(&parsed, {word}) == 2);
     }

@@ -1,0 +1,33 @@
+/*
+ * What the daemon gives up, so that whoever takes it over gets little: new privileges, capabilities, core files, and
+ * the system calls that it has no use for.
+ */
+#ifndef OCHE_DAEMON_CONFINEMENT_H
+#define OCHE_DAEMON_CONFINEMENT_H
+
+#include <stdbool.h>
+
+/* What could not be had, as errno values; 0: it is in force. */
+struct confinement {
+    int no_new_privileges;
+    int core_files;
+    int capabilities;
+    int filter;
+};
+
+/* Gives up all capabilities of this thread, in every set and for good, but the one to bind ports below 1024 where it is
+ * there. 0 or -errno. */
+int confinement_drop_capabilities(void);
+
+/* Everything but the filter. These are properties of threads, which new threads inherit: call it while there is one. */
+void confinement_begin(struct confinement *confinement);
+
+/* From now on every thread of the process has the system calls that a daemon needs that has started, and EPERM for all
+ * others. 0 or -errno; -ENOTSUP under sanitizers, which need more. */
+int confinement_filter(void);
+
+/* The filter, unless it is not `wanted`, and a line in the log that says what is in force. A system that cannot do it
+ * is no reason not to serve. */
+void confinement_finish(struct confinement *confinement, bool wanted);
+
+#endif

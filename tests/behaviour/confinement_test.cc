@@ -1,0 +1,466 @@
+// What the daemon gives up after it has started, whom it lets in, and the tricks that others could play on its files.
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/daemon.h"
+#include "tests/support/isolate.h"
+#include "tests/support/pair.h"
+#include "tests/support/skip.h"
+#include "tests/support/text.h"
+#include "tests/support/wire.h"
+
+using namespace test_support;
+
+namespace
+{
+constexpr uid_t nobody = 65534;
+
+// Why the daemon has no filter here, or null.
+const char *why_no_filter()
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return "there is no filter under sanitizers";
+#else
+    return access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0 ? nullptr
+                                                                       : "this system has no filters of system calls";
+#endif
+}
+
+// Why files cannot be given away, and processes not become another user's; or null.
+const char *why_no_others()
+{
+    if (geteuid() != 0) {
+        return "only root can give files away";
+    }
+    const Descriptor file(memfd_create("file", MFD_CLOEXEC));
+    return fchown(file.get(), nobody, nobody) == 0 ? nullptr : "this user namespace knows no other users";
+}
+
+// The status files of all threads of a process: those of which a line matches, and all.
+std::pair<size_t, size_t> threads_with(pid_t pid, const std::string &line)
+{
+    size_t with = 0;
+    size_t all = 0;
+    for (const auto &entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+        all++;
+        with += count_lines(contents_of(entry.path() / "status"), line) == 1;
+    }
+    return {with, all};
+}
+
+void check_all_threads(pid_t pid, const std::string &line)
+{
+    CAPTURE(line);
+    const auto [with, all] = threads_with(pid, line);
+    CHECK(all >= 2);
+    CHECK(with == all);
+}
+
+ProcessResult serve(const std::string &socket, const std::vector<std::string> &more = {}, uid_t user = 0)
+{
+    ProcessOptions options;
+    options.arguments = {oched_path(), "--foreground", "--socket", socket, "--method", method_under_test()};
+    options.arguments.insert(options.arguments.end(), more.begin(), more.end());
+    options.user = user;
+    return run(options);
+}
+
+bool contains(const std::string &text, const std::string &part)
+{
+    return text.find(part) != std::string::npos;
+}
+
+sockaddr_un address_of(const std::string &path)
+{
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    return address;
+}
+
+// Whether a process of that user can say hello at the socket.
+bool is_let_in(const std::string &socket, uid_t user)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        if (user != geteuid() &&
+            (setgroups(0, nullptr) < 0 || setresgid(user, user, user) < 0 || setresuid(user, user, user) < 0)) {
+            _exit(3);
+        }
+        int code = 2;
+        try {
+            const Wire wire(socket);
+            code = wire.ask(hello_frame()) ? 0 : 1;
+        } catch (...) {
+        }
+        _exit(code);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    REQUIRE(WEXITSTATUS(status) < 3);
+    return WEXITSTATUS(status) == 0;
+}
+
+// A daemon of another user's, made with --user, with a directory of its own.
+struct DaemonOfNobody {
+    DaemonOfNobody() : directory(place.path("nobody")), socket(directory + "/oched.sock"), log(directory + "/log")
+    {
+        chmod(place.path("").c_str(), 0711);
+        std::filesystem::create_directory(directory);
+        chmod(directory.c_str(), 0700);
+        REQUIRE(chown(directory.c_str(), nobody, nobody) == 0);
+        ProcessOptions options;
+        options.arguments = {oched_path(), "--foreground", "--user", "65534",    "--socket",
+                             socket,       "--log-file",   log,      "--method", method_under_test()};
+        // Who has become another user may not be looked into, not even by its own LeakSanitizer.
+        options.environment = {"LSAN_OPTIONS=detect_leaks=0"};
+        process = std::make_unique<Process>(options);
+        REQUIRE(logs("event=confined"));
+    }
+    ~DaemonOfNobody()
+    {
+        process->kill(SIGTERM);
+        CHECK(process->wait() == 0);
+        CHECK_FALSE(std::filesystem::exists(socket));
+    }
+
+    bool logs(const std::string &expression) const
+    {
+        return eventually([&] { return count_lines(contents_of(log), expression) > 0; });
+    }
+
+    const Place place;
+    const std::string directory;
+    const std::string socket;
+    const std::string log;
+    std::unique_ptr<Process> process;
+};
+} // namespace
+
+TEST_CASE("every thread of the daemon is behind a filter of system calls, and the log says so")
+{
+    if (const char *why = why_no_filter()) {
+        SKIP(why);
+    }
+    DaemonOptions options;
+    options.arguments = {"--workers", "3"};
+    const Daemon daemon(options);
+    REQUIRE(daemon.logs(" info event=confined .* seccomp=yes"));
+    check_all_threads(daemon.pid(), "^Seccomp:\t2$");
+}
+
+TEST_CASE("--no-seccomp leaves out the filter and nothing else, and the log says so")
+{
+    DaemonOptions options;
+    options.arguments = {"--no-seccomp"};
+    const Daemon daemon(options);
+    REQUIRE(daemon.logs(" info event=confined .* seccomp=no"));
+    check_all_threads(daemon.pid(), "^NoNewPrivs:\t1$");
+    const bool inherited = count_lines(contents_of("/proc/self/status"), "^Seccomp:\t2$") > 0;
+    if (!inherited) {
+        check_all_threads(daemon.pid(), "^Seccomp:\t0$");
+    }
+    Isolate isolate;
+    isolate.start();
+    CHECK(connected(isolate).handle > 0);
+}
+
+TEST_CASE("where there are no filters to be had, the daemon says so and serves")
+{
+    if (const char *why = why_no_filter()) {
+        SKIP(why);
+    }
+    // A filter of this thread alone, which its children inherit: seccomp(2) is not there. The daemon lives as long as
+    // the thread that has started it.
+    std::async(std::launch::async, [] {
+        sock_filter program[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        const sock_fprog filter{sizeof program / sizeof program[0], program};
+        REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+        const Daemon daemon;
+        CHECK(daemon.logs(" warning event=not-confined what=seccomp error="));
+        CHECK(daemon.logs(" info event=confined .* seccomp=no"));
+        Isolate isolate;
+        isolate.start();
+        CHECK(connected(isolate).handle > 0);
+    }).get();
+}
+
+TEST_CASE("no thread of the daemon can get new privileges, and no core file tells what it knew")
+{
+    const Daemon daemon;
+    REQUIRE(daemon.logs("event=confined .* no-new-privileges=yes core-files=no"));
+    check_all_threads(daemon.pid(), "^NoNewPrivs:\t1$");
+    CHECK(count_lines(contents_of("/proc/" + std::to_string(daemon.pid()) + "/limits"), "^Max core file size +0 +0 ") ==
+          1);
+}
+
+TEST_CASE("a daemon of root has the capability to bind low ports and no other, and says so; others have none")
+{
+    const Daemon daemon;
+    REQUIRE(daemon.logs("event=confined"));
+    const bool may_bind = count_lines(contents_of("/proc/self/status"), "^CapPrm:\t[0-9a-f]+[4-7c-f][0-9a-f]{2}$") > 0;
+    const std::string held = may_bind ? "0000000000000400" : "0000000000000000";
+    CHECK(daemon.count_lines(std::string("event=confined .* capabilities=") +
+                             (may_bind ? "net_bind_service" : "none")) == 1);
+    check_all_threads(daemon.pid(), "^CapPrm:\t" + held + "$");
+    check_all_threads(daemon.pid(), "^CapEff:\t" + held + "$");
+    check_all_threads(daemon.pid(), "^CapInh:\t0000000000000000$");
+    check_all_threads(daemon.pid(), "^CapAmb:\t0000000000000000$");
+    if (geteuid() == 0) {
+        check_all_threads(daemon.pid(), "^CapBnd:\t0000000000000[04]00$");
+    }
+}
+
+TEST_CASE("a daemon of root binds ports below 1024")
+{
+    if (geteuid() != 0) {
+        SKIP("only root may bind them");
+    }
+    const Daemon daemon;
+    REQUIRE(daemon.logs("event=confined"));
+    Isolate isolate;
+    isolate.start();
+    int64_t result = TCP_ERR_BIND_FAILED;
+    for (uint16_t port = 700; port < 1024 && result == TCP_ERR_BIND_FAILED; port++) {
+        result = isolate.result(isolate.listen({loopback4(81), port}));
+    }
+    CHECK(result > 0);
+}
+
+TEST_CASE("--user makes the daemon that user's: its files, its groups, its clients")
+{
+    if (const char *why = why_no_others()) {
+        SKIP(why);
+    }
+    const DaemonOfNobody daemon;
+    const pid_t pid = daemon.process->pid();
+    CHECK(daemon.logs("event=confined user=65534 .* capabilities=net_bind_service"));
+    check_all_threads(pid, "^Uid:\t65534\t65534\t65534\t65534$");
+    check_all_threads(pid, "^Gid:\t65534\t65534\t65534\t65534$");
+    check_all_threads(pid, "^Groups:[\t ]*$");
+    check_all_threads(pid, "^CapPrm:\t0000000000000400$");
+    check_all_threads(pid, "^CapEff:\t0000000000000400$");
+    for (const std::string &file : {daemon.socket, daemon.socket + ".lock", daemon.log}) {
+        CAPTURE(file);
+        struct stat status = {};
+        REQUIRE(stat(file.c_str(), &status) == 0);
+        CHECK(status.st_uid == nobody);
+        CHECK((status.st_mode & 07777) == 0600);
+    }
+    CHECK(is_let_in(daemon.socket, nobody));
+}
+
+TEST_CASE("a daemon with --user does not serve root, who started it")
+{
+    if (const char *why = why_no_others()) {
+        SKIP(why);
+    }
+    const DaemonOfNobody daemon;
+    CHECK_FALSE(is_let_in(daemon.socket, 0));
+    CHECK(daemon.logs(" warning session=.* event=refused .*uid=0 why=\"it belongs to another user\""));
+}
+
+TEST_CASE("--user takes names, says which user there is not, and needs root")
+{
+    const Place place;
+    const ProcessResult unknown = serve(place.socket_path(), {"--user", "no-such-user"});
+    CHECK(unknown.status == 1);
+    CHECK(contains(unknown.error, "no-such-user"));
+    for (const char *number : {"-1", "4294967295", "65534x", ""}) {
+        CAPTURE(number);
+        CHECK(serve(place.socket_path(), {"--user", number}).status == 1);
+    }
+    if (geteuid() != 0) {
+        const ProcessResult other = serve(place.socket_path(), {"--user", "root"});
+        CHECK(other.status == 1);
+        CHECK(contains(other.error, "root"));
+        return;
+    }
+    // Becoming who one is is no change.
+    DaemonOptions options;
+    options.arguments = {"--user", "root"};
+    const Daemon daemon(options);
+    CHECK(is_let_in(daemon.place().socket_path(), 0));
+}
+
+TEST_CASE("a client that has ended by the time the daemon looks is not let in")
+{
+    int ends[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    int pidfd = -1;
+    socklen_t size = sizeof pidfd;
+    const bool there = getsockopt(ends[0], SOL_SOCKET, 77 /* SO_PEERPIDFD */, &pidfd, &size) == 0;
+    close(ends[0]);
+    close(ends[1]);
+    close(pidfd);
+    if (!there) {
+        SKIP("the kernel has no SO_PEERPIDFD");
+    }
+    const Daemon daemon;
+    REQUIRE(daemon.logs("event=confined"));
+    {
+        const Stopped stopped(daemon.pid());
+        const pid_t child = fork();
+        if (child == 0) {
+            const sockaddr_un address = address_of(daemon.place().socket_path());
+            const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+            _exit(connect(fd, reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0 ? 0 : 1);
+        }
+        int status = -1;
+        REQUIRE(waitpid(child, &status, 0) == child);
+        REQUIRE(status == 0);
+    }
+    CHECK(daemon.logs(" warning session=.* event=refused .*why=\"it has ended\""));
+    CHECK(is_let_in(daemon.place().socket_path(), geteuid()));
+}
+
+TEST_CASE("a directory that is another user's is refused")
+{
+    if (const char *why = why_no_others()) {
+        SKIP(why);
+    }
+    const Place place;
+    std::filesystem::create_directory(place.path("theirs"));
+    REQUIRE(chmod(place.path("theirs").c_str(), 0700) == 0);
+    REQUIRE(chown(place.path("theirs").c_str(), nobody, nobody) == 0);
+    const ProcessResult result = serve(place.path("theirs/oched.sock"));
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, place.path("theirs")));
+    CHECK(contains(result.error, "65534"));
+    CHECK(std::filesystem::is_empty(place.path("theirs")));
+}
+
+TEST_CASE("a directory that is a symbolic link of another user's is refused, one of one's own is followed")
+{
+    if (const char *why = why_no_others()) {
+        SKIP(why);
+    }
+    const Place place;
+    const std::string real = place.path("real");
+    std::filesystem::create_directory(real);
+    REQUIRE(chmod(real.c_str(), 0700) == 0);
+    std::filesystem::create_symlink(real, place.path("link"));
+    {
+        Process own({{oched_path(), "--foreground", "--socket", place.path("link/oched.sock"), "--log-file",
+                      place.path("log"), "--method", method_under_test()},
+                     {},
+                     -1,
+                     -1,
+                     -1,
+                     0,
+                     0});
+        REQUIRE(eventually([&] { return contains(contents_of(place.path("log")), "event=confined"); }));
+        own.kill(SIGTERM);
+        CHECK(own.wait() == 0);
+    }
+    REQUIRE(lchown(place.path("link").c_str(), nobody, nobody) == 0);
+    const ProcessResult result = serve(place.path("link/oched.sock"));
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, place.path("link")));
+    CHECK(std::filesystem::is_empty(real));
+}
+
+TEST_CASE("a socket that another user has put in a shared directory is not served over, nor believed")
+{
+    if (const char *why = why_no_others()) {
+        SKIP(why);
+    }
+    // As /tmp is: everybody may add to it, and nobody remove what is another's.
+    const Place place;
+    REQUIRE(chmod(place.path("").c_str(), 0711) == 0);
+    const std::string shared = place.path("shared");
+    const std::string socket_path = shared + "/oched.sock";
+    std::filesystem::create_directory(shared);
+    REQUIRE(chmod(shared.c_str(), 01777) == 0);
+    const Descriptor squatter(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_un address = address_of(socket_path);
+    REQUIRE(bind(squatter.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0);
+    REQUIRE(listen(squatter.get(), 1) == 0);
+    REQUIRE(chmod(socket_path.c_str(), 0666) == 0);
+
+    const ProcessResult result = serve(socket_path, {"--user", "65534"});
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, socket_path));
+    CHECK(std::filesystem::is_socket(socket_path));
+    CHECK_FALSE(std::filesystem::exists(socket_path + ".lock"));
+}
+
+TEST_CASE("a lock file that is a symbolic link is refused, and what it leads to is left alone")
+{
+    const Place place;
+    const std::string treasure = place.path("treasure");
+    std::ofstream(treasure) << "gold";
+    std::filesystem::create_symlink(treasure, place.socket_path() + ".lock");
+    const ProcessResult result = serve(place.socket_path());
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, place.socket_path() + ".lock"));
+    CHECK(contents_of(treasure) == "gold");
+}
+
+TEST_CASE("a lock file that is another name of some file is refused, and the file is left alone")
+{
+    const Place place;
+    const std::string treasure = place.path("treasure");
+    std::ofstream(treasure) << "gold";
+    std::filesystem::create_hard_link(treasure, place.socket_path() + ".lock");
+    const ProcessResult result = serve(place.socket_path());
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, place.socket_path() + ".lock"));
+    CHECK(contents_of(treasure) == "gold");
+}
+
+TEST_CASE("a lock file of another user's is refused, even while that user holds it locked")
+{
+    if (const char *why = why_no_others()) {
+        SKIP(why);
+    }
+    const Place place;
+    const std::string lock = place.socket_path() + ".lock";
+    const Descriptor file(open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+    REQUIRE(fchown(file.get(), nobody, nobody) == 0);
+    REQUIRE(flock(file.get(), LOCK_EX) == 0);
+    const ProcessResult result = serve(place.socket_path());
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, lock));
+    CHECK(contains(result.error, "65534"));
+}
+
+TEST_CASE("a log file that is a symbolic link is refused, and what it leads to is left alone")
+{
+    const Place place;
+    const std::string treasure = place.path("treasure");
+    std::ofstream(treasure) << "gold";
+    std::filesystem::create_symlink(treasure, place.path("log"));
+    const ProcessResult result = serve(place.socket_path(), {"--log-file", place.path("log")});
+    CHECK(result.status == 1);
+    CHECK(contains(result.error, place.path("log")));
+    CHECK(contents_of(treasure) == "gold");
+}
