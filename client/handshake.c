@@ -1,3 +1,6 @@
+/* Or a 32-bit fstat() fails on files whose inode number takes more than 32 bits. */
+#define _FILE_OFFSET_BITS 64
+
 #include "client/handshake.h"
 
 #include "client/diagnostics.h"
@@ -8,17 +11,24 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* What is no file, pipe or socket, an eventfd say, raises no SIGPIPE when it is written to. */
+static bool is_bell(int fd)
+{
+    struct stat status;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK) && fstat(fd, &status) == 0 && (status.st_mode & S_IFMT) == 0;
+}
 
 bool welcome_is_complete(const struct welcome *welcome)
 {
-    for (int i = 0; i < WELCOME_DESCRIPTORS; i++) {
-        if (welcome->descriptors[i] < 0)
-            return false;
-    }
-    return true;
+    return welcome->descriptors[WELCOME_MEMORY] >= 0 && welcome->descriptors[WELCOME_CLIENT_BELL] >= 0 &&
+           is_bell(welcome->descriptors[WELCOME_DAEMON_BELL]);
 }
 
 void welcome_deinit(struct welcome *welcome)

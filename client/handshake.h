@@ -22,7 +22,7 @@ struct welcome {
     int descriptors[WELCOME_DESCRIPTORS]; /* -1: not there, or taken */
 };
 
-/* True if all descriptors came. */
+/* True if all descriptors came, and the daemon's bell can be rung without harm: no pipe, and nothing that blocks. */
 bool welcome_is_complete(const struct welcome *welcome);
 
 /* Closes the descriptors that nobody has taken. */

@@ -38,7 +38,8 @@ int64_t joining_choose(enum oche_lane option, enum oche_lane *lane)
 static int64_t take_memory(struct welcome *welcome, struct joined *joined)
 {
     if (!welcome_is_complete(welcome)) {
-        diagnostics_fail(0, "cannot use the daemon's shared memory: its descriptors did not arrive");
+        diagnostics_fail(0,
+                         "cannot use the daemon's shared memory: its descriptors did not arrive, or its bell is none");
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
     int64_t status = region_map(welcome->descriptors[WELCOME_MEMORY], &welcome->memory, &joined->memory.region);

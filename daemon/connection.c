@@ -32,7 +32,9 @@ static const struct engine_handlers handlers;
 
 static size_t write_cost(const struct write *write)
 {
-    return write->payload.data ? write->payload.length + (write->more ? 0 : FRAME_WRITE_OVERHEAD) : 0;
+    if (write->opcode == FRAME_CLOSE_WRITE)
+        return 0;
+    return write->payload.length + (write->more ? 0 : FRAME_WRITE_OVERHEAD);
 }
 
 static void append_write(struct connection *connection, struct write *write)

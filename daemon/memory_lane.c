@@ -214,7 +214,7 @@ bool memory_lane_release(struct memory_lane *memory, uint32_t offset, uint32_t l
 static const char *take_payload(struct memory_lane *memory, const struct frame *frame, const uint8_t *inline_bytes,
                                 struct payload *payload)
 {
-    if (frame->opcode == FRAME_RELEASE)
+    if (frame->opcode == FRAME_RELEASE || frame->payload_length == 0)
         return NULL;
     if (frame->flags & FRAME_IN_ARENA) {
         if (frame->payload_offset >= memory->sizes.send_arena ||
@@ -226,8 +226,6 @@ static const char *take_payload(struct memory_lane *memory, const struct frame *
         payload->length = frame->payload_length;
         return NULL;
     }
-    if (frame->payload_length == 0)
-        return NULL;
     payload->data = malloc(frame->payload_length);
     if (!payload->data)
         return "out of memory";

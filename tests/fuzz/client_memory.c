@@ -1,0 +1,11 @@
+/*
+ * A daemon that says anything to the client, and writes anywhere, on the memory lane.
+ */
+#include "tests/fuzz/client_stage.h"
+#include "tests/fuzz/target.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    client_stage_play(data, size, true);
+    return 0;
+}
