@@ -240,7 +240,7 @@ class Chaos
         }
         case Blow::stop:
         case Blow::stop_and_kill:
-            ::kill(daemon_, SIGSTOP);
+            stop(daemon_);
             std::this_thread::sleep_for(plan.pause);
             ::kill(daemon_, plan.blow == Blow::stop ? SIGCONT : SIGKILL);
             break;
@@ -251,7 +251,7 @@ class Chaos
             victim(plan).kill(SIGABRT);
             break;
         case Blow::victim_stop:
-            victim(plan).kill(SIGSTOP);
+            stop(victim(plan).pid());
             std::this_thread::sleep_for(plan.pause);
             require_progress(&victim(plan));
             victim(plan).kill(SIGCONT);
@@ -271,7 +271,7 @@ class Chaos
         Isolate early;
         early.start();
         const int64_t handle = early.value(early.connect({loopback4(), services_.port()}));
-        ::kill(daemon_, SIGSTOP);
+        stop(daemon_);
         auto opening = std::async(std::launch::async, [] {
             Isolate late;
             const int64_t start = now();

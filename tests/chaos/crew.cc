@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <poll.h>
 #include <stdexcept>
 
@@ -25,6 +26,21 @@ Footprint footprint_of(pid_t pid)
     return {descriptor_count(pid),
             threads == std::string::npos ? 0 : strtoul(status.c_str() + threads + 9, nullptr, 10),
             resident_bytes_of(pid)};
+}
+
+void stop(pid_t pid)
+{
+    ::kill(pid, SIGSTOP);
+    const std::filesystem::path tasks = "/proc/" + std::to_string(pid) + "/task";
+    const bool stopped = eventually([&] {
+        const auto threads = std::filesystem::directory_iterator(tasks);
+        return std::all_of(begin(threads), end(threads), [](const auto &thread) {
+            return contents_of(thread.path() / "stat").find(") T") != std::string::npos;
+        });
+    });
+    if (!stopped) {
+        throw std::runtime_error("a process does not stop");
+    }
 }
 
 Load::Load(LoadOptions options) : options_(std::move(options))

@@ -33,6 +33,9 @@ struct Footprint {
 
 Footprint footprint_of(pid_t pid);
 
+// Stops it, and returns when all its threads stand still.
+void stop(pid_t pid);
+
 class Load
 {
   public:

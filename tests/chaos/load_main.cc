@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <cerrno>
 #include <iostream>
+#include <malloc.h>
 #include <memory>
 #include <mutex>
 #include <sstream>
@@ -183,6 +184,7 @@ std::vector<std::unique_ptr<Runner>> runners;
 
 std::string report()
 {
+    malloc_trim(0); // so that what is resident is what is in use
     Report report;
     report.requests = books.requests;
     report.completions = books.completions;
