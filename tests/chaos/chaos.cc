@@ -66,6 +66,8 @@ const char *const blow_names[] = {
 // How often, of a hundred.
 const unsigned shares[] = {18, 10, 22, 10, 6, 12, 6, 8, 8};
 
+constexpr int enough_failures = 20; // then it goes no further
+
 constexpr int rounds_between_long_stops = 100;
 constexpr int first_long_stop = 7;
 
@@ -125,8 +127,7 @@ int failures = 0;
 class Chaos
 {
   public:
-    explicit Chaos(const Options &options)
-        : options_(options), place_(runfile("tests/chaos/oched_with_faults"))
+    explicit Chaos(const Options &options) : options_(options), place_(runfile("tests/chaos/oched_with_faults"))
     {
         // So small that it would be full soon if blocks got lost. More than one worker, as there are more sessions.
         place_.start_with({"--log-level", "info", "--workers", "2", "--max-arena-bytes", "1048576"});
@@ -141,7 +142,7 @@ class Chaos
         context = "before the first round";
         come_to_rest();
         daemon_ = place_.server().value_or(0);
-        look_around(footprints_);
+        footprints_ = lasting([this] { return look_around(); });
         files_ = files();
         for (int i = 0; i < options_.rounds; i++) {
             const int number = options_.first + i;
@@ -150,6 +151,9 @@ class Chaos
             blows_[plan.blow]++;
             const int64_t start = now();
             round(plan);
+            if (failures >= enough_failures) {
+                throw std::runtime_error("that is enough");
+            }
             if (options_.verbose) {
                 std::cout << "chaos: " << context << ": " << (now() - start) / 1000 << " ms" << std::endl;
             }
@@ -175,8 +179,8 @@ class Chaos
         std::cout << "chaos: " << sum.requests << " requests, " << sum.completions << " completions, " << sum.refusals
                   << " refused at once; " << sum.bytes << " bytes compared; " << sum.exchanges << " exchanges, "
                   << sum.losses << " interrupted by the loss of the daemon\n"
-                  << "chaos: slowest call of those that never block " << slowest_call_ / 1000 << " ms, slowest tcp_init "
-                  << slowest_open_ / 1000 << " ms\n";
+                  << "chaos: slowest call of those that never block " << slowest_call_ / 1000
+                  << " ms, slowest tcp_init " << slowest_open_ / 1000 << " ms\n";
         if (!recoveries_.empty()) {
             auto sorted = recoveries_;
             std::sort(sorted.begin(), sorted.end());
@@ -358,12 +362,14 @@ class Chaos
         memory_[name].push_back(static_cast<double>(footprint_of(load.pid()).resident));
     }
 
-    void look_around(std::map<std::string, Footprint> &footprints)
+    Footprints look_around()
     {
+        Footprints footprints;
         footprints["the daemon"] = footprint_of(daemon_);
         for (auto &load : crew_) {
             footprints[load->name()] = footprint_of(load->pid());
         }
+        return footprints;
     }
 
     std::set<std::string> files() const
@@ -395,19 +401,17 @@ class Chaos
                            std::to_string(sessions));
         require(eventually([&] { return place_.daemons() == 1; }),
                 "there are " + std::to_string(place_.daemons()) + " daemons");
-        std::map<std::string, Footprint> present;
-        const bool as_before = eventually([&] {
-            look_around(present);
-            return std::all_of(present.begin(), present.end(), [&](const auto &one) {
-                const Footprint &first = footprints_[one.first];
-                return one.second.descriptors == first.descriptors && one.second.threads == first.threads;
-            });
+        Footprints present;
+        eventually([&] {
+            present = look_around();
+            return is_same(present, footprints_);
         });
-        for (const auto &[name, footprint] : as_before ? std::map<std::string, Footprint>() : present) {
-            report_failure(name + " has " + std::to_string(footprint.descriptors) + " descriptors and " +
-                           std::to_string(footprint.threads) + " threads in the place of " +
-                           std::to_string(footprints_[name].descriptors) + " and " +
-                           std::to_string(footprints_[name].threads));
+        for (const auto &[name, footprint] : present) {
+            const Footprint &first = footprints_[name];
+            require(footprint.descriptors == first.descriptors && footprint.threads == first.threads,
+                    name + " has " + std::to_string(footprint.descriptors) + " descriptors and " +
+                        std::to_string(footprint.threads) + " threads in the place of " +
+                        std::to_string(first.descriptors) + " and " + std::to_string(first.threads));
         }
         for (const auto &file : files()) {
             require(files_.count(file) > 0, "a file is left over: " + file);
@@ -426,7 +430,8 @@ class Chaos
             require(load->quit(), load->name() + " does not end in order");
         }
         require(eventually([] { return ask_daemon().sessions_open == 1; }), "sessions are left over");
-        for (const auto &line : lines_with(place_.started_log(), "Sanitizer|runtime error:|[Aa]ssert|event=malformed")) {
+        for (const auto &line :
+             lines_with(place_.started_log(), "Sanitizer|runtime error:|[Aa]ssert|event=malformed")) {
             report_failure("the daemon's log says: " + line);
         }
     }
@@ -436,7 +441,7 @@ class Chaos
     Place place_;
     std::vector<std::unique_ptr<Load>> crew_;
     pid_t daemon_ = 0;
-    std::map<std::string, Footprint> footprints_;
+    Footprints footprints_;
     std::set<std::string> files_;
     std::map<std::string, std::vector<double>> memory_;
     std::map<Blow, int> blows_;

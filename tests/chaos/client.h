@@ -50,8 +50,8 @@ class Client
 
     // Opens the session.
     void begin();
-    // Ends it, if it is open, while requests are pending, each of which must complete. `finalized`: the isolate is gone, and its
-    // finalizer ends the session.
+    // Ends it, if it is open, while requests are pending, each of which must complete. `finalized`: the isolate is
+    // gone, and its finalizer ends the session.
     void end(bool finalized);
     bool is_begun() const;
 
@@ -85,7 +85,7 @@ class Client
     std::list<test_support::Request> pending_;
     std::set<int64_t> connections_;
     std::set<int64_t> listeners_;
-    std::set<int64_t> listens_; // requests that complete with a listener
+    std::set<int64_t> listens_;  // requests that complete with a listener
     std::set<int64_t> connects_; // requests that complete with a connection
 };
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <poll.h>
 #include <stdexcept>
+#include <thread>
 
 #include "tests/chaos/client.h"
 #include "tests/support/process.h"
@@ -26,6 +27,25 @@ Footprint footprint_of(pid_t pid)
     return {descriptor_count(pid),
             threads == std::string::npos ? 0 : strtoul(status.c_str() + threads + 9, nullptr, 10),
             resident_bytes_of(pid)};
+}
+
+bool is_same(const Footprints &some, const Footprints &others)
+{
+    return std::equal(some.begin(), some.end(), others.begin(), others.end(), [](const auto &one, const auto &other) {
+        return one.first == other.first && one.second.descriptors == other.second.descriptors &&
+               one.second.threads == other.second.threads;
+    });
+}
+
+Footprints lasting(const std::function<Footprints()> &look)
+{
+    Footprints seen = look();
+    eventually([&] {
+        std::this_thread::sleep_for(moment);
+        const Footprints before = std::exchange(seen, look());
+        return is_same(before, seen);
+    });
+    return seen;
 }
 
 void stop(pid_t pid)
@@ -50,7 +70,10 @@ Load::Load(LoadOptions options) : options_(std::move(options))
 
 void Load::start()
 {
-    process_ = std::make_unique<Companion>(options_.environment, "tests/chaos/load");
+    auto environment = options_.environment;
+    // With one heap malloc_trim() gives back all that is not in use, with several it does not: mallopt(3).
+    environment.emplace_back("MALLOC_ARENA_MAX=1");
+    process_ = std::make_unique<Companion>(environment, "tests/chaos/load");
     process_->tell("start " + std::to_string(options_.seed + 1'000'003 * generation_++) + " " +
                    std::to_string(options_.port) + " " + std::to_string(options_.isolates) + " " +
                    std::to_string(options_.life));

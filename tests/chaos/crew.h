@@ -3,6 +3,8 @@
 
 #include <csignal>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +34,13 @@ struct Footprint {
 };
 
 Footprint footprint_of(pid_t pid);
+
+using Footprints = std::map<std::string, Footprint>; // by the name of the process
+
+// Descriptors and threads are the same.
+bool is_same(const Footprints &some, const Footprints &others);
+// What `look` sees when it sees the same twice, with a moment between: who has just come and gone is forgotten then.
+Footprints lasting(const std::function<Footprints()> &look);
 
 // Stops it, and returns when all its threads stand still.
 void stop(pid_t pid);

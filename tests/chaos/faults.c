@@ -5,9 +5,9 @@
  *
  * The linker puts these functions in front of the daemon's (--wrap), so the daemon's own code is the product's.
  */
+#include "tests/chaos/faults.h"
 #include "daemon/lane.h"
 #include "daemon/operations.h"
-#include "tests/chaos/faults.h"
 
 #include <signal.h>
 #include <stdatomic.h>

@@ -1,15 +1,16 @@
 // A process under load: isolates that do one exchange after the other. It does what it is told, line by line:
 //
-//     start SEED PORT ISOLATES LIFE → "ready": as many isolates, on threads of their own, use the services at PORT. LIFE
+//     start SEED PORT ISOLATES LIFE → "ready": as many isolates, on threads of their own, use the services at PORT.
+//     LIFE
 //                                     is how many exchanges an isolate lives for on average, 0: for ever
 //     rest                          → each isolate finishes what it is at, and opens a new connection that must work;
-//                                     then the books (see books.h), and everything stands still
+//                                     then the books (books.h), and everything stands still
 //     leave                         → the same, and each isolate ends as well
 //     go                            → "going": goes on
 //     progress                      → how many exchanges there were so far
 //     quit                          → "bye": ends
-#include <condition_variable>
 #include <cerrno>
+#include <condition_variable>
 #include <iostream>
 #include <malloc.h>
 #include <memory>

@@ -28,7 +28,7 @@ and close, and leave things pending. Every byte is compared with what must come.
 
 From time to time all come to rest, those who come and go leave, and it is counted what the daemon and the processes
 have. Flat is: descriptors and threads are the same at every rest; and of memory (resident, at rest, in the middle) a
-process has at most 4 MiB more in the last quarter of the time than in the third.
+process has at most 2 MiB more in the last quarter of the time than in the third.
 
   --seed N            what is random comes from this (default: 1)
   --seconds N         (default: 60)
@@ -39,7 +39,7 @@ process has at most 4 MiB more in the last quarter of the time than in the third
 Tells each failure on standard error. The exit code is 0 if there was none.
 )";
 
-constexpr double memory_limit = 4 << 20; // bytes
+constexpr double memory_limit = 2 << 20; // bytes
 constexpr size_t fewest_samples = 8;     // fewer tell nothing of memory
 
 struct Options {
@@ -79,7 +79,8 @@ class Soak
         for (auto &load : crew_) {
             require(load->quit(), load->name() + " does not end in order");
         }
-        for (const auto &line : lines_with(place_.started_log(), "Sanitizer|runtime error:|[Aa]ssert|event=malformed")) {
+        for (const auto &line :
+             lines_with(place_.started_log(), "Sanitizer|runtime error:|[Aa]ssert|event=malformed")) {
             report_failure("the daemon's log says: " + line);
         }
     }
@@ -146,31 +147,23 @@ class Soak
             const Report &report = load->take_report();
             const std::string &name = load->name();
             require(report.errors == before.errors, name + ": something is wrong");
-            require(report.requests == report.completions,
-                    name + ": " + std::to_string(report.requests) + " requests, " +
-                        std::to_string(report.completions) + " completions");
+            require(report.requests == report.completions, name + ": " + std::to_string(report.requests) +
+                                                               " requests, " + std::to_string(report.completions) +
+                                                               " completions");
             require(report.losses == 0 && report.held_up == 0, name + ": the daemon was lost, or did not answer");
             require(report.blocks == 0, name + ": data was not given back");
             require(report.children == 0, name + ": there are children");
         }
     }
 
-    std::map<std::string, Footprint> look_around()
+    Footprints look_around()
     {
-        std::map<std::string, Footprint> footprints;
+        Footprints footprints;
         footprints["the daemon"] = footprint_of(place_.server().value_or(0));
         for (auto &load : crew_) {
             footprints[load->name()] = footprint_of(load->pid());
         }
         return footprints;
-    }
-
-    bool is_same(const std::map<std::string, Footprint> &footprints) const
-    {
-        return first_.empty() || std::all_of(footprints.begin(), footprints.end(), [&](const auto &one) {
-            const Footprint &first = first_.at(one.first);
-            return one.second.descriptors == first.descriptors && one.second.threads == first.threads;
-        });
     }
 
     void take_samples()
@@ -182,16 +175,14 @@ class Soak
         });
         require(clean, "the daemon has " + std::to_string(statistics.sockets_open) + " sockets and " +
                            std::to_string(statistics.sessions_open) + " sessions when all rest");
-        std::map<std::string, Footprint> footprints;
+        if (first_.empty()) {
+            first_ = lasting([this] { return look_around(); });
+        }
+        Footprints footprints;
         const bool same = eventually([&] {
             footprints = look_around();
-            return is_same(footprints);
+            return is_same(footprints, first_);
         });
-        if (first_.empty()) {
-            // The question was one of the daemon's sessions just now, and may still be among its descriptors.
-            std::this_thread::sleep_for(moment);
-            footprints = first_ = look_around();
-        }
         std::string line;
         for (const auto &[name, footprint] : footprints) {
             const std::string has = name + ": " + std::to_string(footprint.descriptors) + " descriptors, " +
@@ -212,7 +203,7 @@ class Soak
     std::vector<std::unique_ptr<Load>> crew_;
     std::map<const Load *, bool> leaves_; // at a rest
     size_t sessions_ = 0;                 // that stay
-    std::map<std::string, Footprint> first_;
+    Footprints first_;
     std::map<std::string, std::vector<double>> memory_;
 };
 
