@@ -268,7 +268,7 @@ void Isolate::collect(std::chrono::milliseconds limit)
 {
     for (Message &message : port_->take(limit)) {
         const int64_t id = message.request_id;
-        if (id <= forgotten_ || !ended_.insert(id).second) {
+        if ((id > 0 && id <= forgotten_) || !ended_.insert(id).second) {
             report_failure("request " + std::to_string(id) + " completes a second time, with " +
                            std::to_string(message.result));
         }

@@ -119,7 +119,7 @@ class Isolate
     bool dead_ = false;
     bool detail_ = false;
     int64_t last_id_ = 1000;
-    int64_t forgotten_ = 0; // up to here
+    int64_t forgotten_ = 0; // up to here, from 1
     std::map<int64_t, Message> completed_;
     std::set<int64_t> ended_; // ids that have completed or were refused, beyond what is forgotten
 };
