@@ -74,7 +74,7 @@ class Chaos
   public:
     explicit Chaos(const Options &options) : options_(options), place_(runfile("tests/chaos/oched_with_faults"))
     {
-        // So small that it would be full soon if blocks got lost. More than one worker, as there are more sessions.
+        // Arenas so small that they are full now and then. More than one worker, as there are more sessions.
         place_.start_with({"--log-level", "info", "--workers", "2", "--max-arena-bytes", "1048576"});
         add("bystander 1", 0);
         add("bystander 2", 100);
