@@ -76,13 +76,15 @@ struct oche_session *sessions_of_handle(int64_t handle)
 
 void sessions_disown(const void *owner)
 {
-    struct oche_session *session;
-    for (unsigned i = 0; (session = at(i)); i++) {
+    pthread_mutex_lock(&mutex);
+    for (unsigned i = 0; i < made; i++) {
+        struct oche_session *session = at(i);
         session_lock(session);
         if (session->state == SESSION_CLOSED && session->owner == owner)
             session->owner = NULL;
         session_unlock(session);
     }
+    pthread_mutex_unlock(&mutex);
 }
 
 /* With every mutex held nobody is in the middle of a change, so what the child gets can be relied

@@ -27,12 +27,12 @@ Pipe make_pipe()
 }
 } // namespace
 
-Companion::Companion(const std::vector<std::string> &environment)
+Companion::Companion(const std::vector<std::string> &environment, const std::string &program)
 {
     Pipe commands = make_pipe();
     Pipe answers = make_pipe();
     ProcessOptions options;
-    options.arguments = {runfile("tests/support/companion")};
+    options.arguments = {runfile(program)};
     options.environment = environment;
     options.input = commands.output.get();
     options.output = answers.input.get();
@@ -60,13 +60,13 @@ void Companion::tell(const std::string &command)
     }
 }
 
-std::string Companion::answer()
+std::string Companion::answer(std::chrono::milliseconds limit)
 {
     std::string line;
     for (;;) {
         char c = 0;
         pollfd waited{answers_.get(), POLLIN, 0};
-        if (poll(&waited, 1, static_cast<int>(patience.count())) <= 0 || ::read(answers_.get(), &c, 1) != 1) {
+        if (poll(&waited, 1, static_cast<int>(limit.count())) <= 0 || ::read(answers_.get(), &c, 1) != 1) {
             throw std::runtime_error("the companion does not answer, or has left");
         }
         if (c == '\n') {

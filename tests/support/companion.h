@@ -1,4 +1,5 @@
-// A second process that uses the library: it does what it is told, line by line.
+// A second process that uses the library: it does what it is told, line by line. Another program may take the part,
+// with commands of its own; those of tests/support/companion are
 //
 //     init                  → result of tcp_init
 //     destroy               → result of tcp_destroy
@@ -28,7 +29,8 @@ namespace test_support
 class Companion
 {
   public:
-    explicit Companion(const std::vector<std::string> &environment = {});
+    explicit Companion(const std::vector<std::string> &environment = {},
+                       const std::string &program = "tests/support/companion");
 
     // The line that it answers with.
     std::string ask(const std::string &command);
@@ -36,7 +38,7 @@ class Companion
     int64_t number(const std::string &command);
     // Asks without waiting, and takes the answer later.
     void tell(const std::string &command);
-    std::string answer();
+    std::string answer(std::chrono::milliseconds limit = patience);
 
     Process &process();
 

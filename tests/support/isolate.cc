@@ -242,6 +242,13 @@ size_t Isolate::untaken()
     return completed_.size();
 }
 
+void Isolate::forget()
+{
+    forgotten_ = last_id_;
+    completed_.clear();
+    ended_.clear();
+}
+
 std::string Isolate::read_exactly(int64_t handle, size_t count, int64_t *failure)
 {
     std::string bytes;
@@ -285,7 +292,7 @@ void Isolate::collect(std::chrono::milliseconds limit)
 {
     for (Message &message : port_->take(limit)) {
         const int64_t id = message.request_id;
-        if (!ended_.insert(id).second) {
+        if ((id > 0 && id <= forgotten_) || !ended_.insert(id).second) {
             report_failure("request " + std::to_string(id) + " completes a second time, with " +
                            std::to_string(message.result));
         }

@@ -96,6 +96,8 @@ class Isolate
 
     // Messages that came and that no outcome() has taken.
     size_t untaken();
+    // All requests so far have ended: only that they have is still known of them. Else a long life takes much memory.
+    void forget();
 
     // Reads until `count` bytes have come, or a read fails; its code then is in *failure.
     std::string read_exactly(int64_t handle, size_t count, int64_t *failure = nullptr);
@@ -123,8 +125,9 @@ class Isolate
     bool dead_ = false;
     bool detail_ = false;
     int64_t last_id_ = 1000;
+    int64_t forgotten_ = 0; // up to here, from 1
     std::map<int64_t, Message> completed_;
-    std::set<int64_t> ended_; // ids that have completed or were refused
+    std::set<int64_t> ended_; // ids that have completed or were refused, beyond what is forgotten
 };
 
 // Calls as the VM makes leaf calls.

@@ -1,7 +1,6 @@
 #include "tests/support/place.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -16,6 +15,7 @@
 #include "tests/support/descriptor.h"
 #include "tests/support/patience.h"
 #include "tests/support/process.h"
+#include "tests/support/report.h"
 #include "tests/support/text.h"
 
 namespace test_support
@@ -49,7 +49,7 @@ void end_process(pid_t pid)
 {
     kill(pid, SIGTERM);
     if (!eventually([&] { return !is_alive(pid); })) {
-        FAIL_CHECK("the daemon that the library started does not leave on SIGTERM");
+        report_failure("the daemon that the library started does not leave on SIGTERM");
         kill(pid, SIGKILL);
     }
 }
@@ -71,7 +71,8 @@ std::string oched_path()
     return oched_from_environment.empty() ? runfile("daemon/oched") : oched_from_environment;
 }
 
-Place::Place() : directory_(make_directory())
+Place::Place(const std::string &program)
+    : directory_(make_directory()), program_(program.empty() ? oched_path() : program)
 {
     start_with({});
     setenv("OCHE_SOCKET", socket_path().c_str(), 1);
@@ -150,7 +151,7 @@ void Place::start_with(const std::vector<std::string> &arguments) const
     }
     std::ofstream(path("oched")) << "#!/bin/sh\n"
                                  << "echo started >>'" << path("starts") << "'\n"
-                                 << "exec '" << oched_path() << "' \"$@\" --method " << method_under_test()
+                                 << "exec '" << program_ << "' \"$@\" --method " << method_under_test()
                                  << " --log-level debug --log-file '" << path("started.log") << "'" << all << "\n";
     chmod(path("oched").c_str(), 0700);
 }

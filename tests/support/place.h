@@ -22,7 +22,8 @@ std::string oched_path();
 class Place
 {
   public:
-    Place();
+    // The library starts `program` here; "": oched_path().
+    explicit Place(const std::string &program = "");
     // Ends a daemon that the library started here, and removes the directory.
     ~Place();
     Place(const Place &) = delete;
@@ -47,5 +48,6 @@ class Place
 
   private:
     std::string directory_;
+    std::string program_;
 };
 } // namespace test_support
