@@ -100,7 +100,7 @@ void lane_flush(struct lane *lane)
         channel_flush(&lane->channel);
 }
 
-unsigned lane_wait(const struct lane *lane, int timeout)
+unsigned lane_wait(struct lane *lane, int timeout)
 {
     struct epoll_event events[LANE_EPOLL_DATA_END + 1];
     int count = epoll_wait(lane->channel.epoll_fd, events, sizeof events / sizeof *events, timeout);
@@ -114,7 +114,7 @@ unsigned lane_wait(const struct lane *lane, int timeout)
     return ready;
 }
 
-unsigned lane_poll(const struct lane *lane)
+unsigned lane_poll(struct lane *lane)
 {
     /* The bell polls readable until it was heard. */
     return is_on_memory(lane) ? lane_wait(lane, 0) : LANE_SOCKET;
@@ -128,6 +128,8 @@ int lane_receive(struct lane *lane, unsigned ready)
         return ready & LANE_SOCKET ? channel_receive(&lane->channel) : CHANNEL_EMPTIED;
     if (memory_lane_has_more(&lane->memory))
         return CHANNEL_HAS_MORE;
+    if (lane->memory.bell_is_gone)
+        return -ECONNRESET;
     /* Only now: what the daemon has said before it went still counts. */
     int error = ready & LANE_SOCKET ? channel_check(&lane->channel) : 0;
     return error ? error : CHANNEL_EMPTIED;

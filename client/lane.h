@@ -64,10 +64,10 @@ enum { LANE_SOCKET = 1 << CHANNEL_EPOLL_DATA };
 enum { LANE_EPOLL_DATA_END = MEMORY_LANE_EPOLL_DATA + 1 };
 
 /* Waits, for `timeout` milliseconds or, with -1, until there is something to do. */
-unsigned lane_wait(const struct lane *lane, int timeout);
+unsigned lane_wait(struct lane *lane, int timeout);
 
 /* For somebody who has waited on the descriptor by himself: what there is to do. */
-unsigned lane_poll(const struct lane *lane);
+unsigned lane_poll(struct lane *lane);
 
 /* Begins a round of receiving; `ready` is from lane_wait(). CHANNEL_EMPTIED: take the messages, and that was all for
  * now; CHANNEL_HAS_MORE: take them, there may be more; -ENOTCONN: detached; another negative errno: the daemon is gone.

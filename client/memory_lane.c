@@ -54,6 +54,7 @@ int memory_lane_attach(struct memory_lane *lane, struct region *region, int own_
     lane->own_bell = own_bell;
     lane->daemon_bell = daemon_bell;
     lane->wake_fd = -1;
+    lane->bell_is_gone = false;
     lane->held = calloc(blocks, sizeof *lane->held);
     int error = lane->held ? arena_init(&lane->send, map.send_arena, sizes->send_arena) : -ENOMEM;
     if (!error)
@@ -378,11 +379,14 @@ void memory_lane_wake(const struct memory_lane *lane)
     ring_bell(lane->wake_fd);
 }
 
-void memory_lane_silence(const struct memory_lane *lane)
+void memory_lane_silence(struct memory_lane *lane)
 {
     char rings[64]; /* there are few: the daemon rings once for each time that we sleep */
-    while (read(lane->own_bell, rings, sizeof rings) < 0 && errno == EINTR) {
-    }
+    ssize_t count;
+    do
+        count = read(lane->own_bell, rings, sizeof rings);
+    while (count < 0 && errno == EINTR);
+    lane->bell_is_gone = count == 0;
 }
 
 void memory_lane_give_back(struct memory_lane *lane, struct bytes *queue, struct data *data)

@@ -37,6 +37,7 @@ struct memory_lane {
     int epoll_fd;          /* the session's */
     int own_bell;          /* a pipe that the daemon writes to */
     int daemon_bell;       /* an eventfd of the daemon's */
+    bool bell_is_gone;     /* the daemon has closed its end */
     int wake_fd;           /* an eventfd, for ourselves */
     struct ring_producer requests;
     struct ring_consumer replies;
@@ -87,7 +88,7 @@ bool memory_lane_sleep(struct memory_lane *lane, struct bytes *queue);
 void memory_lane_wake(const struct memory_lane *lane);
 
 /* The bell was heard. Look at the ring after that. */
-void memory_lane_silence(const struct memory_lane *lane);
+void memory_lane_silence(struct memory_lane *lane);
 
 /* Takes back data, from wherever it came. */
 void memory_lane_give_back(struct memory_lane *lane, struct bytes *queue, struct data *data);

@@ -32,8 +32,6 @@ static const struct engine_handlers handlers;
 
 static size_t write_cost(const struct write *write)
 {
-    if (write->opcode == FRAME_CLOSE_WRITE)
-        return 0;
     return write->payload.length + (write->more ? 0 : FRAME_WRITE_OVERHEAD);
 }
 
@@ -450,16 +448,21 @@ int connection_write(struct connection *connection, const struct frame *frame, c
 
 int connection_close_write(struct connection *connection, int64_t request_id, int *os_error)
 {
+    struct session *session = connection->session;
     if (connection->write_end.code) {
         *os_error = connection->write_end.os_error;
         return connection->write_end.code;
     }
+    /* One finds room even where the queue is full; a second one has nothing to add. */
+    bool room = session->queued_bytes + FRAME_WRITE_OVERHEAD <= session->worker->shared->limits.queued_bytes;
+    if (connection->shut_down && !room)
+        return OCHE_ERR_OUT_OF_MEMORY;
     connection->shut_down = true;
     if (!connection->first_write) {
         *os_error = shut_down_now(connection);
         if (*os_error)
             return OCHE_ERR_WRITE_FAILED;
-        session_reply(connection->session, FRAME_CLOSE_WRITE, request_id, 0, 0);
+        session_reply(session, FRAME_CLOSE_WRITE, request_id, 0, 0);
         return 0;
     }
     struct write *write = malloc(sizeof *write);

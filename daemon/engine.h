@@ -81,7 +81,6 @@ int engine_socket_fd(const struct engine_socket *socket);
 void engine_socket_close(struct engine_socket *socket);
 
 void engine_accept(struct engine_socket *socket);
-void engine_accept_cancel(struct engine_socket *socket);
 void engine_recv(struct engine_socket *socket);
 /* There is memory again for a receive that `receive_buffer` had none for. Harmless otherwise. */
 void engine_recv_retry(struct engine_socket *socket);

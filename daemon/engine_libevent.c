@@ -198,14 +198,6 @@ void engine_accept(struct engine_socket *socket)
     submit_inward(socket, INWARD_ACCEPT);
 }
 
-void engine_accept_cancel(struct engine_socket *socket)
-{
-    if (socket->inward != INWARD_ACCEPT)
-        return;
-    socket->inward = INWARD_NONE;
-    unwatch_read(socket);
-}
-
 void engine_recv(struct engine_socket *socket)
 {
     submit_inward(socket, INWARD_RECV);

@@ -701,6 +701,7 @@ static void on_freed(void *context)
 
 static void set_up_daemon(int fd)
 {
+    static const struct policy everything;
     struct worker *worker = &stage.worker;
     stage.shared.limits = (struct limits){
         .sessions = 1,
@@ -708,6 +709,7 @@ static void set_up_daemon(int fd)
         .queued_bytes = QUEUED,
         .arena_bytes = ARENA,
     };
+    stage.shared.policy = &everything;
     stage.shared.descriptors.limit = HANDLES + 1;
     stage.shared.descriptors.freed = on_freed;
     atomic_init(&stage.shared.statistics.sessions_open, 1);

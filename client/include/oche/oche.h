@@ -143,7 +143,8 @@ int64_t oche_connect(oche_session *session, int64_t request_id, const struct och
 int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options);
 
 /* Gives up a connect that is pending, by its request id: it completes with TCP_ERR_CLOSED, or, if it has just been
- * made, with a handle. 0, or TCP_ERR_INVALID_ARGUMENT: no such connect is pending (any more). */
+ * made, with a handle. 0, TCP_ERR_INVALID_ARGUMENT (no such connect is pending, or not any more), or
+ * TCP_ERR_DAEMON_LOST. */
 int64_t oche_cancel(oche_session *session, int64_t request_id);
 
 int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener);
@@ -206,8 +207,8 @@ enum oche_feature {
  */
 int64_t oche_isolate_enable(int64_t features);
 
-/* tcp_connect with a limit: after `timeout_ms` milliseconds it completes with TCP_ERR_TIMED_OUT. 0: when the system
- * gives up, which takes minutes. Not a leaf call. */
+/* tcp_connect with a limit: `timeout_ms` milliseconds after it has come to the daemon it completes with
+ * TCP_ERR_TIMED_OUT. 0: when the system gives up, which takes minutes. Not a leaf call. */
 int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
                              const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port,
                              int64_t timeout_ms);

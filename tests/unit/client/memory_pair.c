@@ -120,7 +120,7 @@ size_t memory_pair_waiting(const struct memory_pair *pair)
     return bytes_length(&pair->queue);
 }
 
-bool memory_pair_has_rung(const struct memory_pair *pair)
+bool memory_pair_has_rung(struct memory_pair *pair)
 {
     struct epoll_event event;
     bool rung = epoll_wait(pair->epoll_fd, &event, 1, 0) == 1;
