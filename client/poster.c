@@ -49,23 +49,23 @@ static bool post(const struct poster *poster, const struct oche_completion *comp
     return listening;
 }
 
-/* Posts what has completed. False: the isolate is gone. All that was popped is posted or freed. */
-static bool post_completions(struct poster *poster)
+/* Posts what has completed; *settled: and there is nothing more to do for now. False: the isolate is gone. All that was
+ * taken is posted or freed. */
+static bool post_completions(struct poster *poster, bool *settled)
 {
     struct oche_completion completions[DART_PORT_BATCH_MAX];
     size_t count;
-    while ((count = session_pop(poster->session, completions, DART_PORT_BATCH_MAX)) > 0) {
-        if (!post(poster, completions, count))
+    do {
+        count = session_take(poster->session, completions, DART_PORT_BATCH_MAX, settled);
+        if (count > 0 && !post(poster, completions, count))
             return false;
-    }
+    } while (count == DART_PORT_BATCH_MAX);
     return true;
 }
 
 /* Sleeps until there is something to do, and returns what. */
 static unsigned sleep_until_needed(const struct poster *poster)
 {
-    if (!session_settle(poster->session))
-        return 0;
     unsigned ready = lane_wait(&poster->session->lane, -1);
     if (ready & 1u << BELL_EPOLL_DATA)
         silence(poster);
@@ -92,15 +92,14 @@ static void reopen(const struct poster *poster)
 /* Dispatches and posts until it is stopped or the isolate is gone. */
 static void serve(struct poster *poster)
 {
+    bool settled = false;
     while (!atomic_load(&poster->stops)) {
-        session_dispatch_ready(poster->session, sleep_until_needed(poster));
-        if (!post_completions(poster))
-            return;
-        if (is_awaited(poster->session)) {
+        unsigned ready = settled ? sleep_until_needed(poster) : 0;
+        session_dispatch_ready(poster->session, ready);
+        if (ready & 1u << BELL_EPOLL_DATA && is_awaited(poster->session))
             reopen(poster);
-            if (!post_completions(poster))
-                return;
-        }
+        if (!post_completions(poster, &settled))
+            return;
     }
 }
 
@@ -191,7 +190,7 @@ void poster_end(struct poster *poster)
     ring(poster);
     pthread_join(poster->thread, NULL);
     session_end(poster->session);
-    post_completions(poster);
+    post_completions(poster, &(bool){false});
     free_poster(poster);
 }
 

@@ -250,15 +250,6 @@ int64_t session_dispatch_ready(struct oche_session *session, unsigned ready)
     return 0;
 }
 
-bool session_settle(struct oche_session *session)
-{
-    session_lock(session);
-    session->idle = session->completions.count == 0 && lane_sleep(&session->lane);
-    bool settled = session->idle;
-    session_unlock(session);
-    return settled;
-}
-
 int64_t session_dispatch(struct oche_session *session)
 {
     int64_t status = session_dispatch_ready(session, lane_poll(&session->lane));
@@ -271,14 +262,16 @@ int64_t session_dispatch(struct oche_session *session)
     return 0;
 }
 
-size_t session_pop(struct oche_session *session, struct oche_completion *completions, size_t count)
+size_t session_take(struct oche_session *session, struct oche_completion *completions, size_t count, bool *settled)
 {
-    size_t popped = 0;
+    size_t taken = 0;
     session_lock(session);
-    while (popped < count && completions_pop(&session->completions, &completions[popped]))
-        popped++;
+    while (taken < count && completions_pop(&session->completions, &completions[taken]))
+        taken++;
+    session->idle = session->completions.count == 0 && lane_sleep(&session->lane);
+    *settled = session->idle;
     session_unlock(session);
-    return popped;
+    return taken;
 }
 
 bool session_pop_one(struct oche_session *session, struct oche_completion *completion)

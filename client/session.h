@@ -73,15 +73,14 @@ int64_t session_reopen(struct oche_session *session, int cancel_fd);
 /* See oche_session_dispatch(). */
 int64_t session_dispatch(struct oche_session *session);
 
-/* The same in two steps, for the poster, who does the waiting himself. First, when all has been popped: true, wait with
- * lane_wait(); false, there is more, do not. */
-bool session_settle(struct oche_session *session);
-
-/* Then: `ready` is from lane_wait(), or 0. */
+/* The same in two steps, for the poster, who does the waiting himself: `ready` is from lane_wait(), or 0 if there was
+ * no need to wait. */
 int64_t session_dispatch_ready(struct oche_session *session, unsigned ready);
 
-/* Takes up to `count` completions; returns how many. */
-size_t session_pop(struct oche_session *session, struct oche_completion *completions, size_t count);
+/* And then: takes up to `count` completions, and returns how many. If that was all, *settled says whether to wait with
+ * lane_wait(): whatever comes from then on is heard there. In one step, so that the poster, who wakes the isolate with
+ * these, need not contend with it for the mutex afterwards. */
+size_t session_take(struct oche_session *session, struct oche_completion *completions, size_t count, bool *settled);
 
 /* See oche_session_pop(). */
 bool session_pop_one(struct oche_session *session, struct oche_completion *completion);

@@ -638,7 +638,7 @@ static void act_rarely(uint8_t how)
         shutdown(stage.daemon, SHUT_RD);
         break;
     case 2:
-        session_settle(stage.session);
+        session_take(stage.session, NULL, 0, &(bool){false});
         break;
     default:
         say_bytes();

@@ -108,9 +108,7 @@ GOALS = [
     _ratio("Dart: echo at 500 connections by Connection, against dart:io", "dart-echo-500", DART, 1.5, DART_IO),
     _ratio("Dart: echo at 50 connections by Socket, against dart:io", "dart-echo-socket", DART, 1.2, DART_IO),
     _ratio("Dart: receive by Connection, against dart:io", "dart-receive", DART, 1.3, DART_IO),
-    _ratio("Dart: receive by Socket, against dart:io", "dart-receive-socket", DART, 1.3, DART_IO),
     _ratio("Dart: send in 64 KiB by Connection, against dart:io", "dart-send", DART, 1.3, DART_IO),
-    _ratio("Dart: send in 64 KiB by Socket, against dart:io", "dart-send-socket", DART, 1.3, DART_IO),
     _ratio("Dart: HttpServer at 50 connections, against dart:io", "dart-http", DART, 1.1, DART_IO),
 ]
 
