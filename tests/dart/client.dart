@@ -11,7 +11,8 @@ import 'dart:io' show InternetAddress;
 import 'dart:isolate';
 import 'dart:typed_data';
 
-import 'bindings.dart';
+import 'package:oche/src/bindings.dart';
+import 'package:oche/src/library.dart';
 
 class TcpException implements Exception {
   /// One of the TCP_ERR_ codes.
@@ -25,8 +26,7 @@ class TcpException implements Exception {
 
   final String? _reason;
 
-  TcpException(this.code, {this.osError = 0, this.refused = false, String? reason})
-    : _reason = reason;
+  TcpException(this.code, {this.osError = 0, this.refused = false, String? reason}) : _reason = reason;
 
   @override
   String toString() {
@@ -63,6 +63,7 @@ class Client {
 
   /// Opens the session of this isolate. Starts a daemon if none serves.
   factory Client.open() {
+    findLibrary();
     final client = Client._();
     final status = tcp_init(NativeApi.initializeApiDLData, client.nativePort);
     if (status < 0) {
@@ -128,12 +129,7 @@ class Client {
     return place;
   }
 
-  Future<int> connect(
-    InternetAddress address,
-    int port, {
-    InternetAddress? source,
-    int sourcePort = 0,
-  }) => _result(
+  Future<int> connect(InternetAddress address, int port, {InternetAddress? source, int sourcePort = 0}) => _result(
     (id) => tcp_connect(
       id,
       _addressAt(0, address),
@@ -145,31 +141,15 @@ class Client {
     ),
   );
 
-  Future<int> listen(
-    InternetAddress address,
-    int port, {
-    bool v6Only = false,
-    int backlog = 0,
-    bool shared = false,
-  }) => _result(
-    (id) => tcp_listen(
-      id,
-      _addressAt(0, address),
-      address.rawAddress.length,
-      port,
-      v6Only,
-      backlog,
-      shared,
-    ),
-  );
+  Future<int> listen(InternetAddress address, int port, {bool v6Only = false, int backlog = 0, bool shared = false}) =>
+      _result((id) => tcp_listen(id, _addressAt(0, address), address.rawAddress.length, port, v6Only, backlog, shared));
 
   Future<int> accept(int listener) => _result((id) => tcp_accept(id, listener));
 
   Future<int> closeListener(int listener, {bool force = false}) =>
       _result((id) => tcp_listener_close(id, listener, force));
 
-  Future<Uint8List> read(int handle) async =>
-      (await _success((id) => tcp_read(id, handle)))[1] as Uint8List;
+  Future<Uint8List> read(int handle) async => (await _success((id) => tcp_read(id, handle)))[1] as Uint8List;
 
   /// Sends [count] bytes from [offset] on, by default all there are.
   Future<int> write(int handle, Uint8List data, {int offset = 0, int? count}) =>

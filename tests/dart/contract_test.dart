@@ -7,7 +7,8 @@ import 'dart:ffi';
 import 'dart:io';
 import 'dart:typed_data';
 
-import 'bindings.dart';
+import 'package:oche/src/bindings.dart';
+
 import 'client.dart';
 import 'peers.dart';
 import 'refusals.dart';
@@ -29,11 +30,7 @@ Future<void> main(List<String> arguments) {
 void connecting() {
   testClient('a refused connect completes with CONNECT_FAILED and ECONNREFUSED', (client) async {
     final (address, port) = await deadEnd();
-    await expectFailure(
-      client.connect(address, port),
-      TCP_ERR_CONNECT_FAILED,
-      osError: econnrefused,
-    );
+    await expectFailure(client.connect(address, port), TCP_ERR_CONNECT_FAILED, osError: econnrefused);
   });
 
   testClient('source address and source port choose the local end', (client) async {
@@ -50,11 +47,7 @@ void connecting() {
 
   testClient('a source that is not of this host completes with BIND_FAILED', (client) async {
     final elsewhere = InternetAddress('192.0.2.1'); // RFC 5737: of nobody
-    await expectFailure(
-      client.connect(loopback, 9, source: elsewhere),
-      TCP_ERR_BIND_FAILED,
-      osError: eaddrnotavail,
-    );
+    await expectFailure(client.connect(loopback, 9, source: elsewhere), TCP_ERR_BIND_FAILED, osError: eaddrnotavail);
   });
 
   testClient('addresses and ports that are none are refused at once', (client) async {
@@ -119,11 +112,7 @@ void listening() {
 
   testClient('an address in use completes with BIND_FAILED and EADDRINUSE', (client) async {
     final listener = await client.listen(loopback, 0);
-    await expectFailure(
-      client.listen(loopback, client.localPort(listener)),
-      TCP_ERR_BIND_FAILED,
-      osError: eaddrinuse,
-    );
+    await expectFailure(client.listen(loopback, client.localPort(listener)), TCP_ERR_BIND_FAILED, osError: eaddrinuse);
   });
 
   testClient('two shared listeners both get connections', (client) async {
@@ -189,9 +178,7 @@ void listening() {
 }
 
 void reading() {
-  testClient('the end of the stream completes a read with CLOSED, and writing goes on', (
-    client,
-  ) async {
+  testClient('the end of the stream completes a read with CLOSED, and writing goes on', (client) async {
     final pair = await Pair.open(client);
     await client.write(pair.connected, utf8.encode('last words'));
     expect(await client.closeWrite(pair.connected), 0);
@@ -204,11 +191,7 @@ void reading() {
 
   testClient('a reset completes the pending read with READ_FAILED and ECONNRESET', (client) async {
     final mixed = await Mixed.open(client);
-    final failed = expectFailure(
-      client.read(mixed.handle),
-      TCP_ERR_READ_FAILED,
-      osError: econnreset,
-    );
+    final failed = expectFailure(client.read(mixed.handle), TCP_ERR_READ_FAILED, osError: econnreset);
     await mixed.reset();
     await failed;
   });
@@ -323,9 +306,7 @@ void writing() {
 }
 
 void closing() {
-  testClient('close completes the pending read with CLOSED, and the peer sees the end', (
-    client,
-  ) async {
+  testClient('close completes the pending read with CLOSED, and the peer sees the end', (client) async {
     final pair = await Pair.open(client);
     final read = client.read(pair.connected);
     final closed = client.close(pair.connected);
@@ -436,10 +417,9 @@ void withSocketsOfDart() {
   testClient('an HTTP server of dart:io answers a request through oche', (client) async {
     final server = await HttpServer.bind(loopback, 0);
     server.listen(
-      (request) =>
-          request.response
-            ..write('you asked for ${request.uri}')
-            ..close(),
+      (request) => request.response
+        ..write('you asked for ${request.uri}')
+        ..close(),
     );
     final request = 'GET /the/board HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
     final connection = await client.connect(loopback, server.port);

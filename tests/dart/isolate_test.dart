@@ -8,7 +8,8 @@ import 'dart:io';
 import 'dart:isolate';
 import 'dart:typed_data';
 
-import 'bindings.dart';
+import 'package:oche/src/bindings.dart';
+
 import 'client.dart';
 import 'peers.dart';
 import 'testing.dart';
@@ -27,9 +28,7 @@ Future<int> echoAlone(int seed) async {
   final served = serveEcho(client, listener);
   final port = client.localPort(listener);
   final questions = [for (var i = 0; i < 20; i++) pattern(50000 + i, seed * 100 + i)];
-  final answers = await Future.wait([
-    for (final question in questions) exchange(client, port, question),
-  ]);
+  final answers = await Future.wait([for (final question in questions) exchange(client, port, question)]);
   await client.closeListener(listener);
   await served;
   await client.destroy();
@@ -51,10 +50,7 @@ Future<Uint8List> exchangeAlone(int port, Uint8List question) async {
 void living() {
   test('two isolates echo at once and get what is theirs', () async {
     // Their request ids are the same, for both count from one.
-    final right = await Future.wait([
-      Isolate.run(() => echoAlone(1)),
-      Isolate.run(() => echoAlone(2)),
-    ]);
+    final right = await Future.wait([Isolate.run(() => echoAlone(1)), Isolate.run(() => echoAlone(2))]);
     expect(right, [20, 20], 'how many answers were right');
   });
 
@@ -135,9 +131,7 @@ Future<int> posters() async {
 }
 
 void dying() {
-  testClient('an isolate that is killed leaves nothing behind when more data comes', (
-    client,
-  ) async {
+  testClient('an isolate that is killed leaves nothing behind when more data comes', (client) async {
     final listener = await client.listen(loopback, 0);
     final accept = client.accept(listener);
     final victim = await Victim.spawn(client.localPort(listener));
@@ -167,9 +161,7 @@ void dying() {
     expect(await Isolate.run(() => echoAlone(3)), 20, 'how many answers were right');
   });
 
-  testClient('an isolate that has not called tcp_init has no session, wherever it lives', (
-    client,
-  ) async {
+  testClient('an isolate that has not called tcp_init has no session, wherever it lives', (client) async {
     final listener = await client.listen(loopback, 0);
     for (var i = 0; i < 10; i++) {
       final accept = client.accept(listener);

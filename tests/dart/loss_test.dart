@@ -7,7 +7,8 @@ import 'dart:io';
 import 'dart:isolate';
 import 'dart:typed_data';
 
-import 'bindings.dart';
+import 'package:oche/src/bindings.dart';
+
 import 'client.dart';
 import 'peers.dart';
 import 'refusals.dart';
@@ -21,8 +22,7 @@ Future<void> main(List<String> arguments) {
 /// The process that serves. The daemon writes its number to the lock file beside the socket.
 Future<int> daemonPid() async {
   final socket = Platform.environment['OCHE_SOCKET'];
-  if (socket == null)
-    throw Skip('it would kill your daemon; set OCHE_SOCKET to a place of its own');
+  if (socket == null) throw Skip('it would kill your daemon; set OCHE_SOCKET to a place of its own');
   return int.parse((await File('$socket.lock').readAsString()).trim());
 }
 
@@ -43,9 +43,7 @@ Future<void> expectEcho(Client client) async {
 }
 
 void losing() {
-  testClient('everything pending completes with DAEMON_LOST, and the next listen works', (
-    client,
-  ) async {
+  testClient('everything pending completes with DAEMON_LOST, and the next listen works', (client) async {
     final pair = await Pair.open(client), unread = await Pair.open(client);
     final pending = [
       client.read(pair.connected),
@@ -102,10 +100,7 @@ void losing() {
       }
     }
 
-    final served = serveEcho(
-      client,
-      listener,
-    ).catchError((Object exception) => expectLoss(exception as TcpException));
+    final served = serveEcho(client, listener).catchError((Object exception) => expectLoss(exception as TcpException));
     final asked = [for (var i = 0; i < 20; i++) ask()];
     await half.future;
     await killDaemon();
@@ -127,9 +122,7 @@ void losing() {
     await other;
   });
 
-  testClient('starting a daemon and child processes of the VM do not disturb each other', (
-    client,
-  ) async {
+  testClient('starting a daemon and child processes of the VM do not disturb each other', (client) async {
     for (var i = 0; i < 5; i++) {
       final pair = await Pair.open(client);
       final lost = expectFailure(client.read(pair.connected), TCP_ERR_DAEMON_LOST);
@@ -169,11 +162,6 @@ Future<void> loseAndGoOn(SendPort ready) async {
 /// The exit code of a child that exits with this status.
 Future<int> exitCodeOf(int status) async {
   // Not LD_PRELOAD: the child may be of another word size.
-  final child = await Process.run(
-    '/bin/sh',
-    ['-c', 'exit $status'],
-    environment: {},
-    includeParentEnvironment: false,
-  );
+  final child = await Process.run('/bin/sh', ['-c', 'exit $status'], environment: {}, includeParentEnvironment: false);
   return child.exitCode;
 }

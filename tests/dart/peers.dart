@@ -5,7 +5,8 @@ import 'dart:async';
 import 'dart:io';
 import 'dart:typed_data';
 
-import 'bindings.dart';
+import 'package:oche/src/bindings.dart';
+
 import 'client.dart';
 
 final loopback = InternetAddress.loopbackIPv4;

@@ -4,7 +4,8 @@ library;
 import 'dart:ffi';
 import 'dart:typed_data';
 
-import 'bindings.dart';
+import 'package:oche/src/bindings.dart';
+
 import 'testing.dart';
 
 /// What each of these calls returns.

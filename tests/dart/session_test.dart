@@ -6,7 +6,8 @@ import 'dart:ffi';
 import 'dart:isolate';
 import 'dart:typed_data';
 
-import 'bindings.dart';
+import 'package:oche/src/bindings.dart';
+
 import 'client.dart';
 import 'peers.dart';
 import 'refusals.dart';
@@ -78,9 +79,7 @@ void sessions() {
     final mixed = await Mixed.open(client);
     final closed = expectFailure(client.read(mixed.handle), TCP_ERR_CLOSED);
     expect(tcp_destroy(), 0);
-    mixed.socket.write(
-      utf8.encode('anybody?'),
-    ); // a second message about the read would fail the test
+    mixed.socket.write(utf8.encode('anybody?')); // a second message about the read would fail the test
     await closed;
     await mixed.ended();
     await mixed.socket.close();
@@ -144,10 +143,7 @@ void messages() {
     final pair = await Pair.open(client);
     const smallest = -0x8000000000000000, largest = 0x7fffffffffffffff;
     for (final id in [0, -1, 1 << 31, -(1 << 32), smallest, largest, largest]) {
-      final message = await client.message(
-        (id) => tcp_write(id, pair.connected, nullptr, 0, 0),
-        id: id,
-      );
+      final message = await client.message((id) => tcp_write(id, pair.connected, nullptr, 0, 0), id: id);
       expect(message, [id, 0, null], 'the message');
     }
   });
@@ -155,8 +151,7 @@ void messages() {
   testClient('a failure has errno in its message only if that is asked for', (client) async {
     final pair = await Pair.open(client);
     await client.closeWrite(pair.connected);
-    Future<List<Object?>> readTheEnd() =>
-        client.message((id) => tcp_read(id, pair.accepted), id: 5);
+    Future<List<Object?>> readTheEnd() => client.message((id) => tcp_read(id, pair.accepted), id: 5);
 
     expect(oche_isolate_enable(0), 0);
     expect(await readTheEnd(), [5, TCP_ERR_CLOSED, null], 'the message without detail');

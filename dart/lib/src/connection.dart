@@ -44,7 +44,7 @@ final class Connection {
     InternetAddress? sourceAddress,
     int sourcePort = 0,
     Duration? timeout,
-  }) =>
+  }) async =>
       startConnect(
         address,
         port,
@@ -175,8 +175,15 @@ final class ConnectionAttempt {
   }
 }
 
-/// For the package itself: the connection with the handle.
-Connection connectionOf(Session session, int handle) => Connection._(Transport(session, handle));
+/// For the package itself: the connection with the handle, which was accepted.
+Connection connectionOf(Session session, int handle, Acceptor acceptor) =>
+    Connection._(Transport(session, handle, acceptor));
+
+/// For the package itself: [Connection.destroy], but for what is on its way already.
+void releaseConnection(Connection connection) {
+  Connection._finalizer.detach(connection);
+  connection._transport.release();
+}
 
 /// For the package itself.
 Transport transportOf(Connection connection) => connection._transport;

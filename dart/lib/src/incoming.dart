@@ -12,12 +12,12 @@ import 'transport.dart';
 /// A failure is an error, and the end. If this side closes the connection, that is the end.
 final class Incoming implements Reader {
   /// [_keeper] lives as long as a read is pending. [_onEnd] is called when there is nothing more to read, or nobody
-  /// wants it any more.
-  Incoming(this._transport, this._keeper, {void Function({required bool isBroken})? onEnd}) : _onEnd = onEnd;
+  /// wants it any more; with the failure if the connection broke.
+  Incoming(this._transport, this._keeper, {void Function(OcheException? failure)? onEnd}) : _onEnd = onEnd;
 
   final Transport _transport;
   final Object _keeper;
-  final void Function({required bool isBroken})? _onEnd;
+  final void Function(OcheException? failure)? _onEnd;
   bool _ended = false;
 
   late final StreamController<Uint8List> _controller = StreamController(
@@ -51,14 +51,14 @@ final class Incoming implements Reader {
     if (failure is ClosedException) return end();
     if (_ended) return;
     _controller.addError(failure);
-    end(isBroken: true);
+    end(failure);
   }
 
   /// Ends the stream.
-  void end({bool isBroken = false}) {
+  void end([OcheException? failure]) {
     if (_ended) return;
     _ended = true;
     unawaited(_controller.close());
-    _onEnd?.call(isBroken: isBroken);
+    _onEnd?.call(failure);
   }
 }

@@ -10,6 +10,7 @@ import 'bindings.dart';
 import 'connection.dart';
 import 'exceptions.dart';
 import 'session.dart';
+import 'transport.dart';
 
 /// A TCP port that takes connections.
 ///
@@ -32,6 +33,7 @@ final class Listener {
 
   final Session _session;
   final int _handle;
+  final _acceptor = Acceptor();
   Future<void>? _closed;
 
   static final _finalizer = Finalizer<(Session, int)>(
@@ -55,7 +57,7 @@ final class Listener {
     int backlog = 0,
     bool v6Only = false,
     bool shared = false,
-  }) {
+  }) async {
     final session = Session.open();
     return OneRequest(
       session,
@@ -67,29 +69,35 @@ final class Listener {
         backlog: backlog,
         shared: shared,
       ),
-      (handle) => Listener._(session, handle, _addressOf(handle), tcp_get_local_port(handle)),
+      (handle) => _opened(session, handle, address, port),
       (code, errno) => OcheException.of(code, 'listen', errno: errno, address: address, port: port),
     ).outcome;
   }
 
-  static InternetAddress _addressOf(int handle) {
+  static Listener _opened(Session session, int handle, InternetAddress address, int port) {
     final bytes = Uint8List(16);
     final length = tcp_get_local_address(handle, bytes.address);
-    return InternetAddress.fromRawAddress(Uint8List.sublistView(bytes, 0, length));
+    final chosenPort = tcp_get_local_port(handle);
+    if (length < 0 || chosenPort < 0) {
+      // Lost by the time the news has come.
+      throw OcheException.of(TCP_ERR_DAEMON_LOST, 'listen', address: address, port: port);
+    }
+    final bound = InternetAddress.fromRawAddress(Uint8List.sublistView(bytes, 0, length));
+    return Listener._(session, handle, bound, chosenPort);
   }
 
   /// Takes the next connection. Several accepts may be pending; they are served in their order.
   Future<Connection> accept() => OneRequest(
         _session,
         (id) => tcp_accept(id, _handle),
-        (handle) => connectionOf(_session, handle),
+        (handle) => connectionOf(_session, handle, _acceptor),
         _acceptFailure, // refers to this listener, which therefore is not collected meanwhile
       ).outcome;
 
   OcheException _acceptFailure(int code, int errno) {
-    final lost = code == TCP_ERR_INVALID_HANDLE && _closed == null;
+    final gone = _closed == null ? TCP_ERR_DAEMON_LOST : TCP_ERR_CLOSED;
     return OcheException.of(
-      lost ? TCP_ERR_DAEMON_LOST : code,
+      code == TCP_ERR_INVALID_HANDLE ? gone : code,
       'accept',
       errno: errno,
       address: address,
@@ -107,6 +115,7 @@ final class Listener {
   Future<void> close({bool force = false}) {
     if (_closed case final closed?) return closed;
     _finalizer.detach(this);
+    _acceptor.closesAll = force;
     return _closed = _close(_session, _handle, force: force);
   }
 

@@ -44,6 +44,7 @@ final class Outbox {
   final _pieces = ListQueue<_Piece>();
   final _heardEnds = ListQueue<int>();
   final _waiters = <_Waiter>[];
+  bool _mustSettle = false;
   OcheException? _failure;
 
   /// What [write] returns when there is room.
@@ -83,7 +84,7 @@ final class Outbox {
 
   /// Sees to it that [isSettled] becomes true, or [failure] is there, without further writes.
   void settle() {
-    if (isEmpty && _heard < _sent && _failure == null) _send(_nothing, 0, 0);
+    if (isEmpty && _heard < _sent && _failure == null) _mustSettle = !_send(_nothing, 0, 0);
   }
 
   static final _nothing = Uint8List(0);
@@ -104,6 +105,7 @@ final class Outbox {
       piece.count -= count;
       if (piece.count == 0) _pieces.removeFirst();
     }
+    if (_mustSettle) settle();
   }
 
   /// False: not sent, for want of room or because of a failure.
@@ -145,6 +147,20 @@ final class Outbox {
   /// A write failed, heard or not; others may follow.
   void onFailed(int code, int errno) {
     if (_failure == null) fail(_sink.failure(code, errno));
+  }
+
+  /// Drops what has not been handed on; who waits for it fails.
+  void drop(OcheException failure) {
+    _pieces.clear();
+    _written = _sent;
+    final late = [
+      for (final waiter in _waiters)
+        if (waiter.end > _sent) waiter,
+    ];
+    _waiters.removeWhere((waiter) => waiter.end > _sent);
+    for (final waiter in late) {
+      waiter.completer.completeError(failure, StackTrace.current);
+    }
   }
 
   /// Ends all that waits, and what is to come.

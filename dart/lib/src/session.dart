@@ -54,12 +54,12 @@ final class Session implements Finalizable {
 
   /// The session, open. Throws an [OcheException] if there is no library or no daemon.
   static Session open() {
+    findLibrary(); // first: without a library there is nobody who would let go of a port, and of the isolate
     if (!_instance._isOpen) _instance._open();
     return _instance;
   }
 
   void _open() {
-    findLibrary();
     _port.handler = _onMessage;
     final status = tcp_init(NativeApi.initializeApiDLData, _port.sendPort.nativePort);
     if (status == 0) {
@@ -216,7 +216,8 @@ final class OneRequest<T> extends SessionClient {
 
   /// Makes a request by [call], which gets its id and returns 0 or a code.
   ///
-  /// [_value] runs as soon as the completion comes, before any other completion is looked at.
+  /// [_value] runs as soon as the completion comes, before any other completion is looked at. It may throw an
+  /// [OcheException].
   OneRequest(this._session, int Function(int id) call, this._value, this._failure) {
     final status = call(id);
     if (status < 0) {
@@ -241,9 +242,14 @@ final class OneRequest<T> extends SessionClient {
     _isPending = false;
     _session.remove(_slot);
     if (result < 0) {
-      _completer.completeError(_failure(result, detail as int), StackTrace.current);
-    } else {
-      _completer.complete(_value(result));
+      return _completer.completeError(_failure(result, detail as int), StackTrace.current);
     }
+    final T value;
+    try {
+      value = _value(result);
+    } on OcheException catch (failure, trace) {
+      return _completer.completeError(failure, trace);
+    }
+    _completer.complete(value);
   }
 }

@@ -23,6 +23,12 @@ abstract interface class Reader {
   void onReadFailed(OcheException failure);
 }
 
+/// Whoever accepted a connection, without the object that the application has, so that this one can be collected.
+final class Acceptor {
+  /// Has closed all connections that it accepted.
+  bool closesAll = false;
+}
+
 /// One end of a connection: an open handle.
 ///
 /// It knows nothing of the object that the application has, so that this one can be collected, and closed by its
@@ -33,6 +39,7 @@ final class Transport extends SessionClient implements OutboxSink {
   static const _close = 3;
 
   final Session _session;
+  final Acceptor? _acceptor;
 
   /// As the library knows it.
   final int handle;
@@ -45,6 +52,7 @@ final class Transport extends SessionClient implements OutboxSink {
   late final outbox = Outbox(this);
 
   Reader? _reader;
+  Timer? _room;
   bool _registered = false;
   bool _writeClosed = false;
   Future<void>? _closed;
@@ -54,10 +62,10 @@ final class Transport extends SessionClient implements OutboxSink {
   Object? keeper;
 
   /// Takes the handle over.
-  Transport(this._session, this.handle);
+  Transport(this._session, this.handle, [this._acceptor]);
 
   /// This side has closed the connection, or is about to.
-  bool get isClosed => _closed != null;
+  bool get isClosed => _closed != null || (_acceptor?.closesAll ?? false);
 
   // ---- reading ----
 
@@ -108,7 +116,10 @@ final class Transport extends SessionClient implements OutboxSink {
   @override
   void awaitRoom() {
     // Writes of any connection fill the queue, heard or not, so there is no single event to wait for.
-    Timer(const Duration(milliseconds: 2), outbox.pump);
+    _room ??= Timer(const Duration(milliseconds: 2), () {
+      _room = null;
+      outbox.pump();
+    });
   }
 
   @override
@@ -184,6 +195,18 @@ final class Transport extends SessionClient implements OutboxSink {
     _stopReading();
     _closeNow();
     outbox.fail(closedHere('write'));
+  }
+
+  /// How long a peer may take for what was handed on before [release].
+  static const _linger = Duration(minutes: 1);
+
+  /// Closes as a system closes what a program leaves behind: what was handed on is still sent, the rest is dropped.
+  void release() {
+    if (_closed != null) return;
+    outbox.drop(closedHere('write'));
+    if (outbox.isSettled) return destroy();
+    final limit = Timer(_linger, destroy);
+    unawaited(close().whenComplete(limit.cancel));
   }
 
   void _stopReading() {

@@ -43,8 +43,8 @@ enum FlagOption {
   static bool decode(Uint8List value) => value.any((byte) => byte != 0);
 }
 
-/// For options that stay with the daemon.
-Never refuseOption(RawSocketOption raw) => throw SocketException(
-      'oche sets and gets TCP_NODELAY and SO_KEEPALIVE only, not option ${raw.option} of level ${raw.level}',
-      osError: const OSError('Protocol not available', 92), // ENOPROTOOPT
+/// For options that stay with the daemon. An [OSError], as dart:io has it.
+Never refuseOption(RawSocketOption raw) => throw OSError(
+      'Protocol not available: oche knows TCP_NODELAY and SO_KEEPALIVE only, not option ${raw.option} of level ${raw.level}',
+      92, // ENOPROTOOPT
     );

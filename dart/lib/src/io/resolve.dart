@@ -1,4 +1,4 @@
-/// Hosts as dart:io takes them.
+/// Hosts and ports as dart:io takes them.
 library;
 
 import 'dart:io';
@@ -16,4 +16,9 @@ Future<List<InternetAddress>> resolve(Object? host) async {
   final addresses = await InternetAddress.lookup(host);
   if (addresses.isEmpty) throw SocketException('No addresses for "$host"');
   return addresses;
+}
+
+/// Throws an [ArgumentError] if there is no such port.
+void checkPort(int port) {
+  if (port < 0 || port > 0xffff) throw ArgumentError.value(port, 'port', 'must be from 0 to 65535');
 }

@@ -22,17 +22,20 @@ final class OcheServerSocket extends Stream<Socket> implements ServerSocket {
     int backlog = 0,
     bool v6Only = false,
     bool shared = false,
-  }) async {
-    final addresses = await resolve(address);
-    return OcheServerSocket._(
-      await Listener.bind(
-        addresses.first,
-        port,
-        backlog: backlog,
-        v6Only: v6Only,
-        shared: shared,
-      ),
-    );
+  }) {
+    checkPort(port);
+    if (backlog < 0) throw ArgumentError.value(backlog, 'backlog', 'must not be negative');
+    return resolve(address)
+        .then(
+          (addresses) => Listener.bind(
+            addresses.first,
+            port,
+            backlog: backlog,
+            v6Only: v6Only,
+            shared: shared,
+          ),
+        )
+        .then(OcheServerSocket._);
   }
 
   @override

@@ -26,10 +26,11 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
 
   final Connection _connection;
   late final Transport _transport = transportOf(_connection);
-  late final _writer = Writer(_transport, this, onFailed: destroy, onClosed: _onWriteClosed);
+  late final _writer = Writer(_transport, this, onFailed: _onWriteFailed, onClosed: _onWriteClosed);
   late final IOSink _sink = IOSink(_writer);
   late final _incoming = Incoming(_transport, _connection, onEnd: _onReadEnded);
 
+  bool _isDestroyed = false;
   bool _readEnded = false;
   bool _writeClosed = false;
 
@@ -40,15 +41,11 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     Object? sourceAddress,
     int sourcePort = 0,
     Duration? timeout,
-  }) async {
-    final dialing = await _dial(host, port, sourceAddress, sourcePort);
-    final timer = timeout == null ? null : Timer(timeout, dialing.timeOut);
-    try {
-      return OcheSocket._(await dialing.connection);
-    } finally {
-      timer?.cancel();
-    }
-  }
+  }) =>
+      _dial(host, port, sourceAddress, sourcePort).then((dialing) {
+        final timer = timeout == null ? null : Timer(timeout, dialing.timeOut);
+        return dialing.connection.whenComplete(() => timer?.cancel()).then(OcheSocket._);
+      });
 
   /// As [Socket.startConnect], through the daemon.
   static Future<ConnectionTask<Socket>> startConnect(
@@ -56,31 +53,38 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     int port, {
     Object? sourceAddress,
     int sourcePort = 0,
-  }) async {
-    final dialing = await _dial(host, port, sourceAddress, sourcePort);
-    return ConnectionTask.fromSocket(
-      dialing.connection.then(OcheSocket._),
-      dialing.cancel,
-    );
-  }
+  }) =>
+      _dial(host, port, sourceAddress, sourcePort).then(
+        (dialing) => ConnectionTask.fromSocket(
+          dialing.connection.then(OcheSocket._),
+          dialing.cancel,
+        ),
+      );
 
+  /// Throws at once what is wrong with the arguments, as dart:io does.
   static Future<Dialing> _dial(
     Object? host,
     int port,
     Object? sourceAddress,
     int sourcePort,
-  ) async {
-    RangeError.checkValueInInterval(port, 0, 65535, 'port');
-    final addresses = await resolve(host);
-    final source = sourceAddress == null ? null : (await resolve(sourceAddress)).first;
-    return Dialing(
-      addresses,
-      port,
-      (address) => Connection.startConnect(
-        address,
+  ) {
+    checkPort(port);
+    checkPort(sourcePort);
+    final source = switch (sourceAddress) {
+      null || InternetAddress() => sourceAddress as InternetAddress?,
+      String() => InternetAddress(sourceAddress), // not the name of a host
+      _ => throw ArgumentError.value(sourceAddress, 'sourceAddress', 'must be an InternetAddress or a String'),
+    };
+    return resolve(host).then(
+      (addresses) => Dialing(
+        addresses,
         port,
-        sourceAddress: source,
-        sourcePort: sourcePort,
+        (address) => Connection.startConnect(
+          address,
+          port,
+          sourceAddress: source,
+          sourcePort: sourcePort,
+        ),
       ),
     );
   }
@@ -102,10 +106,11 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
         cancelOnError: cancelOnError,
       );
 
-  void _onReadEnded({required bool isBroken}) {
+  void _onReadEnded(OcheException? failure) {
     _readEnded = true;
-    if (isBroken) {
-      destroy();
+    if (failure != null) {
+      _writer.stop(failure); // what was to be sent is lost
+      _release();
     } else if (_writeClosed) {
       unawaited(_connection.close());
     }
@@ -149,6 +154,11 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   @override
   Future<void> get done => _sink.done;
 
+  void _onWriteFailed(OcheException? failure) {
+    if (failure != null) _incoming.onReadFailed(failure); // whoever reads has to know as well
+    _release();
+  }
+
   void _onWriteClosed() {
     _writeClosed = true;
     if (_readEnded) unawaited(_connection.close());
@@ -156,26 +166,50 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
 
   @override
   void destroy() {
+    _isDestroyed = true;
+    _release();
+  }
+
+  void _release() {
     _writer.stop();
-    _connection.destroy();
+    releaseConnection(_connection);
     _incoming.end();
   }
 
   // ---- what it is called, and options ----
 
-  @override
-  InternetAddress get address => _connection.localAddress;
+  void _checkNotDestroyed() {
+    if (_isDestroyed) throw const SocketException.closed();
+  }
 
   @override
-  int get port => _connection.localPort;
+  InternetAddress get address {
+    _checkNotDestroyed();
+    return _connection.localAddress;
+  }
 
   @override
-  InternetAddress get remoteAddress => _connection.remoteAddress;
+  int get port {
+    _checkNotDestroyed();
+    return _connection.localPort;
+  }
 
   @override
-  int get remotePort => _connection.remotePort;
+  InternetAddress get remoteAddress {
+    _checkNotDestroyed();
+    return _connection.remoteAddress;
+  }
 
-  /// Returns false if the socket is closed. The option is set before anything that is written later is sent.
+  @override
+  int get remotePort {
+    _checkNotDestroyed();
+    return _connection.remotePort;
+  }
+
+  /// What was set here, which the daemon may not know yet.
+  Map<FlagOption, bool>? _options;
+
+  /// Returns false if the connection is closed. The option is set before anything that is written later is sent.
   @override
   bool setOption(SocketOption option, bool enabled) {
     if (option != SocketOption.tcpNoDelay) {
@@ -185,7 +219,9 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   }
 
   bool _set(FlagOption option, bool enabled) {
+    _checkNotDestroyed();
     if (_transport.isClosed) return false;
+    (_options ??= {})[option] = enabled;
     _transport.setOption((id, handle) => option.set(id, handle, enabled)).ignore();
     return true;
   }
@@ -193,7 +229,9 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   /// Knows TCP_NODELAY and SO_KEEPALIVE.
   @override
   Uint8List getRawOption(RawSocketOption option) {
+    _checkNotDestroyed();
     final flag = FlagOption.of(option) ?? refuseOption(option);
+    if (_options?[flag] case final enabled?) return FlagOption.encode(enabled);
     final value = flag.get(_transport.handle);
     if (value < 0) throw _transport.gone('getRawOption');
     return FlagOption.encode(value == 1);

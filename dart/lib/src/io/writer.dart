@@ -10,8 +10,8 @@ import '../transport.dart';
 
 /// What an `IOSink` writes to: takes bytes as long as there is room, and holds the stream back when there is not.
 final class Writer implements StreamConsumer<List<int>> {
-  /// [onFailed] is called when bytes could not be sent, or a stream to be sent has an error; [onClosed] when the end of
-  /// the stream was sent.
+  /// [onFailed] is called with the failure when bytes could not be sent, and with null when a stream to be sent has an
+  /// error; [onClosed] when the end of the stream was sent.
   Writer(this._transport, this._socket, {required this.onFailed, required this.onClosed});
 
   final Transport _transport;
@@ -20,7 +20,7 @@ final class Writer implements StreamConsumer<List<int>> {
   final Object _socket;
 
   /// The socket is of no use any more.
-  final void Function() onFailed;
+  final void Function(OcheException? failure) onFailed;
 
   /// Nothing more will be sent.
   final void Function() onClosed;
@@ -36,7 +36,7 @@ final class Writer implements StreamConsumer<List<int>> {
     } else {
       _subscription = stream.listen(
         _add,
-        onError: _fail,
+        onError: _onSourceFailed,
         onDone: _complete,
         cancelOnError: true,
       );
@@ -49,13 +49,18 @@ final class Writer implements StreamConsumer<List<int>> {
     final room = _transport.write(data, 0, data.length);
     if (identical(room, Outbox.done)) return;
     final subscription = _subscription?..pause();
-    room.then((_) => subscription?.resume(), onError: _fail);
+    room.then((_) => subscription?.resume(), onError: _onWriteFailed);
   }
 
-  void _fail(Object failure, StackTrace trace) {
+  void _onSourceFailed(Object error, StackTrace trace) {
+    stop(error, trace);
+    onFailed(null);
+  }
+
+  void _onWriteFailed(Object failure, StackTrace trace) {
     if (_completer == null) return; // stopped
     stop(failure, trace);
-    onFailed();
+    onFailed(failure as OcheException);
   }
 
   void _complete() {

@@ -1,0 +1,101 @@
+/// The daemon that serves this program, seen from outside of the package.
+library;
+
+import 'dart:ffi';
+import 'dart:io';
+
+import 'package:oche/src/library.dart';
+import 'package:oche/src/native.dart';
+
+import 'testing.dart';
+
+String _socketPath() =>
+    Platform.environment['OCHE_SOCKET'] ?? (throw Skip('set OCHE_SOCKET to a place that is of this test only'));
+
+/// The process that serves: it has written its number to the file beside the socket.
+int daemonPid() => int.parse(File('${_socketPath()}.lock').readAsStringSync().trim());
+
+/// Kills the daemon; returns which process it was.
+int killDaemon() {
+  final pid = daemonPid();
+  expectTrue(Process.killPid(pid, ProcessSignal.sigkill), 'process $pid could be killed');
+  return pid;
+}
+
+/// Runs [body] with a daemon of its own that is started with [options]; a program finds it by the environment.
+Future<void> withDaemon(List<String> options, Future<void> Function(Map<String, String> environment) body) async {
+  final daemon = Platform.environment['OCHE_DAEMON'] ?? (throw Skip('OCHE_DAEMON does not say which daemon'));
+  final directory = Directory.systemTemp.createTempSync('oche-');
+  final environment = {'OCHE_SOCKET': '${directory.path}/oched.sock'};
+  // It goes to the background as soon as it serves.
+  final started = await Process.run(daemon, [...options, '--idle-exit', '60'], environment: environment);
+  expect(started.exitCode, 0, 'the exit code of the daemon, which printed ${started.stderr},');
+  try {
+    await body(environment);
+  } finally {
+    final lock = File('${directory.path}/oched.sock.lock');
+    Process.killPid(int.parse(lock.readAsStringSync().trim()));
+    directory.deleteSync(recursive: true);
+  }
+}
+
+final class _Statistics extends Struct {
+  @Uint64()
+  external int uptimeSeconds;
+  @Uint64()
+  external int sessionsOpen;
+  @Uint64()
+  external int sessionsTotal;
+  @Uint64()
+  external int socketsOpen;
+  @Uint64()
+  external int connectionsAccepted;
+}
+
+/// What the daemon says of all its sessions, in a session of its own.
+final class Observer {
+  Observer._(this._session);
+
+  /// Opens a session for as long as this program lives.
+  factory Observer() {
+    findLibrary();
+    final place = allocate(sizeOf<Pointer<Void>>());
+    final status = _open(nullptr, place.cast());
+    final session = place.cast<Pointer<Void>>().value;
+    free(place);
+    expect(status, 0, 'what oche_session_open returned');
+    return Observer._(session);
+  }
+
+  final Pointer<Void> _session;
+  final _numbers = allocate(sizeOf<_Statistics>() + 64);
+  final _completion = allocate(64);
+
+  static final _library = DynamicLibrary.process();
+  static final _open = _library.lookupFunction<Int64 Function(Pointer<Void>, Pointer<Pointer<Void>>),
+      int Function(Pointer<Void>, Pointer<Pointer<Void>>)>('oche_session_open');
+  static final _ask = _library.lookupFunction<Int64 Function(Pointer<Void>, Int64, Pointer<Uint8>),
+      int Function(Pointer<Void>, int, Pointer<Uint8>)>('oche_get_statistics');
+  static final _dispatch =
+      _library.lookupFunction<Int64 Function(Pointer<Void>), int Function(Pointer<Void>)>('oche_session_dispatch');
+  static final _pop = _library.lookupFunction<Bool Function(Pointer<Void>, Pointer<Uint8>),
+      bool Function(Pointer<Void>, Pointer<Uint8>)>('oche_session_pop');
+
+  Future<_Statistics> _get() async {
+    expect(_ask(_session, 1, _numbers), 0, 'what oche_get_statistics returned');
+    await eventually(() {
+      expect(_dispatch(_session), 0, 'what oche_session_dispatch returned');
+      return _pop(_session, _completion);
+    }, 'the daemon answers');
+    return _numbers.cast<_Statistics>().ref;
+  }
+
+  /// How many sessions there are besides this one.
+  Future<int> get sessions async => (await _get()).sessionsOpen - 1;
+
+  /// How many sockets there are in all sessions.
+  Future<int> get sockets async => (await _get()).socketsOpen;
+
+  /// How many connections were accepted since the daemon started.
+  Future<int> get accepted async => (await _get()).connectionsAccepted;
+}
