@@ -9,7 +9,10 @@ import 'support/conformance.dart';
 
 const _mebibyte = 1 << 20;
 
-/// More than all buffers of the system and of oche together hold for a reader that does not read.
+/// More than all buffers of the system and of oche together hold for a reader that has not read anything.
+const _much = 32 * _mebibyte;
+
+/// More than they hold for one that has read: Linux's buffers grow to 36 MiB then.
 const _far = 64 * _mebibyte;
 
 /// What may be on its way, at most, when nobody reads: Linux's buffers of both ends, which are 4 MiB for the sender
@@ -145,7 +148,7 @@ void holdingBack() {
       var taken = 0;
       unawaited(
         client
-            .addStream(pieces(_far ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
+            .addStream(pieces(_much ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
             .then((_) => client.close()),
       );
       final outstanding = await _settled(() => taken);
@@ -170,7 +173,7 @@ void holdingBack() {
       subscription.pause();
       unawaited(
         client
-            .addStream(pieces(_far ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
+            .addStream(pieces(_much ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
             .then((_) => client.close()),
       );
       final outstanding = await _settled(() => taken);
@@ -221,7 +224,7 @@ void holdingBack() {
       var flushed = 0;
       unawaited(() async {
         final piece = pattern(65536);
-        for (var i = 0; i < _far ~/ piece.length; i++) {
+        for (var i = 0; i < _much ~/ piece.length; i++) {
           client.add(piece);
           await client.flush();
           flushed += piece.length;
@@ -239,7 +242,7 @@ void holdingBack() {
     'a peer that does not read holds back close, and not for ever',
     (log) async {
       final (socket, peer) = await RawPeer.of(log);
-      socket.add(pattern(_far ~/ 2));
+      socket.add(pattern(_much));
       var closed = false;
       final close = log('out').outcome(
           'close',
