@@ -26,7 +26,7 @@ void memory_pair_give_back(struct memory_pair *pair, struct data *data);
 void memory_pair_flush(struct memory_pair *pair);
 bool memory_pair_sleep(struct memory_pair *pair);
 size_t memory_pair_waiting(const struct memory_pair *pair); /* bytes that found no room in the ring */
-bool memory_pair_has_rung(struct memory_pair *pair);  /* the client's bell was rung since the last call */
+bool memory_pair_has_rung(struct memory_pair *pair);        /* the client's bell was rung since the last call */
 
 /* Detaches the client from the daemon, as when it is lost. */
 void memory_pair_detach(struct memory_pair *pair);
