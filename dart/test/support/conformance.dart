@@ -367,3 +367,23 @@ Stream<Uint8List> pieces(int count, int size, {void Function(int taken)? onPiece
     yield piece;
   }
 }
+
+/// Adds up what a stream brings.
+final class Sum {
+  int bytes = 0;
+  int _sum = 1;
+
+  void add(Uint8List data) {
+    bytes += data.length;
+    _sum = checksum(data, _sum);
+  }
+
+  @override
+  String toString() => '$bytes bytes, Adler-32 ${_sum.toRadixString(16)}';
+}
+
+Future<void> sumUp(Witness witness, Stream<Uint8List> stream) async {
+  final sum = Sum();
+  await stream.forEach(sum.add);
+  witness('$sum');
+}
