@@ -162,7 +162,9 @@ int64_t session_open(const struct oche_session_options *options, const void *own
     if (status == 0)
         status = connect_daemon(opened, -1);
     if (status < 0) {
+        session_lock(opened);
         opened->owner = NULL;
+        session_unlock(opened);
         session_free(opened);
         return status;
     }
