@@ -328,6 +328,29 @@ void writing() {
     await done;
   });
 
+  conforms('a reader that pauses while a writer learns of the reset is told on resuming', (log) async {
+    final (socket, peer) = await RawPeer.of(log);
+    late final Watched stream;
+    stream = log('in').watch(socket, onData: (_) => stream.subscription.pause(), words: _broken);
+    await peer.write(utf8.encode('hello'));
+    await stream.received(5);
+    await peer.reset();
+    var over = false;
+    final done = socket.done.then(
+      (_) => log('out')('done'),
+      onError: (Object error) => log('out')('done fails: ${_broken(error)}'),
+    );
+    unawaited(done.whenComplete(() => over = true));
+    await eventually(() {
+      if (!over) socket.add(pattern(100));
+      return over;
+    }, 'writing fails');
+    await turns(10);
+    log('in')('resume');
+    stream.subscription.resume();
+    await stream.done;
+  });
+
   conforms('a writer that does not listen learns of the reset', (log) async {
     final (socket, peer) = await RawPeer.of(log);
     var over = false;

@@ -140,7 +140,7 @@ void findingTheDaemon() {
       expect(outcome.errors, '', 'standard error');
       expect(outcome.lines.sublist(1), ['serve: done', 'echo: done'], 'what it printed');
       final lock = File('$directory/oched.sock.lock');
-      Process.killPid(int.parse(lock.readAsStringSync().trim()));
+      Process.killPid(int.parse(lock.readAsStringSync().trim()), ProcessSignal.sigkill);
     });
   });
 }

@@ -276,9 +276,14 @@ final class Witness {
     }
   }
 
-  /// Listens, and notes all that comes. [subscription] is there for more.
-  Watched watch(Stream<List<int>> stream, {void Function(List<int> data)? onData, void Function()? onDone}) =>
-      Watched._(this, stream, onData, onDone);
+  /// Listens, and notes all that comes; errors as [words] has it.
+  Watched watch(
+    Stream<List<int>> stream, {
+    void Function(List<int> data)? onData,
+    void Function()? onDone,
+    String Function(Object error) words = describe,
+  }) =>
+      Watched._(this, stream, onData, onDone, words);
 }
 
 /// A stream whose events are noted.
@@ -288,6 +293,7 @@ final class Watched {
     Stream<List<int>> stream,
     void Function(List<int> data)? onData,
     void Function()? onDone,
+    String Function(Object error) words,
   ) {
     subscription = stream.listen(
       (data) {
@@ -295,7 +301,7 @@ final class Watched {
         onData?.call(data);
         _wake(witness);
       },
-      onError: (Object error) => witness('error ${describe(error)}'),
+      onError: (Object error) => witness('error ${words(error)}'),
       onDone: () {
         witness('done');
         onDone?.call();

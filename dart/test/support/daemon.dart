@@ -34,7 +34,7 @@ Future<void> withDaemon(List<String> options, Future<void> Function(Map<String, 
     await body(environment);
   } finally {
     final lock = File('${directory.path}/oched.sock.lock');
-    Process.killPid(int.parse(lock.readAsStringSync().trim()));
+    Process.killPid(int.parse(lock.readAsStringSync().trim()), ProcessSignal.sigkill);
     directory.deleteSync(recursive: true);
   }
 }
