@@ -302,16 +302,24 @@ static void perform_accept(struct engine_socket *socket)
     socket->handlers->accepted(socket->owner, result, &peer);
 }
 
+/* One piece, the usual case, goes without a message header, which the kernel would copy and check. */
+static ssize_t send_some(int fd, struct iovec *vectors, int count)
+{
+    if (count == 1)
+        return send(fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL);
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
 static void perform_send(struct engine_socket *socket)
 {
     struct iovec vectors[VECTORS_PER_SEND];
     int count = socket->handlers->send_vectors(socket->owner, vectors, VECTORS_PER_SEND);
     if (socket->fd < 0)
         return;
-    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
     ssize_t result;
     do
-        result = sendmsg(socket->fd, &message, MSG_NOSIGNAL);
+        result = send_some(socket->fd, vectors, count);
     while (result < 0 && errno == EINTR);
     if (result < 0) {
         result = -errno;
