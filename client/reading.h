@@ -17,7 +17,7 @@
 
 enum {
     READING_WINDOW_FIRST = 16 * 1024, /* bytes */
-    READING_WINDOW_LAST = 1024 * 1024,
+    READING_WINDOW_LAST = 2 * 1024 * 1024,
 };
 
 /* All zero: nothing was read yet. */

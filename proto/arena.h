@@ -6,7 +6,7 @@
  * other side writes there, or says, the allocator's own books stay in order: a release is checked against them, and the
  * worst that a wrong one can do is that bytes of its own session are overwritten too early.
  *
- * The arena is divided into blocks of 64 KiB. Payloads are cut from the current block one after the other, and each
+ * The arena is divided into blocks of 256 KiB. Payloads are cut from the current block one after the other, and each
  * block counts the payloads that are still held; at zero the block is free again. Free blocks are taken last in, first
  * out, so that a quiet session stays within few pages.
  */
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum {
-    ARENA_BLOCK = 64 * 1024,
+    ARENA_BLOCK = 256 * 1024,
     ARENA_SIZE_MAX = 1 << 30, /* bytes */
     ARENA_ALIGNMENT = 64,     /* of payloads: they do not share cache lines */
 };
