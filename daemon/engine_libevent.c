@@ -30,6 +30,7 @@
 enum {
     ROUNDS = 8,  /* of serving, then the loop looks for new events */
     GLANCES = 3, /* for new events within a turn */
+    FEW = 16 * 1024,
     VECTORS_PER_SEND = 64,
     SIGNALS_MAX = 8,
 };
@@ -39,6 +40,7 @@ struct engine {
     struct list runnable;
     struct list tasks;
     struct list closing;
+    size_t moved; /* bytes, in this turn */
     bool stopped;
 
     int wake_fd;
@@ -262,6 +264,8 @@ static void perform_recv(struct engine_socket *socket)
         }
     }
     socket->inward = INWARD_NONE;
+    if (result > 0)
+        socket->engine->moved += (size_t)result;
     /* The end and errors stay readable: the next receive is told again. */
     socket->readable = result <= 0 || (size_t)result == size;
     if (!socket->readable)
@@ -331,6 +335,8 @@ static void perform_send(struct engine_socket *socket)
         }
     }
     socket->outward = OUTWARD_NONE;
+    if (result > 0)
+        socket->engine->moved += (size_t)result;
     socket->handlers->sent(socket->owner, result);
 }
 
@@ -496,13 +502,15 @@ static int turn(struct engine *engine)
     bool idle = list_is_empty(&engine->runnable) && list_is_empty(&engine->tasks);
     int r = take_events(engine, idle ? 0 : EVLOOP_NONBLOCK);
     serve_runnable(engine);
-    /* Tasks wake clients, which costs both sides: it is cheaper for more at once, so look first whether there is more. */
-    for (int glance = 0; r == 0 && glance < GLANCES && !list_is_empty(&engine->tasks); glance++) {
+    /* Tasks wake clients, which costs both sides: it is cheaper for more at once, so look first whether there is more.
+     * What takes long by itself, because it is a lot of bytes, is not made to wait. */
+    for (int glance = 0; glance < GLANCES && engine->moved < FEW && !list_is_empty(&engine->tasks) && r == 0; glance++) {
         r = take_events(engine, EVLOOP_NONBLOCK);
         if (list_is_empty(&engine->runnable))
             break;
         serve_runnable(engine);
     }
+    engine->moved = 0;
     run_tasks(engine);
     free_closed(engine);
     return r;
