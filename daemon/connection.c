@@ -13,65 +13,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A request in the order of writing. */
-struct write {
-    struct write *next;
-    int64_t request_id;
-    uint16_t opcode;        /* WRITE, or CLOSE_WRITE: the end of the stream */
-    struct payload payload; /* without data: done when all before it is */
-    bool more;              /* part of a long write, and not the last: not answered */
-    bool quiet;             /* nobody waits for its success */
-    int64_t total;          /* what the answer says: the bytes of all parts */
-};
-
 enum { FEW = 1024 /* bytes: who sends no more at a time is served from small room */ };
 
 static const struct engine_handlers handlers;
-
-/* ---- the queue of writes ---- */
-
-static size_t write_cost(const struct write *write)
-{
-    return write->payload.length + (write->more ? 0 : FRAME_WRITE_OVERHEAD);
-}
-
-static void append_write(struct connection *connection, struct write *write)
-{
-    if (connection->last_write)
-        connection->last_write->next = write;
-    else
-        connection->first_write = write;
-    connection->last_write = write;
-    connection->session->queued_bytes += write_cost(write);
-}
-
-static struct write *take_write(struct connection *connection)
-{
-    struct write *write = connection->first_write;
-    connection->first_write = write->next;
-    if (!write->next)
-        connection->last_write = NULL;
-    connection->first_write_sent = 0;
-    connection->session->queued_bytes -= write_cost(write);
-    return write;
-}
-
-static void free_write(struct connection *connection, struct write *write)
-{
-    lane_free_payload(&connection->session->lane, &write->payload);
-    free(write);
-}
-
-/* Answers every queued request with `end`. */
-static void fail_writes(struct connection *connection, struct connection_end end)
-{
-    while (connection->first_write) {
-        struct write *write = take_write(connection);
-        if (!write->more)
-            session_reply(connection->session, write->opcode, write->request_id, end.code, end.os_error);
-        free_write(connection, write);
-    }
-}
 
 /* ---- making and unmaking ---- */
 
@@ -116,7 +60,7 @@ static void detach(struct connection *connection)
 void connection_close(struct connection *connection)
 {
     static const struct connection_end closed = {.code = OCHE_ERR_CLOSED};
-    fail_writes(connection, closed);
+    outgoing_fail(connection, closed);
     /* Answering may have ended the session, for want of memory, and with it this connection. */
     if (connection->state != CONNECTION_CLOSED)
         detach(connection);
@@ -124,8 +68,7 @@ void connection_close(struct connection *connection)
 
 void connection_abandon(struct connection *connection)
 {
-    while (connection->first_write)
-        free_write(connection, take_write(connection));
+    outgoing_drop(connection);
     detach(connection);
 }
 
@@ -388,177 +331,16 @@ static void on_received(void *owner, ssize_t result)
         start_receiving(connection);
 }
 
-/* ---- writing ---- */
-
-static void end_writing(struct connection *connection, int os_error)
-{
-    struct connection_end end = {.code = OCHE_ERR_WRITE_FAILED, .os_error = (uint16_t)os_error};
-    connection->write_end = end;
-    /* EPIPE is what a send meets after the peer's complete stream and a reset, or after our own end of the stream:
-     * it says nothing about the other direction. */
-    if (os_error != EPIPE)
-        connection->broken = (uint16_t)os_error;
-    log_failure(LOG_INFO, "session=%llu event=write-failed handle=%lld error=\"%s\" errno=%d",
-                (unsigned long long)connection->session->number, (long long)connection->handle,
-                log_errno_text(os_error), os_error);
-    fail_writes(connection, end);
-}
-
-/* Sends the end of the stream: 0 or errno. */
-static int shut_down_now(struct connection *connection)
-{
-    return shutdown(engine_socket_fd(connection->socket), SHUT_WR) == 0 ? 0 : errno;
-}
-
-int connection_write(struct connection *connection, const struct frame *frame, const struct payload *payload,
-                     int64_t total, int *os_error)
-{
-    struct session *session = connection->session;
-    if (connection->write_end.code) {
-        *os_error = connection->write_end.os_error;
-        return connection->write_end.code;
-    }
-    if (connection->shut_down) {
-        *os_error = EPIPE;
-        return OCHE_ERR_WRITE_FAILED;
-    }
-    if (payload->length == 0 && !connection->first_write) {
-        session_reply(session, FRAME_WRITE, frame->request_id, 0, 0);
-        return 0;
-    }
-    if (session->queued_bytes + payload->length + FRAME_WRITE_OVERHEAD > session->worker->shared->limits.queued_bytes)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    struct write *write = malloc(sizeof *write);
-    if (!write)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    *write = (struct write){
-        .request_id = frame->request_id,
-        .opcode = FRAME_WRITE,
-        .payload = *payload,
-        .more = frame->flags & FRAME_MORE,
-        .quiet = frame->flags & FRAME_QUIET,
-        .total = total,
-    };
-    bool idle = !connection->first_write;
-    append_write(connection, write);
-    if (idle)
-        engine_send(connection->socket);
-    return 0;
-}
-
-int connection_close_write(struct connection *connection, int64_t request_id, int *os_error)
-{
-    struct session *session = connection->session;
-    if (connection->write_end.code) {
-        *os_error = connection->write_end.os_error;
-        return connection->write_end.code;
-    }
-    /* One finds room even where the queue is full; a second one has nothing to add. */
-    bool room = session->queued_bytes + FRAME_WRITE_OVERHEAD <= session->worker->shared->limits.queued_bytes;
-    if (connection->shut_down && !room)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    connection->shut_down = true;
-    if (!connection->first_write) {
-        *os_error = shut_down_now(connection);
-        if (*os_error)
-            return OCHE_ERR_WRITE_FAILED;
-        session_reply(session, FRAME_CLOSE_WRITE, request_id, 0, 0);
-        return 0;
-    }
-    struct write *write = malloc(sizeof *write);
-    if (!write)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    *write = (struct write){.request_id = request_id, .opcode = FRAME_CLOSE_WRITE};
-    append_write(connection, write);
-    return 0;
-}
+/* ---- sending ---- */
 
 static int on_send_vectors(void *owner, struct iovec *vectors, int max)
 {
-    struct connection *connection = owner;
-    int count = 0;
-    size_t skip = connection->first_write_sent;
-    for (struct write *write = connection->first_write; write && write->payload.data && count < max;
-         write = write->next) {
-        vectors[count].iov_base = write->payload.data + skip;
-        vectors[count].iov_len = write->payload.length - skip;
-        skip = 0;
-        count++;
-    }
-    return count;
-}
-
-/* The first write has left. */
-static void complete_write(struct connection *connection)
-{
-    struct write *write = take_write(connection);
-    struct frame frame = {
-        .opcode = FRAME_WRITE,
-        .flags = FRAME_REPLY | (write->quiet ? FRAME_QUIET : 0),
-        .request_id = write->request_id,
-        .value = write->total,
-    };
-    if (!write->more)
-        session_reply_frame(connection->session, &frame, NULL, NULL);
-    free_write(connection, write);
-}
-
-static void complete_close_write(struct connection *connection)
-{
-    struct write *write = take_write(connection);
-    int os_error = shut_down_now(connection);
-    session_reply(connection->session, FRAME_CLOSE_WRITE, write->request_id, os_error ? OCHE_ERR_WRITE_FAILED : 0,
-                  os_error);
-    free_write(connection, write);
-}
-
-/* What has come to the head of the queue and has nothing to send. */
-static void complete_empty(struct connection *connection)
-{
-    while (connection->first_write && !connection->first_write->payload.data) {
-        if (connection->first_write->opcode == FRAME_WRITE)
-            complete_write(connection);
-        else
-            complete_close_write(connection);
-    }
-}
-
-static void linger_less(struct connection *connection)
-{
-    if (connection->session->state == SESSION_LINGERING)
-        session_linger_less(connection->session, connection);
+    return outgoing_vectors(owner, vectors, max);
 }
 
 static void on_sent(void *owner, ssize_t result)
 {
-    struct connection *connection = owner;
-    if (result < 0) {
-        end_writing(connection, (int)-result);
-        if (connection->state != CONNECTION_CLOSED)
-            linger_less(connection);
-        return;
-    }
-    statistics_add(&connection->session->worker->shared->statistics.bytes_sent, (uint64_t)result);
-    size_t sent = (size_t)result;
-    while (sent > 0) {
-        size_t left = connection->first_write->payload.length - connection->first_write_sent;
-        if (sent < left) {
-            connection->first_write_sent += sent;
-            break;
-        }
-        sent -= left;
-        complete_write(connection);
-        /* An answer that found no memory has ended the session, and emptied the queue. */
-        if (connection->state == CONNECTION_CLOSED)
-            return;
-    }
-    complete_empty(connection);
-    if (connection->state == CONNECTION_CLOSED)
-        return;
-    if (connection->first_write)
-        engine_send(connection->socket);
-    else
-        linger_less(connection);
+    outgoing_sent(owner, result);
 }
 
 /* ---- options ---- */

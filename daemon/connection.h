@@ -11,25 +11,17 @@
 #include "daemon/address.h"
 #include "daemon/engine.h"
 #include "daemon/list.h"
-#include "daemon/payload.h"
+#include "daemon/outgoing.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct frame;
 struct session;
-struct write;
 
 enum connection_state {
     CONNECTION_CONNECTING, /* has a handle, which the client does not know yet */
     CONNECTION_OPEN,
     CONNECTION_CLOSED, /* freed at the end of the turn */
-};
-
-/* An outcome that stays: later requests end the same way. Code 0: it has not come to that. */
-struct connection_end {
-    int16_t code;
-    uint16_t os_error;
 };
 
 struct connection {
@@ -49,12 +41,7 @@ struct connection {
     bool read_ended;   /* the client was told of the end, or of a failure */
     uint16_t broken;   /* errno that a send met: an end of the stream is not to be trusted after it */
 
-    bool shut_down; /* the client asked for the end of the stream to be sent */
-    struct connection_end write_end;
-
-    struct write *first_write; /* in the order of the requests */
-    struct write *last_write;
-    size_t first_write_sent; /* bytes of *first_write */
+    struct outgoing outgoing;
 
     struct engine_timer *connect_timer; /* NULL: no limit */
 };
@@ -80,13 +67,6 @@ int connection_accepted(struct session *session, int64_t request_id, int fd, con
 /* Lets the connection receive `credit` more bytes. False: that is more than a client may grant. */
 bool connection_grant(struct connection *connection, int64_t credit);
 void connection_retry_receive(struct connection *connection);
-
-/* Takes over *payload if it returns 0. `total`: the bytes of all parts of the long write that the frame belongs to, so
- * far; its last part is answered with that. */
-int connection_write(struct connection *connection, const struct frame *frame, const struct payload *payload,
-                     int64_t total, int *os_error);
-
-int connection_close_write(struct connection *connection, int64_t request_id, int *os_error);
 
 int connection_set_option(struct connection *connection, int level, int name, int value, int *os_error);
 

@@ -285,8 +285,7 @@ static int handle_write(struct request *request)
     const struct frame *frame = &request->message->frame;
     struct payload *payload = &request->message->payload;
     int64_t before = request->session->long_write.open ? request->session->long_write.total : 0;
-    int code =
-        connection_write(request->connection, frame, payload, before + frame->payload_length, &request->os_error);
+    int code = outgoing_write(request->connection, frame, payload, before + frame->payload_length, &request->os_error);
     if (code == 0)
         *payload = (struct payload){0};
     return code;
@@ -294,7 +293,7 @@ static int handle_write(struct request *request)
 
 static int handle_close_write(struct request *request)
 {
-    return connection_close_write(request->connection, request->message->frame.request_id, &request->os_error);
+    return outgoing_close(request->connection, request->message->frame.request_id, &request->os_error);
 }
 
 static int handle_close(struct request *request)

@@ -32,7 +32,7 @@ static void on_relieved(void *owner)
 /* Whether the connection still has something to send; if not, it is closed. */
 static bool linger_on(struct connection *connection)
 {
-    if (connection->state == CONNECTION_OPEN && connection->first_write) {
+    if (connection->state == CONNECTION_OPEN && connection->outgoing.first) {
         connection->read_ended = true;
         return true;
     }

@@ -73,8 +73,8 @@ struct oche_session_options {
     bool never_start;        /* true: do not start a daemon when nobody serves */
     bool quiet_writes;       /* true: a write with a request id of 0 or less completes only if it fails */
     enum oche_lane lane;
-    uint32_t arena_size; /* bytes of shared memory wished for, in each direction; rounded up to 256 KiB. 0: as the daemon
-                            has it */
+    uint32_t arena_size; /* bytes of shared memory wished for, in each direction; rounded up to 256 KiB. 0: as the
+                            daemon has it */
 };
 
 /*

@@ -1,0 +1,41 @@
+/*
+ * What the parts of the engine on libevent share: the loop, in engine_libevent.c, and its sockets.
+ */
+#ifndef OCHE_DAEMON_ENGINE_LIBEVENT_H
+#define OCHE_DAEMON_ENGINE_LIBEVENT_H
+
+#include "daemon/engine.h"
+#include "daemon/list.h"
+
+#include <event2/event.h>
+#include <stdatomic.h>
+
+enum { ENGINE_SIGNALS_MAX = 8 };
+
+struct engine {
+    struct event_base *base;
+    struct list runnable; /* sockets with something to do */
+    struct list tasks;
+    struct list closing; /* sockets that are freed at the end of the turn */
+    size_t moved;        /* bytes, in this turn */
+    bool stopped;
+
+    int wake_fd;
+    struct event *wake_event;
+    atomic_bool wake_pending;
+    void (*woken)(void *context);
+    void *context;
+
+    struct event *signal_events[ENGINE_SIGNALS_MAX];
+    size_t signal_count;
+    void (*caught)(void *context, int signal);
+};
+
+/* Carries out one operation of the first socket of `runnable` in each direction, where there is one to carry out; taken
+ * from the list before. */
+void engine_socket_serve(struct list *node);
+
+/* Frees a socket of `closing`, taken from the list before, and tells its owner. */
+void engine_socket_free(struct list *node);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * What a connection has to send: writes in their order, and the end of the stream behind them.
+ *
+ * Each is answered when its last byte has been given to the system; when the connection breaks, all that are left are
+ * answered with that, and so are later ones.
+ */
+#ifndef OCHE_DAEMON_OUTGOING_H
+#define OCHE_DAEMON_OUTGOING_H
+
+#include "daemon/payload.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct connection;
+struct frame;
+struct write;
+
+/* An outcome that stays: later requests end the same way. Code 0: it has not come to that. */
+struct connection_end {
+    int16_t code;
+    uint16_t os_error;
+};
+
+/* All zero: nothing to send. */
+struct outgoing {
+    struct write *first; /* in the order of the requests */
+    struct write *last;
+    size_t sent;    /* bytes of *first */
+    bool shut_down; /* the client asked for the end of the stream to be sent */
+    struct connection_end end;
+};
+
+/* Takes over *payload if it returns 0. `total`: the bytes of all parts of the long write that the frame belongs to, so
+ * far; its last part is answered with that. Negative: a code, with *os_error, and nothing is answered. */
+int outgoing_write(struct connection *connection, const struct frame *frame, const struct payload *payload,
+                   int64_t total, int *os_error);
+
+/* The end of the stream, behind all writes. 0, or a code as above. */
+int outgoing_close(struct connection *connection, int64_t request_id, int *os_error);
+
+/* For the engine: what to send, and what came of it. */
+int outgoing_vectors(const struct connection *connection, struct iovec *vectors, int max);
+void outgoing_sent(struct connection *connection, ssize_t result);
+
+/* Answers all that waits with `end`. That may end the session, and with it the connection. */
+void outgoing_fail(struct connection *connection, struct connection_end end);
+
+/* Forgets all that waits; nothing is answered. */
+void outgoing_drop(struct connection *connection);
+
+#endif
