@@ -87,26 +87,27 @@ EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_
     return status;
 }
 
-EXPORT int64_t tcp_accept(int64_t request_id, int64_t listener)
-{
-    int64_t status;
-    struct oche_session *session = isolates_lock_session(listener, &status);
-    if (!session)
-        return status;
-    status = request_accept(session, request_id, listener);
-    session_unlock(session);
-    return status;
-}
+typedef int64_t request_maker(struct oche_session *session, int64_t request_id, int64_t handle);
 
-EXPORT int64_t tcp_read(int64_t request_id, int64_t handle)
+static int64_t make_request(int64_t request_id, int64_t handle, request_maker *maker)
 {
     int64_t status;
     struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
-    status = request_read(session, request_id, handle);
+    status = maker(session, request_id, handle);
     session_unlock(session);
     return status;
+}
+
+EXPORT int64_t tcp_accept(int64_t request_id, int64_t listener)
+{
+    return make_request(request_id, listener, request_accept);
+}
+
+EXPORT int64_t tcp_read(int64_t request_id, int64_t handle)
+{
+    return make_request(request_id, handle, request_read);
 }
 
 EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64_t offset, int64_t count)
@@ -127,24 +128,12 @@ EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data
 
 EXPORT int64_t tcp_close_write(int64_t request_id, int64_t handle)
 {
-    int64_t status;
-    struct oche_session *session = isolates_lock_session(handle, &status);
-    if (!session)
-        return status;
-    status = request_close_write(session, request_id, handle);
-    session_unlock(session);
-    return status;
+    return make_request(request_id, handle, request_close_write);
 }
 
 EXPORT int64_t tcp_close(int64_t request_id, int64_t handle)
 {
-    int64_t status;
-    struct oche_session *session = isolates_lock_session(handle, &status);
-    if (!session)
-        return status;
-    status = request_close(session, request_id, handle);
-    session_unlock(session);
-    return status;
+    return make_request(request_id, handle, request_close);
 }
 
 EXPORT int64_t tcp_listener_close(int64_t request_id, int64_t listener, bool force)
@@ -209,26 +198,27 @@ EXPORT int64_t tcp_get_remote_port(int64_t handle)
     return get_port(handle, getters_remote);
 }
 
-EXPORT int64_t tcp_get_keep_alive(int64_t handle)
+typedef int64_t flag_getter(const struct oche_session *session, int64_t handle);
+
+static int64_t get_flag(int64_t handle, flag_getter *getter)
 {
     int64_t status;
     struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
-    status = getters_keep_alive(session, handle);
+    status = getter(session, handle);
     session_unlock(session);
     return status;
 }
 
+EXPORT int64_t tcp_get_keep_alive(int64_t handle)
+{
+    return get_flag(handle, getters_keep_alive);
+}
+
 EXPORT int64_t tcp_get_no_delay(int64_t handle)
 {
-    int64_t status;
-    struct oche_session *session = isolates_lock_session(handle, &status);
-    if (!session)
-        return status;
-    status = getters_no_delay(session, handle);
-    session_unlock(session);
-    return status;
+    return get_flag(handle, getters_no_delay);
 }
 
 static int64_t set_option(int64_t handle, enum request_option option, bool enabled)
