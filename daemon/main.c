@@ -33,6 +33,18 @@ static int open_log(const struct options *options, const struct rendezvous *rend
     return r;
 }
 
+/* Signals that the server answers wait until it runs, and come then, whatever our parent had blocked: one in between
+ * would leave the socket behind. */
+static void set_signals(int how)
+{
+    sigset_t answered;
+    sigemptyset(&answered);
+    sigaddset(&answered, SIGTERM);
+    sigaddset(&answered, SIGINT);
+    sigaddset(&answered, SIGHUP);
+    sigprocmask(how, &answered, NULL);
+}
+
 /* Everything after the command line and the way to the background; the rendezvous is open. */
 static int serve(const struct options *options, struct rendezvous *rendezvous, int background)
 {
@@ -46,6 +58,7 @@ static int serve(const struct options *options, struct rendezvous *rendezvous, i
     if (background >= 0)
         background_ready(background);
     confinement_finish(&confinement, !options->no_seccomp);
+    set_signals(SIG_UNBLOCK);
     int r = server_run(server);
     server_free(server);
     return r < 0 ? EXIT_FAILED : EXIT_IN_ORDER;
@@ -69,6 +82,7 @@ int main(int argc, char **argv)
     umask(077);
     /* A client that is gone is seen where it is written to. */
     signal(SIGPIPE, SIG_IGN);
+    set_signals(SIG_BLOCK);
     r = rendezvous_open(&rendezvous, options.socket_path);
     if (r != 0)
         return r == RENDEZVOUS_TAKEN ? EXIT_TAKEN : EXIT_FAILED;

@@ -151,6 +151,18 @@ TEST_CASE("SIGTERM makes the daemon leave with 0 and take its files along")
     CHECK_FALSE(std::filesystem::exists(daemon.place().socket_path() + ".lock"));
 }
 
+TEST_CASE("SIGTERM that comes while the daemon starts makes it leave in order")
+{
+    const Place place;
+    ProcessOptions options;
+    options.arguments = {oched_path(), "--foreground", "--socket", place.socket_path()};
+    options.pending = SIGTERM;
+    Process daemon(options);
+    CHECK(daemon.wait() == 0);
+    CHECK_FALSE(std::filesystem::exists(place.socket_path()));
+    CHECK_FALSE(std::filesystem::exists(place.socket_path() + ".lock"));
+}
+
 TEST_CASE("SIGTERM sends queued writes first")
 {
     Daemon daemon;

@@ -74,6 +74,13 @@ std::vector<char *> pointers_to(std::vector<std::string> &strings)
                          setresuid(options.user, options.user, options.user) < 0)) {
         _exit(126);
     }
+    if (options.pending) {
+        sigset_t pending;
+        sigemptyset(&pending);
+        sigaddset(&pending, options.pending);
+        sigprocmask(SIG_BLOCK, &pending, nullptr);
+        kill(getpid(), options.pending);
+    }
     execve(arguments[0], arguments, environment);
     _exit(127);
 }

@@ -22,6 +22,7 @@ struct ProcessOptions {
     int error = -1;
     rlim_t descriptors = 0; // RLIMIT_NOFILE; 0: as here
     uid_t user = 0;         // 0: the one of this process
+    int pending = 0;        // a signal that is blocked, and has come, when the program starts; 0: none
 };
 
 // A child. Killed and waited for at the end of its life here, and killed when this process dies.
