@@ -7,6 +7,8 @@
 #include "proto/handle.h"
 #include "proto/oche.pb-c.h"
 
+#include <string.h>
+
 /* Looks at a successful reply and fills in the completion's result, which is value at first. NULL, or what is wrong. */
 typedef const char *reply_handler(struct oche_session *session, const struct pending_request *request,
                                   struct lane_message *message, struct oche_completion *completion);
@@ -72,13 +74,21 @@ static const char *take_option(struct oche_session *session, const struct pendin
     return take_nothing(session, request, message, completion);
 }
 
+static struct oche_quota take_quota(const Oche__Quota *quota)
+{
+    if (!quota)
+        return (struct oche_quota){0};
+    return (struct oche_quota){.used = quota->used, .limit = quota->limit, .refused = quota->refused};
+}
+
 static const char *take_statistics(struct oche_session *session, const struct pending_request *request,
                                    struct lane_message *message, struct oche_completion *completion)
 {
     Oche__Statistics *numbers = oche__statistics__unpack(NULL, message->frame.body_length, message->body);
     if (!numbers)
         return "statistics that cannot be read";
-    *request->statistics = (struct oche_statistics){
+    const struct oche_statistics statistics = {
+        .size = request->statistics->size,
         .uptime_seconds = numbers->uptime_seconds,
         .sessions_open = numbers->sessions_open,
         .sessions_total = numbers->sessions_total,
@@ -89,7 +99,17 @@ static const char *take_statistics(struct oche_session *session, const struct pe
         .bytes_sent = numbers->bytes_sent,
         .session_handles = numbers->session_handles,
         .session_queued_bytes = numbers->session_queued_bytes,
+        .user = numbers->user,
+        .user_sessions = take_quota(numbers->user_sessions),
+        .user_handles = take_quota(numbers->user_handles),
+        .user_queued_bytes = take_quota(numbers->user_queued_bytes),
+        .user_arena_bytes = take_quota(numbers->user_arena_bytes),
+        .user_requests = take_quota(numbers->user_requests),
+        .user_session_rate = take_quota(numbers->user_session_rate),
+        .user_connection_rate = take_quota(numbers->user_connection_rate),
     };
+    size_t size = statistics.size < sizeof statistics ? statistics.size : sizeof statistics;
+    memcpy(request->statistics, &statistics, size);
     oche__statistics__free_unpacked(numbers, NULL);
     return take_nothing(session, request, message, completion);
 }

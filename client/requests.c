@@ -462,7 +462,7 @@ int64_t request_statistics(struct oche_session *session, int64_t request_id, str
     int64_t status = check_open(session);
     if (status < 0)
         return status;
-    if (!statistics)
+    if (!statistics || statistics->size < offsetof(struct oche_statistics, user))
         return OCHE_ERR_INVALID_ARGUMENT;
     struct pending_request *request = begin(session, FRAME_STATISTICS, request_id, 0, 0, 0);
     if (!request)

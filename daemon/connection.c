@@ -25,7 +25,7 @@ static int attach(struct connection *connection, int fd)
     struct session *session = connection->session;
     int64_t handle = socket_table_add(&session->sockets, SOCKET_CONNECTION, connection);
     if (handle <= 0)
-        return handle == 0 ? OCHE_ERR_QUOTA : OCHE_ERR_OUT_OF_MEMORY;
+        return handle == 0 ? session_refuse(session, ACCOUNT_HANDLES, session->sockets.limit) : OCHE_ERR_OUT_OF_MEMORY;
     connection->socket = engine_socket_new(session->worker->engine, fd, &handlers, connection);
     if (!connection->socket) {
         socket_table_remove(&session->sockets, handle);
@@ -47,14 +47,18 @@ static struct connection *connection_new(struct session *session)
 
 static void detach(struct connection *connection)
 {
+    struct session *session = connection->session;
     assert(connection->state != CONNECTION_CLOSED);
+    if (connection->state == CONNECTION_CONNECTING)
+        account_give_back(session->account, ACCOUNT_REQUESTS, 1);
     connection->state = CONNECTION_CLOSED;
     list_remove(&connection->waiting_node);
     engine_timer_free(connection->connect_timer);
     connection->connect_timer = NULL;
-    socket_table_remove(&connection->session->sockets, connection->handle);
+    socket_table_remove(&session->sockets, connection->handle);
     engine_socket_close(connection->socket);
-    worker_socket_gone(connection->session->worker);
+    session_give_back_socket(session);
+    worker_socket_gone(session->worker);
 }
 
 void connection_close(struct connection *connection)
@@ -131,6 +135,7 @@ static void on_connected(void *owner, int result)
         return;
     }
     statistics_add(&connection->session->worker->shared->statistics.connections_made, 1);
+    account_give_back(connection->session->account, ACCOUNT_REQUESTS, 1);
     announce(connection, FRAME_CONNECT, connection->connect_request, &peer);
 }
 
@@ -156,7 +161,7 @@ static int bind_source(int fd, const struct connection_target *target)
     return bind(fd, source, target->source.length) == 0 ? 0 : -errno;
 }
 
-/* The part of connection_connect() that needs a descriptor; the caller has taken one. */
+/* The part of connection_connect() that makes something; the caller has taken what it takes. */
 static int begin_connect(struct session *session, int64_t request_id, const struct connection_target *target,
                          int *os_error)
 {
@@ -199,17 +204,35 @@ failed:
     return code;
 }
 
-int connection_connect(struct session *session, int64_t request_id, const struct connection_target *target,
-                       int *os_error)
+static int connect_with_socket(struct session *session, int64_t request_id, const struct connection_target *target,
+                               int *os_error)
 {
-    struct descriptors *descriptors = &session->worker->shared->descriptors;
-    if (!descriptors_take(descriptors)) {
+    switch (session_take_socket(session)) {
+    case SESSION_LACKS_HANDLE:
+        return session_refuse(session, ACCOUNT_HANDLES, session->account->quotas[ACCOUNT_HANDLES].limit);
+    case SESSION_LACKS_DESCRIPTOR:
         *os_error = EMFILE;
         return OCHE_ERR_CONNECT_FAILED;
+    default:
+        break;
     }
     int code = begin_connect(session, request_id, target, os_error);
     if (code < 0)
-        descriptors_give_back(descriptors);
+        session_give_back_socket(session);
+    return code;
+}
+
+int connection_connect(struct session *session, int64_t request_id, const struct connection_target *target,
+                       int *os_error)
+{
+    struct account *account = session->account;
+    if (!account_take_turn(account, ACCOUNT_CONNECTION_RATE))
+        return session_refuse_turn(session, ACCOUNT_CONNECTION_RATE);
+    if (!account_take(account, ACCOUNT_REQUESTS, 1))
+        return session_refuse(session, ACCOUNT_REQUESTS, account->quotas[ACCOUNT_REQUESTS].limit);
+    int code = connect_with_socket(session, request_id, target, os_error);
+    if (code < 0)
+        account_give_back(account, ACCOUNT_REQUESTS, 1);
     return code;
 }
 

@@ -38,6 +38,11 @@ bool descriptors_take(struct descriptors *descriptors)
     return false;
 }
 
+void descriptors_want(struct descriptors *descriptors)
+{
+    atomic_store(&descriptors->wanted, true);
+}
+
 void descriptors_give_back(struct descriptors *descriptors)
 {
     atomic_fetch_sub(&descriptors->in_use, 1);

@@ -27,6 +27,9 @@ void descriptors_init(struct descriptors *descriptors, long at_most, long reserv
 /* True: one socket may be made. False: `freed` will be called when that changes. */
 bool descriptors_take(struct descriptors *descriptors);
 
+/* Somebody waits for any socket to be closed, for another reason: `freed` will be called. */
+void descriptors_want(struct descriptors *descriptors);
+
 /* A socket was closed, or was not made after all. */
 void descriptors_give_back(struct descriptors *descriptors);
 

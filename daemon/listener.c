@@ -14,28 +14,45 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ACCEPTS_SMALLEST = 4, STARVATION_LOG_INTERVAL_S = 60 };
+enum {
+    ACCEPTS_SMALLEST = 4,
+    STARVATION_LOG_INTERVAL_S = 60,
+    SHORTAGE_RETRY_MS = 1000, /* when the system is short of something */
+    RATE_RETRY_MS = 10,       /* when connections come too often */
+};
 
 static const struct engine_handlers handlers;
 
 /* ---- the ring of requests ---- */
 
+static int grow_accepts(struct listener *listener)
+{
+    uint32_t size = listener->accepts_size ? listener->accepts_size * 2 : ACCEPTS_SMALLEST;
+    int64_t *accepts = malloc(size * sizeof *accepts);
+    if (!accepts)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < listener->accepts_count; i++)
+        accepts[i] = listener->accepts[(listener->accepts_first + i) % listener->accepts_size];
+    free(listener->accepts);
+    listener->accepts = accepts;
+    listener->accepts_size = size;
+    listener->accepts_first = 0;
+    return 0;
+}
+
 static int push_accept(struct listener *listener, int64_t request_id)
 {
+    struct session *session = listener->session;
+    struct account *account = session->account;
     if (listener->accepts_count == ACCEPTS_PER_LISTENER)
         return OCHE_ERR_OUT_OF_MEMORY;
     if (listener->accepts_count == listener->accepts_size) {
-        uint32_t size = listener->accepts_size ? listener->accepts_size * 2 : ACCEPTS_SMALLEST;
-        int64_t *accepts = malloc(size * sizeof *accepts);
-        if (!accepts)
-            return OCHE_ERR_OUT_OF_MEMORY;
-        for (uint32_t i = 0; i < listener->accepts_count; i++)
-            accepts[i] = listener->accepts[(listener->accepts_first + i) % listener->accepts_size];
-        free(listener->accepts);
-        listener->accepts = accepts;
-        listener->accepts_size = size;
-        listener->accepts_first = 0;
+        int code = grow_accepts(listener);
+        if (code < 0)
+            return code;
     }
+    if (!account_take(account, ACCOUNT_REQUESTS, 1))
+        return session_refuse(session, ACCOUNT_REQUESTS, account->quotas[ACCOUNT_REQUESTS].limit);
     uint32_t last = (listener->accepts_first + listener->accepts_count) % listener->accepts_size;
     listener->accepts[last] = request_id;
     listener->accepts_count++;
@@ -47,6 +64,7 @@ static int64_t take_accept(struct listener *listener)
     int64_t request_id = listener->accepts[listener->accepts_first];
     listener->accepts_first = (listener->accepts_first + 1) % listener->accepts_size;
     listener->accepts_count--;
+    account_give_back(listener->session->account, ACCOUNT_REQUESTS, 1);
     return request_id;
 }
 
@@ -74,20 +92,37 @@ static void accept_next(struct listener *listener)
 {
     struct session *session = listener->session;
     struct worker *worker = session->worker;
-    struct descriptors *descriptors = &worker->shared->descriptors;
+    struct account *account = session->account;
     if (listener->accepting || listener->closed || listener->accepts_count == 0)
         return;
     if (!list_is_empty(&listener->starved_node))
         return;
     if (session->sockets.used >= session->sockets.limit) {
         log_starvation(listener, "handle", (long)session->sockets.limit, "raise --max-handles");
-        worker_starve(worker, &listener->starved_node, false);
+        worker_starve(worker, &listener->starved_node, 0);
         return;
     }
-    if (!descriptors_take(descriptors)) {
-        log_starvation(listener, "descriptor", descriptors->limit, "raise the limit on open files (ulimit -n)");
-        worker_starve(worker, &listener->starved_node, false);
+    if (!account_take_turn(account, ACCOUNT_CONNECTION_RATE)) {
+        log_starvation(listener, "connection of this second", (long)account->rates[ACCOUNT_CONNECTION_RATE].per_second,
+                       "raise --user-max-connection-rate");
+        worker_starve(worker, &listener->starved_node, RATE_RETRY_MS);
         return;
+    }
+    switch (session_take_socket(session)) {
+    case SESSION_LACKS_HANDLE:
+        account_give_back_turn(account, ACCOUNT_CONNECTION_RATE);
+        log_starvation(listener, "handle of the user", (long)account->quotas[ACCOUNT_HANDLES].limit,
+                       "raise --user-max-handles");
+        worker_starve(worker, &listener->starved_node, 0);
+        return;
+    case SESSION_LACKS_DESCRIPTOR:
+        account_give_back_turn(account, ACCOUNT_CONNECTION_RATE);
+        log_starvation(listener, "descriptor", worker->shared->descriptors.limit,
+                       "raise the limit on open files (ulimit -n)");
+        worker_starve(worker, &listener->starved_node, 0);
+        return;
+    default:
+        break;
     }
     listener->accepting = true;
     engine_accept(listener->socket);
@@ -97,7 +132,7 @@ static void accept_failed(struct listener *listener, int os_error)
 {
     struct worker *worker = listener->session->worker;
     listener->accepting = false;
-    descriptors_give_back(&worker->shared->descriptors);
+    session_give_back_socket(listener->session);
     switch (os_error) {
     case EMFILE:
     case ENFILE:
@@ -105,7 +140,7 @@ static void accept_failed(struct listener *listener, int os_error)
     case ENOMEM:
         /* The system is short of something although our own budget was not. Nobody will tell when that ends. */
         log_starvation(listener, "descriptor or memory", worker->shared->descriptors.limit, log_errno_text(os_error));
-        worker_starve(worker, &listener->starved_node, true);
+        worker_starve(worker, &listener->starved_node, SHORTAGE_RETRY_MS);
         return;
     default:
         log_failure(LOG_WARNING, "session=%llu event=accept-failed handle=%lld error=\"%s\" errno=%d",
@@ -128,7 +163,7 @@ static void on_accepted(void *owner, int result, const struct sockaddr_storage *
     int code = connection_accepted(listener->session, request_id, result, peer, listener->handle);
     if (code < 0) {
         close(result);
-        descriptors_give_back(&listener->session->worker->shared->descriptors);
+        session_give_back_socket(listener->session);
         session_reply(listener->session, FRAME_ACCEPT, request_id, code, 0);
     }
     accept_next(listener);
@@ -220,7 +255,7 @@ static int begin_listen(struct session *session, int64_t request_id, const struc
     list_init(&listener->starved_node);
     int64_t handle = socket_table_add(&session->sockets, SOCKET_LISTENER, listener);
     if (handle == 0)
-        code = OCHE_ERR_QUOTA;
+        code = session_refuse(session, ACCOUNT_HANDLES, session->sockets.limit);
     if (handle <= 0)
         goto failed;
     listener->handle = handle;
@@ -240,14 +275,18 @@ failed:
 
 int listener_listen(struct session *session, int64_t request_id, const struct listener_target *target, int *os_error)
 {
-    struct descriptors *descriptors = &session->worker->shared->descriptors;
-    if (!descriptors_take(descriptors)) {
+    switch (session_take_socket(session)) {
+    case SESSION_LACKS_HANDLE:
+        return session_refuse(session, ACCOUNT_HANDLES, session->account->quotas[ACCOUNT_HANDLES].limit);
+    case SESSION_LACKS_DESCRIPTOR:
         *os_error = EMFILE;
         return OCHE_ERR_LISTEN_FAILED;
+    default:
+        break;
     }
     int code = begin_listen(session, request_id, target, os_error);
     if (code < 0)
-        descriptors_give_back(descriptors);
+        session_give_back_socket(session);
     return code;
 }
 
@@ -257,10 +296,11 @@ static void detach(struct listener *listener)
     assert(!listener->closed);
     listener->closed = true;
     list_remove(&listener->starved_node);
-    if (listener->accepting)
-        descriptors_give_back(&worker->shared->descriptors);
     socket_table_remove(&listener->session->sockets, listener->handle);
     engine_socket_close(listener->socket);
+    if (listener->accepting)
+        session_give_back_socket(listener->session);
+    session_give_back_socket(listener->session);
     worker_socket_gone(worker);
 }
 
@@ -275,6 +315,7 @@ void listener_close(struct listener *listener)
 
 void listener_abandon(struct listener *listener)
 {
+    account_give_back(listener->session->account, ACCOUNT_REQUESTS, listener->accepts_count);
     listener->accepts_count = 0;
     detach(listener);
 }

@@ -1,21 +1,19 @@
 #include "daemon/operations.h"
 
 #include "daemon/connection.h"
+#include "daemon/greeting.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/policy.h"
+#include "daemon/report.h"
 #include "daemon/session.h"
 #include "daemon/worker.h"
-#include "proto/arena.h"
 #include "proto/errors.h"
 #include "proto/oche.pb-c.h"
-#include "proto/version.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
-#include <time.h>
 
 /* What a handler works on. */
 struct request {
@@ -29,8 +27,6 @@ struct request {
 /* What a handler returns: 0, the request is or will be answered; a negative code, with which it is to be answered;
  * or this, the frame is none that a correct client sends. */
 enum { MALFORMED = 1 };
-
-enum { RING_BYTES = 256 * 1024 /* of each of a session's rings: some thousand frames */ };
 
 enum shape {
     HAS_BODY = 1 << 0,
@@ -48,126 +44,14 @@ struct operation {
 
 /* ---- the session ---- */
 
-static struct frame make_body(const struct frame *request, int64_t value, const ProtobufCMessage *message,
-                              uint8_t body[FRAME_BODY_MAX])
-{
-    return (struct frame){
-        .opcode = request->opcode,
-        .flags = FRAME_REPLY,
-        .body_length = (uint16_t)protobuf_c_message_pack(message, body),
-        .request_id = request->request_id,
-        .value = value,
-    };
-}
-
-static void reply_body(struct session *session, const struct frame *request, int64_t value,
-                       const ProtobufCMessage *message)
-{
-    uint8_t body[FRAME_BODY_MAX];
-    struct frame frame = make_body(request, value, message, body);
-    session_reply_frame(session, &frame, body, NULL);
-}
-
-static void refuse_session(struct session *session, const struct frame *request, int code, const char *text)
-{
-    Oche__Failure failure = OCHE__FAILURE__INIT;
-    failure.text = (char *)(uintptr_t)text;
-    reply_body(session, request, code, &failure.base);
-    session_end_refused(session, text);
-}
-
-/* Welcomes the client on the memory lane, if it can use that and the system has what it takes. */
-static bool welcome_in_memory(struct session *session, const struct frame *request, Oche__Welcome *welcome,
-                              uint32_t wished)
-{
-    const struct limits *limits = &session->worker->shared->limits;
-    uint32_t arena = wished && wished < limits->arena_bytes ? wished : limits->arena_bytes;
-    arena = (arena + ARENA_BLOCK - 1) / ARENA_BLOCK * ARENA_BLOCK;
-    if (arena == 0)
-        return false;
-    struct memory_sizes sizes = {
-        .request_ring = RING_BYTES,
-        .reply_ring = RING_BYTES,
-        .receive_arena = arena,
-        .send_arena = arena,
-    };
-    Oche__Memory memory = OCHE__MEMORY__INIT;
-    memory.request_ring = sizes.request_ring;
-    memory.reply_ring = sizes.reply_ring;
-    memory.receive_arena = sizes.receive_arena;
-    memory.send_arena = sizes.send_arena;
-    welcome->memory = &memory;
-
-    uint8_t body[FRAME_BODY_MAX];
-    const char *what;
-    struct frame frame = make_body(request, 0, &welcome->base, body);
-    int r = lane_move_to_memory(&session->lane, &sizes, &frame, body, &what);
-    welcome->memory = NULL;
-    if (r == 0)
-        return true;
-    log_failure(LOG_WARNING, "session=%llu event=no-memory-lane why=\"%s\" error=\"%s\" errno=%d",
-                (unsigned long long)session->number, what, log_errno_text(-r), -r);
-    return false;
-}
-
-static void welcome(struct session *session, const struct frame *request, const Oche__Hello *hello)
-{
-    const struct limits *limits = &session->worker->shared->limits;
-    Oche__Limits granted = OCHE__LIMITS__INIT;
-    granted.handles = limits->handles;
-    granted.queued_bytes = limits->queued_bytes;
-    Oche__Welcome welcome = OCHE__WELCOME__INIT;
-    welcome.version = hello->version_max < FRAME_VERSION_MAX ? hello->version_max : FRAME_VERSION_MAX;
-    welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
-    welcome.session = session->number;
-    welcome.limits = &granted;
-    engine_timer_cancel(session->timer);
-    session->state = SESSION_OPEN;
-    bool in_memory = hello->memory && welcome_in_memory(session, request, &welcome, hello->arena);
-    if (!in_memory)
-        reply_body(session, request, 0, &welcome.base);
-    log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" lane=%s", (unsigned long long)session->number,
-             (int)session->pid, hello->software, in_memory ? "memory" : "plain");
-}
-
 static int handle_hello(struct request *request)
 {
-    struct session *session = request->session;
-    const struct frame *frame = &request->message->frame;
-    Oche__Hello *hello = oche__hello__unpack(NULL, frame->body_length, request->message->body);
-    if (!hello)
-        return MALFORMED;
-    if (hello->version_min > FRAME_VERSION_MAX || hello->version_max < FRAME_VERSION_MIN ||
-        hello->version_min > hello->version_max)
-        refuse_session(session, frame, OCHE_ERR_PROTOCOL,
-                       "oched " OCHE_VERSION " speaks no protocol version that the client speaks");
-    else if (session->over_limit)
-        refuse_session(session, frame, OCHE_ERR_QUOTA, "the limit on sessions is reached (--max-sessions)");
-    else
-        welcome(session, frame, hello);
-    oche__hello__free_unpacked(hello, NULL);
-    return 0;
+    return greeting_take(request->session, &request->message->frame, request->message->body) ? 0 : MALFORMED;
 }
 
 static int handle_statistics(struct request *request)
 {
-    struct session *session = request->session;
-    struct shared *shared = session->worker->shared;
-    struct statistics *statistics = &shared->statistics;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    Oche__Statistics body = OCHE__STATISTICS__INIT;
-    body.uptime_seconds = (uint64_t)(now.tv_sec - statistics->started);
-    body.sessions_open = statistics_read(&statistics->sessions_open);
-    body.sessions_total = statistics_read(&statistics->sessions_total);
-    body.sockets_open = (uint64_t)atomic_load(&shared->descriptors.in_use);
-    body.connections_accepted = statistics_read(&statistics->connections_accepted);
-    body.connections_made = statistics_read(&statistics->connections_made);
-    body.bytes_received = statistics_read(&statistics->bytes_received);
-    body.bytes_sent = statistics_read(&statistics->bytes_sent);
-    body.session_handles = session->sockets.used;
-    body.session_queued_bytes = session->queued_bytes;
-    reply_body(session, &request->message->frame, 0, &body.base);
+    report_statistics(request->session, &request->message->frame);
     return 0;
 }
 

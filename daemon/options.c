@@ -24,12 +24,22 @@ static const char help[] =
     "  --drain-timeout SECONDS  how long unsent data may take to leave on SIGTERM (default 5)\n"
     "  --log-level LEVEL        error, warning, info or debug (default info)\n"
     "  --log-file PATH          append the log to PATH; in the background the default is SOCKET.log\n"
-    "  --max-sessions N         sessions open at once (default 1024)\n"
+    "  --max-sessions N         sessions of a user open at once (default 1024)\n"
     "  --max-handles N          sockets open at once in a session (default 1048575)\n"
     "  --max-queued-bytes N     bytes of unfinished writes in a session, 64 more for each (default\n"
     "                           268435456)\n"
     "  --max-arena-bytes N      bytes of shared memory for data, in each direction of a session (default\n"
     "                           16777216; 0: sessions do without shared memory)\n"
+    "  --user-max-handles N     sockets open at once in all sessions of a user together (default 1048575)\n"
+    "  --user-max-queued-bytes N\n"
+    "                           bytes of unfinished writes of a user (default 1073741824)\n"
+    "  --user-max-arena-bytes N shared memory of a user for data, in each direction (default 1073741824)\n"
+    "  --user-max-requests N    unanswered accepts, connects and writes of a user (default 1048576)\n"
+    "  --user-max-session-rate N\n"
+    "                           new sessions of a user in a second (default 1000; 0: no limit)\n"
+    "  --user-max-connection-rate N\n"
+    "                           new connections of a user in a second, made and accepted (default 50000;\n"
+    "                           0: no limit)\n"
     "  --allow-connect ADDRESS[/PREFIX][:PORT[-PORT]]\n"
     "                           let clients connect there, and nowhere else; may be repeated (default:\n"
     "                           everywhere). IPv6 with ports: [ADDRESS][/PREFIX]:PORT\n"
@@ -58,6 +68,12 @@ enum option_code {
     OPTION_MAX_HANDLES,
     OPTION_MAX_QUEUED_BYTES,
     OPTION_MAX_ARENA_BYTES,
+    OPTION_USER_MAX_HANDLES,
+    OPTION_USER_MAX_QUEUED_BYTES,
+    OPTION_USER_MAX_ARENA_BYTES,
+    OPTION_USER_MAX_REQUESTS,
+    OPTION_USER_MAX_SESSION_RATE,
+    OPTION_USER_MAX_CONNECTION_RATE,
     OPTION_ALLOW_CONNECT,
     OPTION_ALLOW_LISTEN,
     OPTION_USER,
@@ -79,6 +95,12 @@ static const struct option long_options[] = {
     {"max-handles", required_argument, NULL, OPTION_MAX_HANDLES},
     {"max-queued-bytes", required_argument, NULL, OPTION_MAX_QUEUED_BYTES},
     {"max-arena-bytes", required_argument, NULL, OPTION_MAX_ARENA_BYTES},
+    {"user-max-handles", required_argument, NULL, OPTION_USER_MAX_HANDLES},
+    {"user-max-queued-bytes", required_argument, NULL, OPTION_USER_MAX_QUEUED_BYTES},
+    {"user-max-arena-bytes", required_argument, NULL, OPTION_USER_MAX_ARENA_BYTES},
+    {"user-max-requests", required_argument, NULL, OPTION_USER_MAX_REQUESTS},
+    {"user-max-session-rate", required_argument, NULL, OPTION_USER_MAX_SESSION_RATE},
+    {"user-max-connection-rate", required_argument, NULL, OPTION_USER_MAX_CONNECTION_RATE},
     {"allow-connect", required_argument, NULL, OPTION_ALLOW_CONNECT},
     {"allow-listen", required_argument, NULL, OPTION_ALLOW_LISTEN},
     {"user", required_argument, NULL, OPTION_USER},
@@ -127,6 +149,63 @@ static bool parse_rule(const char *option, const char *text, struct policy_list 
     return !wrong;
 }
 
+/* The limits that are numbers; `code` is the option's. False: a message is printed. */
+static bool parse_limit(struct limits *limits, int code, const char *name, const char *text)
+{
+    enum { RATE_MAX = 1000000 };
+    uint64_t number = 0;
+    switch (code) {
+    case OPTION_MAX_SESSIONS:
+        if (!parse_number(name, text, 1, 1000000, &number))
+            return false;
+        limits->sessions = (uint32_t)number;
+        return true;
+    case OPTION_MAX_HANDLES:
+        if (!parse_number(name, text, 1, HANDLE_SLOT_MAX, &number))
+            return false;
+        limits->handles = (uint32_t)number;
+        return true;
+    case OPTION_MAX_QUEUED_BYTES:
+        if (!parse_number(name, text, 65536, SIZE_MAX / 2, &number))
+            return false;
+        limits->queued_bytes = (size_t)number;
+        return true;
+    case OPTION_MAX_ARENA_BYTES:
+        if (!parse_number(name, text, 0, ARENA_SIZE_MAX, &number))
+            return false;
+        limits->arena_bytes = (uint32_t)number;
+        return true;
+    case OPTION_USER_MAX_HANDLES:
+        if (!parse_number(name, text, 1, UINT32_MAX, &number))
+            return false;
+        limits->user.handles = (uint32_t)number;
+        return true;
+    case OPTION_USER_MAX_QUEUED_BYTES:
+        if (!parse_number(name, text, 65536, INT64_MAX / 2, &number))
+            return false;
+        limits->user.queued_bytes = (int64_t)number;
+        return true;
+    case OPTION_USER_MAX_ARENA_BYTES:
+        if (!parse_number(name, text, 0, INT64_MAX / 2, &number))
+            return false;
+        limits->user.arena_bytes = (int64_t)number;
+        return true;
+    case OPTION_USER_MAX_REQUESTS:
+        if (!parse_number(name, text, 1, UINT32_MAX, &number))
+            return false;
+        limits->user.requests = (uint32_t)number;
+        return true;
+    default:
+        if (!parse_number(name, text, 0, RATE_MAX, &number))
+            return false;
+        if (code == OPTION_USER_MAX_SESSION_RATE)
+            limits->user.session_rate = (uint32_t)number;
+        else
+            limits->user.connection_rate = (uint32_t)number;
+        return true;
+    }
+}
+
 /* False: a message is printed. */
 static bool parse_one(struct options *options, int code, const char *name, const char *text)
 {
@@ -169,25 +248,16 @@ static bool parse_one(struct options *options, int code, const char *name, const
         options->drain_timeout_s = (unsigned)number;
         return true;
     case OPTION_MAX_SESSIONS:
-        if (!parse_number(name, text, 1, 1000000, &number))
-            return false;
-        options->limits.sessions = (uint32_t)number;
-        return true;
     case OPTION_MAX_HANDLES:
-        if (!parse_number(name, text, 1, HANDLE_SLOT_MAX, &number))
-            return false;
-        options->limits.handles = (uint32_t)number;
-        return true;
     case OPTION_MAX_QUEUED_BYTES:
-        if (!parse_number(name, text, 65536, SIZE_MAX / 2, &number))
-            return false;
-        options->limits.queued_bytes = (size_t)number;
-        return true;
     case OPTION_MAX_ARENA_BYTES:
-        if (!parse_number(name, text, 0, ARENA_SIZE_MAX, &number))
-            return false;
-        options->limits.arena_bytes = (uint32_t)number;
-        return true;
+    case OPTION_USER_MAX_HANDLES:
+    case OPTION_USER_MAX_QUEUED_BYTES:
+    case OPTION_USER_MAX_ARENA_BYTES:
+    case OPTION_USER_MAX_REQUESTS:
+    case OPTION_USER_MAX_SESSION_RATE:
+    case OPTION_USER_MAX_CONNECTION_RATE:
+        return parse_limit(&options->limits, code, name, text);
     case OPTION_ALLOW_CONNECT:
         return parse_rule(name, text, &options->policy.connect);
     case OPTION_ALLOW_LISTEN:
@@ -216,6 +286,15 @@ int options_parse(struct options *options, int argc, char **argv)
                 .handles = HANDLE_SLOT_MAX,
                 .queued_bytes = (size_t)256 << 20,
                 .arena_bytes = 16 << 20,
+                .user =
+                    {
+                        .handles = HANDLE_SLOT_MAX,
+                        .queued_bytes = (int64_t)1 << 30,
+                        .arena_bytes = (int64_t)1 << 30,
+                        .requests = 1 << 20,
+                        .session_rate = 1000,
+                        .connection_rate = 50000,
+                    },
             },
     };
     int code, index = 0;

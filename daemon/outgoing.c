@@ -38,6 +38,18 @@ static void append_write(struct connection *connection, struct write *write)
     connection->session->queued_bytes += write_cost(write);
 }
 
+/* Charges the user for a write. 0, or a code: nothing was charged. */
+static int charge(struct session *session, const struct write *write)
+{
+    struct account *account = session->account;
+    if (!account_take(account, ACCOUNT_QUEUED_BYTES, (int64_t)write_cost(write)))
+        return session_refuse(session, ACCOUNT_QUEUED_BYTES, account->quotas[ACCOUNT_QUEUED_BYTES].limit);
+    if (account_take(account, ACCOUNT_REQUESTS, 1))
+        return 0;
+    account_give_back(account, ACCOUNT_QUEUED_BYTES, (int64_t)write_cost(write));
+    return session_refuse(session, ACCOUNT_REQUESTS, account->quotas[ACCOUNT_REQUESTS].limit);
+}
+
 static struct write *take_write(struct connection *connection)
 {
     struct write *write = connection->outgoing.first;
@@ -46,6 +58,8 @@ static struct write *take_write(struct connection *connection)
         connection->outgoing.last = NULL;
     connection->outgoing.sent = 0;
     connection->session->queued_bytes -= write_cost(write);
+    account_give_back(connection->session->account, ACCOUNT_QUEUED_BYTES, (int64_t)write_cost(write));
+    account_give_back(connection->session->account, ACCOUNT_REQUESTS, 1);
     return write;
 }
 
@@ -95,8 +109,10 @@ int outgoing_write(struct connection *connection, const struct frame *frame, con
         session_reply(session, FRAME_WRITE, frame->request_id, 0, 0);
         return 0;
     }
-    if (session->queued_bytes + payload->length + FRAME_WRITE_OVERHEAD > session->worker->shared->limits.queued_bytes)
+    if (session->queued_bytes + payload->length + FRAME_WRITE_OVERHEAD > session->worker->shared->limits.queued_bytes) {
+        session_refuse(session, ACCOUNT_QUEUED_BYTES, (int64_t)session->worker->shared->limits.queued_bytes);
         return OCHE_ERR_OUT_OF_MEMORY;
+    }
     struct write *write = malloc(sizeof *write);
     if (!write)
         return OCHE_ERR_OUT_OF_MEMORY;
@@ -108,6 +124,11 @@ int outgoing_write(struct connection *connection, const struct frame *frame, con
         .quiet = frame->flags & FRAME_QUIET,
         .total = total,
     };
+    int code = charge(session, write);
+    if (code < 0) {
+        free(write);
+        return code;
+    }
     bool idle = !connection->outgoing.first;
     append_write(connection, write);
     if (idle)
@@ -122,7 +143,7 @@ int outgoing_close(struct connection *connection, int64_t request_id, int *os_er
         *os_error = connection->outgoing.end.os_error;
         return connection->outgoing.end.code;
     }
-    /* One finds room even where the queue is full; a second one has nothing to add. */
+    /* One finds room even where the queue, or the user's account, is full; a second one has nothing to add. */
     bool room = session->queued_bytes + FRAME_WRITE_OVERHEAD <= session->worker->shared->limits.queued_bytes;
     if (connection->outgoing.shut_down && !room)
         return OCHE_ERR_OUT_OF_MEMORY;
@@ -138,6 +159,8 @@ int outgoing_close(struct connection *connection, int64_t request_id, int *os_er
     if (!write)
         return OCHE_ERR_OUT_OF_MEMORY;
     *write = (struct write){.request_id = request_id, .opcode = FRAME_CLOSE_WRITE};
+    quota_take_anyway(&session->account->quotas[ACCOUNT_QUEUED_BYTES], (int64_t)write_cost(write));
+    quota_take_anyway(&session->account->quotas[ACCOUNT_REQUESTS], 1);
     append_write(connection, write);
     return 0;
 }

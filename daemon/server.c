@@ -1,8 +1,10 @@
 #include "daemon/server.h"
 
+#include "daemon/account.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
+#include "daemon/session.h"
 #include "daemon/shared.h"
 #include "daemon/worker.h"
 #include "proto/version.h"
@@ -29,6 +31,7 @@ struct server {
     const struct options *options;
     struct rendezvous *rendezvous;
     struct shared shared;
+    struct accounts accounts;
     enum server_state state;
     struct engine *engine;
     struct engine_socket *listener; /* NULL once we leave */
@@ -127,28 +130,60 @@ static void on_worker_changed(void *context)
 
 /* ---- letting clients in ---- */
 
+/* NULL: the client is let in, and a session of its account is taken. Or the reason why not, for its client. */
+static const char *charge_session(struct account *account)
+{
+    if (!account_take(account, ACCOUNT_SESSIONS, 1)) {
+        account_refuse(account, ACCOUNT_SESSIONS);
+        return "the limit on sessions is reached (--max-sessions)";
+    }
+    if (!account_take_turn(account, ACCOUNT_SESSION_RATE)) {
+        account_give_back(account, ACCOUNT_SESSIONS, 1);
+        account_refuse_turn(account, ACCOUNT_SESSION_RATE);
+        return "too many new sessions in a second (--user-max-session-rate)";
+    }
+    return NULL;
+}
+
+/* A client that is refused is still told so, which takes a session; but not any number of them. */
+static const char *charge(struct server *server, struct session_client *client, uid_t uid)
+{
+    client->account = accounts_of(&server->accounts, uid);
+    if (!client->account)
+        return "out of memory";
+    client->refusal = charge_session(client->account);
+    if (!client->refusal)
+        return NULL;
+    if (atomic_fetch_add(&server->shared.refused_sessions, 1) < REFUSED_AT_ONCE)
+        return NULL;
+    atomic_fetch_sub(&server->shared.refused_sessions, 1);
+    return client->refusal;
+}
+
 static void admit(struct server *server, int fd)
 {
     struct statistics *statistics = &server->shared.statistics;
     struct ucred peer = {0};
-    uint64_t number = ++server->session_number;
     const char *objection = credentials_objection(fd, &peer);
+    struct session_client client = {.number = ++server->session_number, .pid = peer.pid};
+    if (!objection)
+        objection = charge(server, &client, peer.uid);
     if (objection) {
-        log_failure(LOG_WARNING, "session=%llu event=refused pid=%d uid=%u why=\"%s\"", (unsigned long long)number,
-                    (int)peer.pid, (unsigned)peer.uid, objection);
+        log_failure(LOG_WARNING, "session=%llu event=refused pid=%d uid=%u why=\"%s\"",
+                    (unsigned long long)client.number, (int)peer.pid, (unsigned)peer.uid, objection);
         close(fd);
         return;
     }
-    uint64_t open = atomic_fetch_add(&statistics->sessions_open, 1);
+    statistics_add(&statistics->sessions_open, 1);
     statistics_add(&statistics->sessions_total, 1);
     engine_timer_cancel(server->idle_timer);
 
     struct worker *worker = server->workers[server->next_worker];
     server->next_worker = (server->next_worker + 1) % server->worker_count;
-    if (worker_add_session(worker, fd, number, peer.pid, open >= server->shared.limits.sessions) < 0) {
-        atomic_fetch_sub(&statistics->sessions_open, 1);
-        log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"out of memory\"", (unsigned long long)number,
-                    (int)peer.pid);
+    if (worker_add_session(worker, fd, &client) < 0) {
+        worker_session_gone(worker, client.account, client.refusal);
+        log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"out of memory\"",
+                    (unsigned long long)client.number, (int)peer.pid);
         close(fd);
     }
 }
@@ -243,11 +278,13 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     server->options = options;
     server->rendezvous = rendezvous;
     server->shared.limits = options->limits;
+    accounts_init(&server->accounts, &options->limits);
     server->shared.policy = &options->policy;
     server->shared.statistics.started = now.tv_sec;
-    descriptors_init(
-        &server->shared.descriptors, options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
-        (long)options->limits.sessions * SESSION_DESCRIPTORS + OTHER_DESCRIPTORS, on_descriptor_freed, server);
+    descriptors_init(&server->shared.descriptors,
+                     options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
+                     (long)options->limits.sessions * SESSION_DESCRIPTORS + REFUSED_AT_ONCE + OTHER_DESCRIPTORS,
+                     on_descriptor_freed, server);
     int r = start_loop(server);
     if (r == 0)
         r = start_workers(server);
@@ -282,6 +319,7 @@ void server_free(struct server *server)
         worker_free(server->workers[i]);
     }
     free(server->workers);
+    accounts_deinit(&server->accounts);
     close_door(server);
     engine_timer_free(server->accept_timer);
     engine_timer_free(server->idle_timer);

@@ -5,6 +5,7 @@
 #include "daemon/log.h"
 #include "daemon/operations.h"
 #include "daemon/worker.h"
+#include "proto/errors.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -90,11 +91,14 @@ static void on_closed(void *owner)
 {
     struct session *session = owner;
     struct worker *worker = session->worker;
+    struct account *account = session->account;
+    bool refused = session->refusal != NULL;
     lane_deinit(&session->lane);
     socket_table_deinit(&session->sockets);
     list_remove(&session->node);
+    account_give_back(account, ACCOUNT_ARENA_BYTES, session->arena_bytes);
     free(session);
-    worker_session_gone(worker);
+    worker_session_gone(worker, account, refused);
 }
 
 static const struct lane_user lane_handlers = {
@@ -111,15 +115,16 @@ static void on_timeout(void *owner)
     session_end(session, greeting ? "no HELLO came" : "the peers of a client that is gone take nothing", ETIMEDOUT);
 }
 
-struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit)
+struct session *session_new(struct worker *worker, int fd, const struct session_client *client)
 {
     struct session *session = calloc(1, sizeof *session);
     if (!session)
         return NULL;
     session->worker = worker;
-    session->number = number;
-    session->pid = pid;
-    session->over_limit = over_limit;
+    session->number = client->number;
+    session->pid = client->pid;
+    session->account = client->account;
+    session->refusal = client->refusal;
     list_init(&session->node);
     list_init(&session->waiting_for_room);
     list_init(&session->connecting);
@@ -231,4 +236,84 @@ void session_reply(struct session *session, unsigned opcode, int64_t request_id,
         .value = value,
     };
     session_reply_frame(session, &frame, NULL, NULL);
+}
+
+int session_take_socket(struct session *session)
+{
+    struct account *account = session->account;
+    struct descriptors *descriptors = &session->worker->shared->descriptors;
+    if (!account_take(account, ACCOUNT_HANDLES, 1)) {
+        /* In this order: a handle that is given back after this tells us; one that was given back before is seen by the
+         * second look. */
+        descriptors_want(descriptors);
+        if (!account_take(account, ACCOUNT_HANDLES, 1))
+            return SESSION_LACKS_HANDLE;
+    }
+    if (descriptors_take(descriptors))
+        return 0;
+    account_give_back(account, ACCOUNT_HANDLES, 1);
+    return SESSION_LACKS_DESCRIPTOR;
+}
+
+void session_give_back_socket(struct session *session)
+{
+    account_give_back(session->account, ACCOUNT_HANDLES, 1);
+    descriptors_give_back(&session->worker->shared->descriptors);
+}
+
+static void log_refusal(const struct session *session, const char *what, int64_t limit, const char *advice)
+{
+    log_failure(
+        LOG_WARNING,
+        "session=%llu event=quota pid=%d uid=%u what=\"%s\" limit=%lld advice=\"more refusals like this one are "
+        "counted, not told: ochectl statistics; see %s\"",
+        (unsigned long long)session->number, (int)session->pid, (unsigned)session->account->uid, what, (long long)limit,
+        advice);
+}
+
+int session_refuse(struct session *session, enum account_quota what, int64_t limit)
+{
+    static const struct {
+        const char *name, *advice;
+    } texts[ACCOUNT_QUOTAS] = {
+        [ACCOUNT_SESSIONS] = {"sessions", "--max-sessions"},
+        [ACCOUNT_HANDLES] = {"handles", "--max-handles and --user-max-handles"},
+        [ACCOUNT_QUEUED_BYTES] = {"queued bytes", "--max-queued-bytes and --user-max-queued-bytes"},
+        [ACCOUNT_ARENA_BYTES] = {"arena bytes", "--user-max-arena-bytes"},
+        [ACCOUNT_REQUESTS] = {"requests", "--user-max-requests"},
+    };
+    if (account_refuse(session->account, what))
+        log_refusal(session, texts[what].name, limit, texts[what].advice);
+    return OCHE_ERR_QUOTA;
+}
+
+int session_refuse_turn(struct session *session, enum account_rate what)
+{
+    struct account *account = session->account;
+    bool of_sessions = what == ACCOUNT_SESSION_RATE;
+    if (account_refuse_turn(account, what))
+        log_refusal(session, of_sessions ? "sessions a second" : "connections a second",
+                    account->rates[what].per_second,
+                    of_sessions ? "--user-max-session-rate" : "--user-max-connection-rate");
+    return OCHE_ERR_QUOTA;
+}
+
+struct frame session_pack_reply(const struct frame *request, int64_t value, const ProtobufCMessage *message,
+                                uint8_t body[FRAME_BODY_MAX])
+{
+    return (struct frame){
+        .opcode = request->opcode,
+        .flags = FRAME_REPLY,
+        .body_length = (uint16_t)protobuf_c_message_pack(message, body),
+        .request_id = request->request_id,
+        .value = value,
+    };
+}
+
+void session_reply_message(struct session *session, const struct frame *request, int64_t value,
+                           const ProtobufCMessage *message)
+{
+    uint8_t body[FRAME_BODY_MAX];
+    struct frame frame = session_pack_reply(request, value, message, body);
+    session_reply_frame(session, &frame, body, NULL);
 }

@@ -7,11 +7,13 @@
 #ifndef OCHE_DAEMON_SESSION_H
 #define OCHE_DAEMON_SESSION_H
 
+#include "daemon/account.h"
 #include "daemon/lane.h"
 #include "daemon/list.h"
 #include "daemon/socket_table.h"
 #include "proto/frame.h"
 
+#include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -26,17 +28,27 @@ enum session_state {
     SESSION_ENDED,     /* freed at the end of the turn */
 };
 
+/* Who has connected. */
+struct session_client {
+    uint64_t number;         /* of the session, for the log */
+    pid_t pid;               /* when it connected */
+    struct account *account; /* of its user; a session of it is taken, unless the client is refused */
+    const char *refusal;     /* why it will be refused, when it has said HELLO; NULL: it will not */
+};
+
 struct session {
     struct list node; /* in worker->sessions */
     struct worker *worker;
     uint64_t number; /* for the log */
     pid_t pid;       /* of the client, when it connected */
+    struct account *account;
+    const char *refusal; /* as in struct session_client */
     enum session_state state;
-    bool over_limit; /* will be refused when it has said HELLO */
     struct lane lane;
     struct engine_timer *timer; /* of the greeting, or of the lingering */
     struct socket_table sockets;
     size_t queued_bytes;
+    int64_t arena_bytes;          /* taken of the account */
     struct list waiting_for_room; /* connections that found the lane congested */
     struct list connecting;       /* connections that are not made yet */
 
@@ -53,7 +65,18 @@ struct session {
 };
 
 /* Takes over `fd`. NULL: out of memory, and the descriptor stays the caller's. */
-struct session *session_new(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit);
+struct session *session_new(struct worker *worker, int fd, const struct session_client *client);
+
+/* What a socket takes: a handle of the user's and a descriptor of the process. Positive: what is lacking, and nothing
+ * was taken; when a socket of the user's, or any socket, is closed, listeners that wait are tried again. */
+enum session_lack { SESSION_LACKS_HANDLE = 1, SESSION_LACKS_DESCRIPTOR };
+int session_take_socket(struct session *session);
+void session_give_back_socket(struct session *session);
+
+/* The session is refused something: counted, and told in the log when a burst of refusals begins. `limit` is the one
+ * that was met. Returns the code with which to answer. */
+int session_refuse(struct session *session, enum account_quota what, int64_t limit);
+int session_refuse_turn(struct session *session, enum account_rate what);
 
 /* Ends the session and closes its sockets, with one line in the log; `why` is for a person. Freed at the end of the
  * turn. Idempotent. */
@@ -75,5 +98,11 @@ bool session_is_drained(const struct session *session);
 /* Replies. When memory for one is short the session ends: a client must not wait for ever. */
 void session_reply(struct session *session, unsigned opcode, int64_t request_id, int64_t value, int os_error);
 void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload);
+void session_reply_message(struct session *session, const struct frame *request, int64_t value,
+                           const ProtobufCMessage *message);
+
+/* The frame that answers `request` with `message`, which is packed into `body`. */
+struct frame session_pack_reply(const struct frame *request, int64_t value, const ProtobufCMessage *message,
+                                uint8_t body[FRAME_BODY_MAX]);
 
 #endif

@@ -14,6 +14,7 @@ struct shared {
     const struct policy *policy;
     struct statistics statistics;
     struct descriptors descriptors;
+    atomic_int refused_sessions;    /* there are now; see REFUSED_AT_ONCE */
     atomic_llong starvation_logged; /* CLOCK_MONOTONIC, seconds; see daemon/listener.c */
 };
 

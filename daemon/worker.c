@@ -10,24 +10,23 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { STARVED_RETRY_MS = 1000, DRAIN_CHECK_MS = 10 };
+enum { DRAIN_CHECK_MS = 10 };
 
 /* A client on its way from the server to the worker. */
 struct arrival {
     struct list node;
     int fd;
-    uint64_t number;
-    pid_t pid;
-    bool over_limit;
+    struct session_client client;
 };
 
 static void welcome_arrival(struct worker *worker, struct arrival *arrival)
 {
-    if (worker->draining || !session_new(worker, arrival->fd, arrival->number, arrival->pid, arrival->over_limit)) {
-        log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)arrival->number,
-                    (int)arrival->pid, worker->draining ? "the daemon leaves" : "out of memory");
+    const struct session_client *client = &arrival->client;
+    if (worker->draining || !session_new(worker, arrival->fd, client)) {
+        log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)client->number,
+                    (int)client->pid, worker->draining ? "the daemon leaves" : "out of memory");
         close(arrival->fd);
-        worker_session_gone(worker);
+        worker_session_gone(worker, client->account, client->refusal);
     }
     free(arrival);
 }
@@ -105,7 +104,9 @@ static void on_wake(void *context)
 
 static void on_starved_timer(void *owner)
 {
-    retry_starved(owner);
+    struct worker *worker = owner;
+    worker->starved_delay_ms = 0;
+    retry_starved(worker);
 }
 
 static void *run(void *argument)
@@ -182,17 +183,18 @@ void worker_free(struct worker *worker)
     while ((node = list_take_first(&worker->mailbox.arrivals))) {
         struct arrival *arrival = list_entry(node, struct arrival, node);
         close(arrival->fd);
+        worker_session_gone(worker, arrival->client.account, arrival->client.refusal);
         free(arrival);
     }
     deinit(worker);
 }
 
-int worker_add_session(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit)
+int worker_add_session(struct worker *worker, int fd, const struct session_client *client)
 {
     struct arrival *arrival = malloc(sizeof *arrival);
     if (!arrival)
         return -ENOMEM;
-    *arrival = (struct arrival){.fd = fd, .number = number, .pid = pid, .over_limit = over_limit};
+    *arrival = (struct arrival){.fd = fd, .client = *client};
     pthread_mutex_lock(&worker->mailbox.lock);
     list_append(&worker->mailbox.arrivals, &arrival->node);
     pthread_mutex_unlock(&worker->mailbox.lock);
@@ -221,23 +223,28 @@ void worker_retry_starved(struct worker *worker)
     engine_wake(worker->engine);
 }
 
-void worker_session_gone(struct worker *worker)
+void worker_session_gone(struct worker *worker, struct account *account, bool refused)
 {
+    if (refused)
+        atomic_fetch_sub(&worker->shared->refused_sessions, 1);
+    else
+        account_give_back(account, ACCOUNT_SESSIONS, 1);
     atomic_fetch_sub(&worker->shared->statistics.sessions_open, 1);
     worker->changed(worker->context);
 }
 
 void worker_socket_gone(struct worker *worker)
 {
-    descriptors_give_back(&worker->shared->descriptors);
-    /* It may have been a handle that was lacking, of which no other worker knows. */
+    /* It may have been a handle of the session's that was lacking, of which no other worker knows. */
     if (!list_is_empty(&worker->starved))
         engine_wake(worker->engine);
 }
 
-void worker_starve(struct worker *worker, struct list *node, bool poll)
+void worker_starve(struct worker *worker, struct list *node, unsigned delay_ms)
 {
     list_append(&worker->starved, node);
-    if (poll)
-        engine_timer_set(worker->starved_timer, STARVED_RETRY_MS);
+    if (delay_ms == 0 || (worker->starved_delay_ms && worker->starved_delay_ms <= delay_ms))
+        return;
+    worker->starved_delay_ms = delay_ms;
+    engine_timer_set(worker->starved_timer, delay_ms);
 }

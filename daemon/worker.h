@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct account;
+struct session_client;
+
 struct worker {
     struct shared *shared;
     struct engine *engine;
@@ -20,6 +23,7 @@ struct worker {
     struct list sessions;
     struct list starved; /* listeners that wait for a descriptor or a handle */
     struct engine_timer *starved_timer;
+    unsigned starved_delay_ms; /* that the timer was set to; 0: it does not run */
     struct engine_timer *drain_timer;
     bool draining;
     atomic_bool finished;           /* the thread is about to end */
@@ -43,8 +47,9 @@ void worker_free(struct worker *worker);
 
 /* These four may be called from any thread. */
 
-/* A client has connected: the worker takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
-int worker_add_session(struct worker *worker, int fd, uint64_t number, pid_t pid, bool over_limit);
+/* A client has connected: the worker takes over `fd`, and worker_session_gone() will be called for it. 0 or -ENOMEM;
+ * then the descriptor stays the caller's. */
+int worker_add_session(struct worker *worker, int fd, const struct session_client *client);
 /* Finish what was asked for, then stop. */
 void worker_drain(struct worker *worker);
 /* End all sessions and stop. */
@@ -52,11 +57,12 @@ void worker_stop(struct worker *worker);
 /* Starved listeners may find what they lack. */
 void worker_retry_starved(struct worker *worker);
 
-/* For the worker's own sessions. */
-void worker_session_gone(struct worker *worker);
+/* For the worker's own sessions. Gives back what was taken of the account for the session itself. */
+void worker_session_gone(struct worker *worker, struct account *account, bool refused);
 /* A socket of this worker was closed. */
 void worker_socket_gone(struct worker *worker);
-/* Puts a listener's `starved_node` in the list. `poll`: nothing will tell us, so try again every second. */
-void worker_starve(struct worker *worker, struct list *node, bool poll);
+/* Puts a listener's `starved_node` in the list. `delay_ms`: nothing will tell us, so try again after that; 0: somebody
+ * will. */
+void worker_starve(struct worker *worker, struct list *node, unsigned delay_ms);
 
 #endif

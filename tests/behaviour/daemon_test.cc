@@ -50,10 +50,30 @@ TEST_CASE("--help names every option, --version the version, and both leave with
     const ProcessResult help = run_oched({"--help"});
     CHECK(help.status == 0);
     CHECK(help.error.empty());
-    for (const char *option :
-         {"--socket", "--workers", "--method", "--idle-exit", "--log-level", "--log-file", "--foreground",
-          "--max-sessions", "--max-handles", "--max-queued-bytes", "--max-arena-bytes", "--drain-timeout",
-          "--allow-connect", "--allow-listen", "--user", "--no-seccomp", "--version", "--help"}) {
+    for (const char *option : {"--socket",
+                               "--workers",
+                               "--method",
+                               "--idle-exit",
+                               "--log-level",
+                               "--log-file",
+                               "--foreground",
+                               "--max-sessions",
+                               "--max-handles",
+                               "--max-queued-bytes",
+                               "--max-arena-bytes",
+                               "--drain-timeout",
+                               "--user-max-handles",
+                               "--user-max-queued-bytes",
+                               "--user-max-arena-bytes",
+                               "--user-max-requests",
+                               "--user-max-session-rate",
+                               "--user-max-connection-rate",
+                               "--allow-connect",
+                               "--allow-listen",
+                               "--user",
+                               "--no-seccomp",
+                               "--version",
+                               "--help"}) {
         CAPTURE(option);
         CHECK(contains(help.output, option));
     }

@@ -28,6 +28,7 @@ def behaviour_test(name, size = "small", **kwargs):
             srcs = ["//client:liboche.so"],
             data = [
                 "//client:liboche.so",
+                "//client:ochectl",
                 "//daemon:oched",
                 "//tests/support:companion",
             ],

@@ -137,6 +137,7 @@ class Counters
     uint64_t received() const
     {
         oche_statistics statistics{};
+        statistics.size = sizeof statistics;
         if (oche_get_statistics(session_, 1, &statistics) < 0) {
             throw std::runtime_error("the daemon cannot be asked for its counters");
         }

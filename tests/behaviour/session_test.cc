@@ -70,6 +70,7 @@ int64_t connect_to(oche_session *session, const Endpoint &endpoint)
 oche_statistics statistics_of(oche_session *session)
 {
     oche_statistics statistics{};
+    statistics.size = sizeof statistics;
     REQUIRE(oche_get_statistics(session, 1000, &statistics) == 0);
     const oche_completion completion = next_completion(session);
     REQUIRE(completion.request_id == 1000);
@@ -293,6 +294,7 @@ TEST_CASE("the statistics count sessions, connections and bytes")
     oche_data_free(read.data_owner);
 
     oche_statistics statistics{};
+    statistics.size = sizeof statistics;
     REQUIRE(oche_get_statistics(session.get(), 4, &statistics) == 0);
     const oche_completion completion = next_completion(session.get());
     CHECK(completion.request_id == 4);

@@ -172,6 +172,7 @@ oche_statistics ask_daemon()
         throw std::runtime_error(std::string("the daemon cannot be asked: ") + oche_last_error());
     }
     oche_statistics statistics{};
+    statistics.size = sizeof statistics;
     oche_completion completion{};
     int64_t status = oche_get_statistics(session, 1, &statistics);
     bool done = false;

@@ -217,6 +217,7 @@ static void ask(uint8_t what)
         made(oche_set_no_delay(session, new_id(), handle, what & 0x10));
         break;
     case 13:
+        stage.statistics.size = sizeof stage.statistics;
         made(oche_get_statistics(session, new_id(), &stage.statistics));
         break;
     case 14:

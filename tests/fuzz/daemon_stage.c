@@ -30,6 +30,7 @@ enum {
     HANDLES = 12, /* sockets of the session */
     ARENA = 4 * ARENA_BLOCK,
     QUEUED = 2 * 1024 * 1024,
+    REQUESTS = 100, /* of the user, who has nothing else: unanswered at once */
     ACTS_MAX = 400, /* in one input */
     LAST_TURNS = 4, /* for what is under way when the input ends */
     REPLY_TURNS = 200,
@@ -50,6 +51,7 @@ struct stage {
 
     struct shared shared;
     struct worker worker;
+    struct account *account;
     struct session *session; /* NULL: ended, and freed */
     struct engine_task task;
 
@@ -708,6 +710,13 @@ static void set_up_daemon(int fd)
         .handles = HANDLES,
         .queued_bytes = QUEUED,
         .arena_bytes = ARENA,
+        .user =
+            {
+                .handles = HANDLES,
+                .queued_bytes = QUEUED,
+                .arena_bytes = 2 * ARENA,
+                .requests = REQUESTS,
+            },
     };
     stage.shared.policy = &everything;
     stage.shared.descriptors.limit = HANDLES + 1;
@@ -721,7 +730,10 @@ static void set_up_daemon(int fd)
     CHECK(worker->engine);
     worker->starved_timer = engine_timer_new(worker->engine, on_starved, NULL);
     CHECK(worker->starved_timer);
-    stage.session = session_new(worker, fd, 1, 1, false);
+    stage.account = account_new(1, &stage.shared.limits);
+    CHECK(stage.account && account_take(stage.account, ACCOUNT_SESSIONS, 1));
+    const struct session_client client = {.number = 1, .pid = 1, .account = stage.account};
+    stage.session = session_new(worker, fd, &client);
     CHECK(stage.session);
 }
 
@@ -770,6 +782,9 @@ static void tear_down(void)
     CHECK(!stage.session);
     CHECK(atomic_load(&stage.shared.descriptors.in_use) == 0);
     CHECK(list_is_empty(&stage.worker.starved));
+    for (int what = 0; what < ACCOUNT_QUOTAS; what++)
+        CHECK(quota_in_use(&stage.account->quotas[what]) == 0);
+    account_free(stage.account);
     engine_timer_free(stage.worker.starved_timer);
     engine_free(stage.worker.engine);
     for (int i = 0; i < PEERS; i++)

@@ -172,8 +172,16 @@ int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpo
 int64_t oche_get_keep_alive(oche_session *session, int64_t handle);
 int64_t oche_get_no_delay(oche_session *session, int64_t handle);
 
+/* What there is of something, how much there may be, and how often something was refused for want of more. */
+struct oche_quota {
+    uint64_t used;
+    uint64_t limit;
+    uint64_t refused;
+};
+
 /* Counters since the daemon started, over all sessions, unless the name says otherwise. */
 struct oche_statistics {
+    size_t size; /* sizeof(struct oche_statistics), set by the caller: later versions have more behind the last field */
     uint64_t uptime_seconds;
     uint64_t sessions_open;
     uint64_t sessions_total;
@@ -184,9 +192,20 @@ struct oche_statistics {
     uint64_t bytes_sent;
     uint64_t session_handles;      /* of this session */
     uint64_t session_queued_bytes; /* of this session */
+
+    /* Of all sessions together of the user who asks. A daemon that does not tell is one where all are 0. */
+    uint64_t user; /* the system's number of the user */
+    struct oche_quota user_sessions;
+    struct oche_quota user_handles;         /* sockets, and one more for each listener that waits for a connection */
+    struct oche_quota user_queued_bytes;    /* of writes, 64 more for each */
+    struct oche_quota user_arena_bytes;     /* shared memory, in each direction */
+    struct oche_quota user_requests;        /* accepts, connects and writes that are not answered yet */
+    struct oche_quota user_session_rate;    /* new sessions within about a second; limit 0: none */
+    struct oche_quota user_connection_rate; /* connects and accepts, the same */
 };
 
-/* Completes with 0; the numbers are in *statistics, which must live until then. */
+/* Completes with 0; the numbers are in *statistics, which must live until then, and whose size the caller has set.
+ * TCP_ERR_INVALID_ARGUMENT: it has not. */
 int64_t oche_get_statistics(oche_session *session, int64_t request_id, struct oche_statistics *statistics);
 
 /* Extensions of the Dart port, for the calling isolate; see oche_isolate_enable(). */

@@ -43,10 +43,29 @@ TEST_CASE("without options the daemon serves with its defaults")
 TEST_CASE("every option that takes a value takes it")
 {
     options parsed;
-    REQUIRE(parse(&parsed, {"--workers=3", "--method", "select", "--idle-exit=7", "--drain-timeout=0",
-                            "--log-level=debug", "--max-sessions=5", "--max-handles=6", "--max-queued-bytes=70000",
-                            "--foreground", "--user=nobody", "--no-seccomp", "--allow-connect=::1",
-                            "--allow-listen=127.0.0.1:80", "--allow-connect", "192.0.2.0/24:443"}) == 0);
+    REQUIRE(parse(&parsed, {"--workers=3",
+                            "--method",
+                            "select",
+                            "--idle-exit=7",
+                            "--drain-timeout=0",
+                            "--log-level=debug",
+                            "--max-sessions=5",
+                            "--max-handles=6",
+                            "--max-queued-bytes=70000",
+                            "--max-arena-bytes=300000",
+                            "--user-max-handles=8",
+                            "--user-max-queued-bytes=90000",
+                            "--user-max-arena-bytes=0",
+                            "--user-max-requests=11",
+                            "--user-max-session-rate=12",
+                            "--user-max-connection-rate=0",
+                            "--foreground",
+                            "--user=nobody",
+                            "--no-seccomp",
+                            "--allow-connect=::1",
+                            "--allow-listen=127.0.0.1:80",
+                            "--allow-connect",
+                            "192.0.2.0/24:443"}) == 0);
     CHECK(parsed.workers == 3);
     CHECK(parsed.method == ENGINE_SELECT);
     CHECK(parsed.idle_exit_s == 7);
@@ -55,6 +74,13 @@ TEST_CASE("every option that takes a value takes it")
     CHECK(parsed.limits.sessions == 5);
     CHECK(parsed.limits.handles == 6);
     CHECK(parsed.limits.queued_bytes == 70000);
+    CHECK(parsed.limits.arena_bytes == 300000);
+    CHECK(parsed.limits.user.handles == 8);
+    CHECK(parsed.limits.user.queued_bytes == 90000);
+    CHECK(parsed.limits.user.arena_bytes == 0);
+    CHECK(parsed.limits.user.requests == 11);
+    CHECK(parsed.limits.user.session_rate == 12);
+    CHECK(parsed.limits.user.connection_rate == 0);
     CHECK(parsed.user != nullptr);
     CHECK(parsed.no_seccomp);
     CHECK(parsed.policy.connect.count == 2);
@@ -67,7 +93,8 @@ TEST_CASE("a value that is out of range, or no number at all, is a usage error")
     options parsed;
     for (const char *word :
          {"--workers=0", "--workers=65", "--workers=two", "--workers=1x", "--workers=", "--workers=-1",
-          "--method=kqueue", "--log-level=loud", "--max-handles=0", "--idle-exit=99999999999999999999",
+          "--method=kqueue", "--log-level=loud", "--max-handles=0", "--user-max-handles=0", "--user-max-requests=0",
+          "--user-max-queued-bytes=1", "--user-max-session-rate=x", "--idle-exit=99999999999999999999",
           "--allow-connect=", "--allow-listen=localhost:80", "--nonsense", "stray"}) {
         INFO(word);
         CHECK(parse(&parsed, {word}) == 2);

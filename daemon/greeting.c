@@ -1,0 +1,109 @@
+#include "daemon/greeting.h"
+
+#include "daemon/log.h"
+#include "daemon/session.h"
+#include "daemon/worker.h"
+#include "proto/arena.h"
+#include "proto/errors.h"
+#include "proto/oche.pb-c.h"
+#include "proto/version.h"
+
+enum { RING_BYTES = 256 * 1024 /* of each of a session's rings: some thousand frames */ };
+
+static void refuse_session(struct session *session, const struct frame *request, int code, const char *text)
+{
+    Oche__Failure failure = OCHE__FAILURE__INIT;
+    failure.text = (char *)(uintptr_t)text;
+    session_reply_message(session, request, code, &failure.base);
+    session_end_refused(session, text);
+}
+
+/* A user whose sessions have much shared memory gets less for the next ones, and in the end none. How much it is. */
+static uint32_t take_arena(struct session *session, uint32_t wanted)
+{
+    struct quota *quota = &session->account->quotas[ACCOUNT_ARENA_BYTES];
+    if (wanted == 0)
+        return 0;
+    session->arena_bytes = quota_take_share(quota, wanted, ARENA_BLOCK);
+    if (session->arena_bytes < wanted)
+        session_refuse(session, ACCOUNT_ARENA_BYTES, quota->limit);
+    return (uint32_t)session->arena_bytes;
+}
+
+static void give_back_arena(struct session *session)
+{
+    account_give_back(session->account, ACCOUNT_ARENA_BYTES, session->arena_bytes);
+    session->arena_bytes = 0;
+}
+
+/* Welcomes the client on the memory lane, if it can use that and the system has what it takes. */
+static bool welcome_in_memory(struct session *session, const struct frame *request, Oche__Welcome *welcome,
+                              uint32_t wished)
+{
+    const struct limits *limits = &session->worker->shared->limits;
+    uint32_t arena = wished && wished < limits->arena_bytes ? wished : limits->arena_bytes;
+    arena = take_arena(session, (arena + ARENA_BLOCK - 1) / ARENA_BLOCK * ARENA_BLOCK);
+    if (arena == 0)
+        return false;
+    struct memory_sizes sizes = {
+        .request_ring = RING_BYTES,
+        .reply_ring = RING_BYTES,
+        .receive_arena = arena,
+        .send_arena = arena,
+    };
+    Oche__Memory memory = OCHE__MEMORY__INIT;
+    memory.request_ring = sizes.request_ring;
+    memory.reply_ring = sizes.reply_ring;
+    memory.receive_arena = sizes.receive_arena;
+    memory.send_arena = sizes.send_arena;
+    welcome->memory = &memory;
+
+    uint8_t body[FRAME_BODY_MAX];
+    const char *what;
+    struct frame frame = session_pack_reply(request, 0, &welcome->base, body);
+    int r = lane_move_to_memory(&session->lane, &sizes, &frame, body, &what);
+    welcome->memory = NULL;
+    if (r == 0)
+        return true;
+    give_back_arena(session);
+    log_failure(LOG_WARNING, "session=%llu event=no-memory-lane why=\"%s\" error=\"%s\" errno=%d",
+                (unsigned long long)session->number, what, log_errno_text(-r), -r);
+    return false;
+}
+
+static void welcome(struct session *session, const struct frame *request, const Oche__Hello *hello)
+{
+    const struct limits *limits = &session->worker->shared->limits;
+    Oche__Limits granted = OCHE__LIMITS__INIT;
+    granted.handles = limits->handles;
+    granted.queued_bytes = limits->queued_bytes;
+    Oche__Welcome welcome = OCHE__WELCOME__INIT;
+    welcome.version = hello->version_max < FRAME_VERSION_MAX ? hello->version_max : FRAME_VERSION_MAX;
+    welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
+    welcome.session = session->number;
+    welcome.limits = &granted;
+    engine_timer_cancel(session->timer);
+    session->state = SESSION_OPEN;
+    bool in_memory = hello->memory && welcome_in_memory(session, request, &welcome, hello->arena);
+    if (!in_memory)
+        session_reply_message(session, request, 0, &welcome.base);
+    log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" lane=%s", (unsigned long long)session->number,
+             (int)session->pid, hello->software, in_memory ? "memory" : "plain");
+}
+
+bool greeting_take(struct session *session, const struct frame *frame, const uint8_t *body)
+{
+    Oche__Hello *hello = oche__hello__unpack(NULL, frame->body_length, body);
+    if (!hello)
+        return false;
+    if (hello->version_min > FRAME_VERSION_MAX || hello->version_max < FRAME_VERSION_MIN ||
+        hello->version_min > hello->version_max)
+        refuse_session(session, frame, OCHE_ERR_PROTOCOL,
+                       "oched " OCHE_VERSION " speaks no protocol version that the client speaks");
+    else if (session->refusal)
+        refuse_session(session, frame, OCHE_ERR_QUOTA, session->refusal);
+    else
+        welcome(session, frame, hello);
+    oche__hello__free_unpacked(hello, NULL);
+    return true;
+}
