@@ -36,7 +36,7 @@ struct engine_timer {
     void *owner;
 };
 
-static void free_closed(struct engine *engine)
+void engine_free_closed(struct engine *engine)
 {
     struct list *node;
     while ((node = list_take_first(&engine->closing)))
@@ -139,7 +139,7 @@ void engine_free(struct engine *engine)
 {
     if (!engine)
         return;
-    free_closed(engine);
+    engine_free_closed(engine);
     assert(list_is_empty(&engine->runnable));
     for (size_t i = 0; i < engine->signal_count; i++)
         event_free(engine->signal_events[i]);
@@ -176,7 +176,7 @@ static int turn(struct engine *engine)
     }
     engine->moved = 0;
     run_tasks(engine);
-    free_closed(engine);
+    engine_free_closed(engine);
     return r;
 }
 
