@@ -63,6 +63,9 @@ void engine_free(struct engine *engine);
 /* Runs turns until engine_stop(). 0 or -errno. */
 int engine_run(struct engine *engine);
 
+/* Frees the sockets that were closed, as the end of a turn does. For when engine_run() has failed. */
+void engine_free_closed(struct engine *engine);
+
 /* Makes engine_run return after the current turn. */
 void engine_stop(struct engine *engine);
 

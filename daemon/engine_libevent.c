@@ -31,11 +31,12 @@ struct engine_bell {
 
 struct engine_timer {
     struct event event;
+    bool set;
     void (*fired)(void *owner);
     void *owner;
 };
 
-static void free_closed(struct engine *engine)
+void engine_free_closed(struct engine *engine)
 {
     struct list *node;
     while ((node = list_take_first(&engine->closing)))
@@ -138,7 +139,7 @@ void engine_free(struct engine *engine)
 {
     if (!engine)
         return;
-    free_closed(engine);
+    engine_free_closed(engine);
     assert(list_is_empty(&engine->runnable));
     for (size_t i = 0; i < engine->signal_count; i++)
         event_free(engine->signal_events[i]);
@@ -175,7 +176,7 @@ static int turn(struct engine *engine)
     }
     engine->moved = 0;
     run_tasks(engine);
-    free_closed(engine);
+    engine_free_closed(engine);
     return r;
 }
 
@@ -276,11 +277,23 @@ void engine_bell_free(struct engine_bell *bell)
 
 /* ---- timers ---- */
 
+/* Libevent takes memory for a timer that it does not have yet, and only then: so it has all of them, always, and
+ * setting one cannot fail. Those that are not set go off in vain, once a day. */
+static int park(struct engine_timer *timer)
+{
+    static const struct timeval day = {.tv_sec = (time_t)24 * 60 * 60};
+    timer->set = false;
+    return event_add(&timer->event, &day);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct engine_timer *timer = argument;
     (void)fd, (void)what;
-    timer->fired(timer->owner);
+    bool was_set = timer->set;
+    park(timer); /* at once, before another timer takes its place */
+    if (was_set)
+        timer->fired(timer->owner);
 }
 
 struct engine_timer *engine_timer_new(struct engine *engine, void (*fired)(void *owner), void *owner)
@@ -291,6 +304,10 @@ struct engine_timer *engine_timer_new(struct engine *engine, void (*fired)(void 
     timer->fired = fired;
     timer->owner = owner;
     event_assign(&timer->event, engine->base, -1, 0, on_timer, timer);
+    if (park(timer) != 0) {
+        free(timer);
+        return NULL;
+    }
     return timer;
 }
 
@@ -300,12 +317,13 @@ void engine_timer_set(struct engine_timer *timer, uint64_t milliseconds)
         .tv_sec = (time_t)(milliseconds / 1000),
         .tv_usec = (suseconds_t)(milliseconds % 1000 * 1000),
     };
+    timer->set = true;
     event_add(&timer->event, &interval);
 }
 
 void engine_timer_cancel(struct engine_timer *timer)
 {
-    event_del(&timer->event);
+    park(timer);
 }
 
 void engine_timer_free(struct engine_timer *timer)

@@ -10,6 +10,7 @@ enum {
     RELIEVED = CONGESTED / 2,        /* … until so much is left */
     DEAF = 4 * 1024 * 1024,          /* bytes of output: no more requests */
     SENDS_AT_MOST = 4 * 1024 * 1024, /* bytes offered to one send */
+    MEMORY_RETRY_MS = 100,
 };
 
 static void listen_on(struct plain_lane *lane)
@@ -68,6 +69,19 @@ static int on_send_vectors(void *owner, struct iovec *vectors, int max)
     return 1;
 }
 
+static void relieve(struct plain_lane *lane)
+{
+    if (!lane->congested)
+        return;
+    lane->congested = false;
+    lane->user->relieved(lane->owner);
+}
+
+static void on_retry(void *owner)
+{
+    relieve(owner);
+}
+
 static void on_sent(void *owner, ssize_t result)
 {
     struct plain_lane *lane = owner;
@@ -80,10 +94,8 @@ static void on_sent(void *owner, ssize_t result)
     size_t left = bytes_length(&lane->output);
     if (left > 0)
         start_sending(lane);
-    if (lane->congested && left <= RELIEVED) {
-        lane->congested = false;
-        lane->user->relieved(lane->owner);
-    }
+    if (left <= RELIEVED)
+        relieve(lane);
     listen_on(lane);
 }
 
@@ -107,8 +119,10 @@ int plain_lane_init(struct plain_lane *lane, struct engine *engine, int fd, cons
     *lane = (struct plain_lane){.user = user, .owner = owner};
     if (frame_reader_init(&lane->reader) < 0)
         return -ENOMEM;
-    lane->socket = engine_socket_new(engine, fd, &handlers, lane);
+    lane->retry_timer = engine_timer_new(engine, on_retry, lane);
+    lane->socket = lane->retry_timer ? engine_socket_new(engine, fd, &handlers, lane) : NULL;
     if (!lane->socket) {
+        engine_timer_free(lane->retry_timer);
         frame_reader_deinit(&lane->reader);
         return -ENOMEM;
     }
@@ -135,6 +149,8 @@ void plain_lane_close(struct plain_lane *lane)
     if (lane->closed)
         return;
     lane->closed = true;
+    engine_timer_free(lane->retry_timer);
+    lane->retry_timer = NULL;
     send_what_fits(lane);
     engine_socket_close(lane->socket);
 }
@@ -162,9 +178,11 @@ uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size)
         out = bytes_reserve(&lane->output, FRAME_HEADER_SIZE + READ_SIZE);
     if (!out) {
         lane->congested = true;
-        /* So that a send, and with it `relieved`, is certain to come even when it was memory that was short. */
+        /* So that `relieved` is certain to come even when it was memory that was short. */
         if (bytes_length(&lane->output) > 0)
             start_sending(lane);
+        else
+            engine_timer_set(lane->retry_timer, MEMORY_RETRY_MS);
         return NULL;
     }
     *size = READ_SIZE;

@@ -27,6 +27,7 @@ struct plain_lane_user {
 
 struct plain_lane {
     struct engine_socket *socket;
+    struct engine_timer *retry_timer; /* for who was refused room because memory was short */
     const struct plain_lane_user *user;
     void *owner;
     struct frame_reader reader;

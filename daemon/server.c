@@ -97,6 +97,15 @@ static void on_idle(void *owner)
         leave(server, "idle");
 }
 
+static bool has_failed_worker(const struct server *server)
+{
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        if (atomic_load(&server->workers[i]->failed))
+            return true;
+    }
+    return false;
+}
+
 static bool all_workers_finished(const struct server *server)
 {
     for (unsigned i = 0; i < server->worker_count; i++) {
@@ -118,6 +127,8 @@ static void on_wake(void *context)
 {
     struct server *server = context;
     start_idle_timer(server);
+    if (server->state == SERVER_SERVING && has_failed_worker(server))
+        leave(server, "a loop has failed");
     if (server->state != SERVER_SERVING && all_workers_finished(server))
         engine_stop(server->engine);
 }
@@ -305,6 +316,10 @@ int server_run(struct server *server)
     start_idle_timer(server);
     engine_accept(server->listener);
     int r = engine_run(server->engine);
+    if (r < 0)
+        log_line(LOG_ERROR, "event=loop-failed error=\"%s\" errno=%d", log_errno_text(-r), -r);
+    else if (has_failed_worker(server))
+        r = -EIO;
     log_line(LOG_INFO, "event=left pid=%d", (int)getpid());
     return r;
 }

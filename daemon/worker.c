@@ -115,7 +115,10 @@ static void *run(void *argument)
     int r = engine_run(worker->engine);
     if (r < 0) {
         log_line(LOG_ERROR, "event=loop-failed error=\"%s\" errno=%d", log_errno_text(-r), -r);
-        abort();
+        worker->draining = true;
+        end_sessions(worker);
+        engine_free_closed(worker->engine);
+        atomic_store(&worker->failed, true);
     }
     atomic_store(&worker->finished, true);
     worker->changed(worker->context);

@@ -27,6 +27,7 @@ struct worker {
     struct engine_timer *drain_timer;
     bool draining;
     atomic_bool finished;           /* the thread is about to end */
+    atomic_bool failed;             /* … because its loop cannot wait any more; its sessions have ended */
     void (*changed)(void *context); /* a session is gone, or the worker has finished; in the worker's thread */
     void *context;
 

@@ -1,0 +1,346 @@
+#include "tests/torture/scenarios.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <future>
+#include <poll.h>
+
+#include "tests/support/text.h"
+
+using namespace test_support;
+
+namespace torture
+{
+namespace
+{
+void echoing(Stage &)
+{
+    visit();
+}
+
+void accepting(Stage &)
+{
+    Isolate isolate;
+    begin(isolate);
+    const int64_t listener = value(isolate, isolate.listen({loopback4(), 0}));
+    const Request first = isolate.accept(listener), second = isolate.accept(listener);
+    const Peer peer = Peer::connect({loopback4(), Isolate::local(listener).port});
+    const int64_t handle = value(isolate, first);
+    const std::string bytes = pattern(20'000);
+    peer.send(bytes);
+    peer.shut_down_write();
+    int64_t failure = 0;
+    compare(isolate.read_all(handle, &failure), bytes);
+    if (failure != TCP_ERR_CLOSED) {
+        throw Ended("the end of the stream does not come");
+    }
+    value(isolate, isolate.close(handle));
+    value(isolate, isolate.listener_close(listener, true));
+    if (isolate.result(second) != TCP_ERR_CLOSED) {
+        throw Ended("an accept outlives its listener");
+    }
+}
+
+// What comes until the end of the stream, or a reset.
+std::string receive_all(const Peer &peer)
+{
+    std::string bytes;
+    try {
+        for (std::string part; !(part = peer.receive(16 * 1024)).empty();) {
+            bytes += part;
+        }
+    } catch (const std::system_error &) {
+        // It shows in the bytes.
+    }
+    return bytes;
+}
+
+void writing(Stage &)
+{
+    const PeerListener listener(loopback4());
+    const std::string bytes = pattern(3'000'000);
+    std::future<std::string> received; // outlives the session, whose end it may wait for
+    Isolate isolate;
+    begin(isolate);
+    const int64_t handle = value(isolate, isolate.connect({listener.address(), listener.port()}));
+    received = std::async(std::launch::async, [peer = listener.accept()] { return receive_all(peer); });
+    const Request write = isolate.write(handle, bytes), end = isolate.close_write(handle);
+    value(isolate, write);
+    value(isolate, end);
+    compare(received.get(), bytes);
+    value(isolate, isolate.close(handle));
+}
+
+void hoarding(Stage &)
+{
+    const PeerListener listener(loopback4());
+    const std::string bytes = pattern(3'000'000);
+    std::future<void> sent;
+    Isolate isolate;
+    begin(isolate);
+    const int64_t handle = value(isolate, isolate.connect({listener.address(), listener.port()}));
+    sent = std::async(std::launch::async, [peer = listener.accept(), &bytes] {
+        try {
+            peer.send(bytes);
+        } catch (const std::system_error &) {
+            // The connection was closed: that shows at the other end.
+        }
+    });
+    std::deque<Outcome> hoard; // more than the arena holds
+    std::string received;
+    while (received.size() < bytes.size()) {
+        const Request read = isolate.read(handle);
+        hoard.push_back(isolate.outcome(read));
+        if (hoard.back().result <= 0) {
+            throw Ended(std::string("a read: ") + oche_error_name(hoard.back().result));
+        }
+        received += hoard.back().text();
+    }
+    compare(received, bytes);
+    hoard.clear();
+    value(isolate, isolate.close(handle));
+}
+
+// Where the memory lane cannot be had, the plain one is.
+void falling_back(Stage &stage)
+{
+    unsetenv("OCHE_LANE");
+    try {
+        visit();
+    } catch (const Ended &end) {
+        switch (stage.plan().function) {
+        case TORTURE_memfd_create:
+        case TORTURE_ftruncate:
+        case TORTURE_fcntl_seal:
+        case TORTURE_mmap:
+        case TORTURE_pipe2:
+            throw std::runtime_error(std::string("there was no falling back: ") + end.what());
+        default:
+            throw;
+        }
+    }
+}
+
+// More timers than a loop has at first room for; each has to go off.
+void timing(Stage &)
+{
+    const FullListener full;
+    Isolate isolate;
+    begin(isolate);
+    std::vector<Request> connects;
+    for (int i = 0; i < 12; i++) {
+        connects.push_back(isolate.connect_within({full.address(), full.port()}, 100));
+    }
+    for (const Request &connect : connects) {
+        const int64_t result = isolate.result(connect);
+        if (result >= 0) {
+            throw std::runtime_error("a connect that cannot be made is made");
+        }
+        if (result != TCP_ERR_TIMED_OUT) {
+            throw Ended(std::string("a connect: ") + oche_error_name(result));
+        }
+    }
+}
+
+void calling(Stage &)
+{
+    const PeerListener listener(loopback4());
+    Isolate isolate;
+    begin(isolate);
+    isolate.enable(OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS);
+    const int64_t timed =
+        value(isolate, isolate.connect_within({listener.address(), listener.port()}, patience.count()));
+    const int64_t bound = value(isolate, isolate.connect({listener.address(), listener.port()}, {loopback4(2), 0}));
+    value(isolate, isolate.set_keep_alive(timed, true));
+    value(isolate, isolate.set_no_delay(bound, true));
+    if (isolate.inside([&] { return tcp_set_no_delay(timed, true); }) < 0) {
+        throw Ended("tcp_set_no_delay fails");
+    }
+    const Request none = isolate.connect({loopback4(), free_port(loopback4())});
+    const Outcome refusal = isolate.outcome(none);
+    if (refusal.result != TCP_ERR_CONNECT_FAILED) {
+        throw Ended("a connect to where nobody listens completes in another way");
+    }
+    const FullListener full;
+    const Request slow = isolate.connect_within({full.address(), full.port()}, patience.count());
+    isolate.cancel(slow);
+    if (isolate.result(slow) >= 0) {
+        throw Ended("a connect that cannot be made is made");
+    }
+    value(isolate, isolate.close(timed));
+    value(isolate, isolate.close(bound));
+}
+
+void two_sessions(Stage &)
+{
+    const PeerListener listener(loopback4());
+    Isolate first, second;
+    begin(first);
+    begin(second);
+    echo(first, listener, 5'000);
+    echo(second, listener, 10);
+    value(first, first.listen({loopback4(), 0}));
+    value(first, first.connect({listener.address(), listener.port()}));
+    const Peer peer = listener.accept();
+    if (first.destroy() != 0) { // with its sockets open
+        throw Ended("tcp_destroy fails");
+    }
+    echo(second, listener, 5'000);
+}
+
+void starting(Stage &stage)
+{
+    if (!stage.serve({})) {
+        const int status = stage.daemon().wait().value_or(-1);
+        if (status != 1 || stage.log().empty()) {
+            throw std::runtime_error("the daemon does not start, and leaves with " + std::to_string(status) +
+                                     ", saying: " + stage.log());
+        }
+        throw Ended("the daemon does not start");
+    }
+    visit();
+}
+
+void starting_by_library(Stage &)
+{
+    visit();
+}
+
+void leaving(Stage &stage)
+{
+    const PeerListener listener(loopback4());
+    Isolate isolate;
+    begin(isolate);
+    const int64_t handle = value(isolate, isolate.connect({listener.address(), listener.port()}));
+    const Peer peer = listener.accept();
+    const Request read = isolate.read(handle);
+    stage.daemon().kill(SIGTERM);
+    const auto status = stage.daemon().wait();
+    if (!status) {
+        throw std::runtime_error("the daemon does not leave");
+    }
+    if (*status != 0) { // perhaps long ago, and another one serves
+        throw Ended("the daemon leaves with " + std::to_string(*status));
+    }
+    if (isolate.result(read) >= 0) {
+        throw std::runtime_error("a read succeeds without data");
+    }
+}
+
+void losing(Stage &stage)
+{
+    const PeerListener listener(loopback4());
+    Isolate isolate;
+    begin(isolate);
+    const int64_t handle = value(isolate, isolate.connect({listener.address(), listener.port()}));
+    const Peer peer = listener.accept();
+    const Request read = isolate.read(handle);
+    stage.daemon().kill(SIGKILL);
+    stage.daemon().wait();
+    if (isolate.result(read) >= 0) {
+        throw std::runtime_error("a read succeeds without data");
+    }
+    echo(isolate, listener, 100);
+}
+
+// A session of oche.h.
+class Session
+{
+  public:
+    Session()
+    {
+        const int64_t result = oche_session_open(nullptr, &session_);
+        if (result < 0) {
+            throw Ended(std::string("oche_session_open: ") + oche_error_name(result) + ", " + oche_last_error());
+        }
+    }
+    ~Session()
+    {
+        oche_session_close(session_);
+    }
+    Session(const Session &) = delete;
+    Session &operator=(const Session &) = delete;
+
+    oche_session *get() const
+    {
+        return session_;
+    }
+
+    // Waits for the completion of the request, which must be the only one.
+    int64_t complete(int64_t request_id, int64_t returned, std::string *data = nullptr)
+    {
+        if (returned < 0) {
+            throw Ended(std::string("a request is refused: ") + oche_error_name(returned));
+        }
+        oche_completion completion;
+        while (!oche_session_pop(session_, &completion)) {
+            pollfd polled{oche_session_get_fd(session_), POLLIN, 0};
+            if (poll(&polled, 1, static_cast<int>(patience.count())) == 0) {
+                throw std::runtime_error("a request does not complete");
+            }
+            oche_session_dispatch(session_);
+        }
+        if (completion.request_id != request_id) {
+            throw std::runtime_error("a request completes that is not pending");
+        }
+        if (data && completion.data) {
+            data->append(reinterpret_cast<const char *>(completion.data), static_cast<size_t>(completion.result));
+        }
+        oche_data_free(completion.data_owner);
+        if (completion.result < 0) {
+            throw Ended(std::string("a request: ") + oche_error_name(completion.result));
+        }
+        return completion.result;
+    }
+
+  private:
+    oche_session *session_ = nullptr;
+};
+
+void pulling(Stage &)
+{
+    const PeerListener listener(loopback4());
+    const std::string bytes = pattern(20'000);
+    Session session;
+    oche_connect_options target{};
+    target.address = listener.address().data();
+    target.address_length = listener.address().size();
+    target.port = listener.port();
+    const int64_t handle = session.complete(1, oche_connect(session.get(), 1, &target));
+    const Peer peer = listener.accept();
+    session.complete(2, oche_write(session.get(), 2, handle, bytes.data(), bytes.size()));
+    compare(peer.receive(bytes.size()), bytes);
+    peer.send(bytes);
+    std::string received;
+    while (received.size() < bytes.size()) {
+        session.complete(3, oche_read(session.get(), 3, handle), &received);
+    }
+    compare(received, bytes);
+    oche_statistics statistics;
+    session.complete(4, oche_get_statistics(session.get(), 4, &statistics));
+    session.complete(5, oche_close(session.get(), 5, handle));
+}
+} // namespace
+
+const std::vector<Scenario> &scenarios()
+{
+    static const std::vector<Scenario> all{
+        {"echo", Start::before, false, {}, echoing},
+        {"accept", Start::before, false, {}, accepting},
+        {"write", Start::before, false, {}, writing},
+        {"hoard", Start::before, false, {"--max-arena-bytes", "1048576"}, hoarding},
+        {"fallback", Start::before, false, {}, falling_back},
+        {"calls", Start::before, false, {}, calling},
+        {"time", Start::before, false, {}, timing},
+        {"two", Start::before, false, {}, two_sessions},
+        {"pull", Start::before, false, {}, pulling},
+        {"start", Start::within, false, {}, starting},
+        {"autostart", Start::within, false, {}, starting_by_library},
+        {"leave", Start::before, true, {}, leaving},
+        {"loss", Start::before, true, {}, losing},
+    };
+    return all;
+}
+} // namespace torture
