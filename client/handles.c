@@ -74,6 +74,8 @@ struct handle_entry *handles_add(struct handles *handles, int64_t handle, enum h
     struct handle_entry *entry = entry_of(handles, handle);
     assert(entry->kind == HANDLE_NONE);
     *entry = (struct handle_entry){.generation = handle_generation(handle), .kind = kind};
+    if (entry->generation > handles->newest_generation)
+        handles->newest_generation = entry->generation;
     return entry;
 }
 
@@ -81,6 +83,21 @@ void handles_remove(struct handle_entry *entry)
 {
     assert(!entry->reading.ahead.first);
     entry->kind = HANDLE_NONE;
+}
+
+bool handles_keep_listeners(struct handles *handles)
+{
+    bool any = false;
+    for (size_t i = 0; i < handles->page_count * PAGE_ENTRIES; i++) {
+        struct handles_page *page = handles->pages[i / PAGE_ENTRIES];
+        struct handle_entry *entry = page ? &page->entries[i % PAGE_ENTRIES] : NULL;
+        if (entry && entry->kind == HANDLE_CONNECTION) {
+            reading_deinit(&entry->reading);
+            handles_remove(entry);
+        }
+        any = any || (entry && entry->kind == HANDLE_LISTENER);
+    }
+    return any;
 }
 
 struct handle_entry *handles_next_accepted(const struct handles *handles, int64_t listener, size_t *position)

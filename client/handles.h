@@ -31,6 +31,7 @@ struct handles_page;
 struct handles {
     struct handles_page **pages;
     size_t page_count;
+    uint32_t newest_generation; /* of all handles so far */
 };
 
 /* Frees what is ahead in them, too, without a word to the daemon. */
@@ -48,6 +49,9 @@ struct handle_entry *handles_add(struct handles *handles, int64_t handle, enum h
 
 /* Removes a live handle, whose reading the caller has seen to. */
 void handles_remove(struct handle_entry *entry);
+
+/* Removes all connections, with what is ahead in them, and says whether there are listeners. */
+bool handles_keep_listeners(struct handles *handles);
 
 /* A connection that the listener accepted and that is live, the first at or after *position, which is moved on behind
  * it; 0 is the beginning. NULL: there is none. Looks at every slot: for rare occasions. */

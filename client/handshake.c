@@ -107,7 +107,7 @@ static int transfer(int fd, const struct deadline *deadline, void *data, size_t 
     return 0;
 }
 
-static int say_hello(int fd, const struct deadline *deadline, bool memory, uint32_t arena_size)
+static int say_hello(int fd, const struct deadline *deadline, const struct greeting *greeting)
 {
     static char software[] = "liboche " OCHE_VERSION;
     Oche__Hello hello;
@@ -115,10 +115,16 @@ static int say_hello(int fd, const struct deadline *deadline, bool memory, uint3
     hello.version_min = FRAME_VERSION_MIN;
     hello.version_max = FRAME_VERSION_MAX;
     hello.software = software;
-    hello.memory = memory;
-    hello.arena = memory ? arena_size : 0;
+    hello.memory = greeting->memory;
+    hello.arena = greeting->memory ? greeting->arena_size : 0;
+    hello.follows = true;
+    if (greeting->token) {
+        hello.token.data = (uint8_t *)(uintptr_t)greeting->token; /* which is only read */
+        hello.token.len = HANDOVER_TOKEN_SIZE;
+        hello.generation = greeting->generation;
+    }
 
-    uint8_t message[FRAME_HEADER_SIZE + 64];
+    uint8_t message[FRAME_HEADER_SIZE + 96];
     size_t size = oche__hello__get_packed_size(&hello);
     assert(size <= sizeof message - FRAME_HEADER_SIZE);
     struct frame frame = {.opcode = FRAME_HELLO, .body_length = (uint16_t)size};
@@ -174,6 +180,10 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, bool
     uint64_t limit = message->limits ? message->limits->queued_bytes : 0;
     welcome->session = message->session;
     welcome->queued_bytes_max = limit ? limit : UINT64_MAX;
+    welcome->resumed = message->resumed;
+    welcome->has_token = message->token.len == HANDOVER_TOKEN_SIZE;
+    if (welcome->has_token)
+        memcpy(welcome->token, message->token.data, HANDOVER_TOKEN_SIZE);
     bool sensible = !message->memory || (memory && take_sizes(message->memory, welcome));
     oche__welcome__free_unpacked(message, NULL);
     if (version < FRAME_VERSION_MIN || version > FRAME_VERSION_MAX) {
@@ -196,12 +206,12 @@ static int64_t give_up(int error)
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-static int64_t converse(int fd, const struct deadline *deadline, bool memory, uint32_t arena_size,
+static int64_t converse(int fd, const struct deadline *deadline, const struct greeting *greeting,
                         struct welcome *welcome)
 {
     uint8_t header[FRAME_HEADER_SIZE], body[FRAME_BODY_MAX];
     struct frame frame = {0};
-    int status = say_hello(fd, deadline, memory, arena_size);
+    int status = say_hello(fd, deadline, greeting);
     if (status >= 0) /* a daemon that refuses may hang up without reading, but has said why */
         status = transfer(fd, deadline, header, sizeof header, welcome);
     if (status == 0 && frame_decode(&frame, header) != 0)
@@ -217,15 +227,15 @@ static int64_t converse(int fd, const struct deadline *deadline, bool memory, ui
         return nonsense("not a reply to it");
     if (frame.value < 0)
         return take_refusal(&frame, body);
-    return take_welcome(&frame, body, memory, welcome);
+    return take_welcome(&frame, body, greeting->memory, welcome);
 }
 
-int64_t handshake(int fd, const struct deadline *deadline, bool memory, uint32_t arena_size, struct welcome *welcome)
+int64_t handshake(int fd, const struct deadline *deadline, const struct greeting *greeting, struct welcome *welcome)
 {
     *welcome = (struct welcome){.has_memory = false};
     for (int i = 0; i < WELCOME_DESCRIPTORS; i++)
         welcome->descriptors[i] = -1;
-    int64_t status = converse(fd, deadline, memory, arena_size, welcome);
+    int64_t status = converse(fd, deadline, greeting, welcome);
     if (status != 0)
         welcome_deinit(welcome);
     return status;

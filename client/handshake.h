@@ -5,6 +5,7 @@
 #define OCHE_CLIENT_HANDSHAKE_H
 
 #include "client/deadline.h"
+#include "proto/handover.h"
 #include "proto/memory.h"
 
 #include <stdbool.h>
@@ -13,12 +14,23 @@
 /* The descriptors of the memory lane, in the order in which they come. */
 enum welcome_descriptor { WELCOME_MEMORY, WELCOME_CLIENT_BELL, WELCOME_DAEMON_BELL, WELCOME_DESCRIPTORS };
 
+/* What is asked for. */
+struct greeting {
+    bool memory;          /* the memory lane, */
+    uint32_t arena_size;  /* with arenas of so many bytes; 0: the daemon's default */
+    const uint8_t *token; /* HANDOVER_TOKEN_SIZE bytes: the listeners of the session that had it; NULL: none */
+    uint32_t generation;  /* with a token: the newest generation of a handle so far */
+};
+
 /* What the daemon grants. */
 struct welcome {
     uint64_t session; /* its number in the daemon's log */
     uint64_t queued_bytes_max;
     bool has_memory; /* the session is on the memory lane from now on */
     struct memory_sizes memory;
+    bool has_token; /* the daemon may hand over, and then this is what its successor knows us by */
+    uint8_t token[HANDOVER_TOKEN_SIZE];
+    bool resumed;                         /* the listeners that were asked for are there */
     int descriptors[WELCOME_DESCRIPTORS]; /* -1: not there, or taken */
 };
 
@@ -31,9 +43,8 @@ void welcome_deinit(struct welcome *welcome);
 /* Besides 0 and negative OCHE_ERR_ codes: the daemon closed the connection. It may just be leaving. */
 enum { HANDSHAKE_HUNG_UP = 1 };
 
-/* Says hello on a connected, non-blocking socket, which stays the caller's; `memory` asks for the memory lane, with
- * arenas of `arena_size` bytes (0: the daemon's default). 0 and *welcome, HANDSHAKE_HUNG_UP, or a negative OCHE_ERR_
- * code, whose reason is in the diagnostics; OCHE_ERR_CLOSED: cancelled. */
-int64_t handshake(int fd, const struct deadline *deadline, bool memory, uint32_t arena_size, struct welcome *welcome);
+/* Says hello on a connected, non-blocking socket, which stays the caller's. 0 and *welcome, HANDSHAKE_HUNG_UP, or a
+ * negative OCHE_ERR_ code, whose reason is in the diagnostics; OCHE_ERR_CLOSED: cancelled. */
+int64_t handshake(int fd, const struct deadline *deadline, const struct greeting *greeting, struct welcome *welcome);
 
 #endif

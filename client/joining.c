@@ -61,7 +61,13 @@ static int64_t join(const struct opening *opening, const struct deadline *deadli
     int64_t status = opening_run(opening, deadline, &fd, &welcome);
     if (status < 0)
         return status;
-    *joined = (struct joined){.fd = fd, .queued_bytes_max = welcome.queued_bytes_max};
+    *joined = (struct joined){
+        .fd = fd,
+        .queued_bytes_max = welcome.queued_bytes_max,
+        .has_token = welcome.has_token,
+        .resumed = welcome.resumed,
+    };
+    memcpy(joined->token, welcome.token, sizeof joined->token);
     if (welcome.has_memory)
         status = take_memory(&welcome, joined);
     welcome_deinit(&welcome);
@@ -87,12 +93,12 @@ int64_t joining_run(const struct opening *opening, enum oche_lane lane, int canc
     struct deadline deadline = deadline_in(OPENING_TIME_LIMIT, cancel_fd);
     struct opening wish = *opening;
     bool unusable;
-    wish.memory = lane != OCHE_LANE_PLAIN;
+    wish.greeting.memory = lane != OCHE_LANE_PLAIN;
     int64_t status = join(&wish, &deadline, joined, &unusable);
     if (unusable && lane == OCHE_LANE_AUTOMATIC) {
         diagnostics_say("taking the plain lane instead");
         diagnostics_clear();
-        wish.memory = false;
+        wish.greeting.memory = false;
         status = join(&wish, &deadline, joined, &unusable);
     }
     if (status == 0 && lane == OCHE_LANE_MEMORY)

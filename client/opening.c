@@ -91,7 +91,7 @@ static int64_t attempt(const struct sockaddr_un *address, const struct opening *
     }
     int64_t status = connect_socket(made, address);
     if (status == 0) {
-        status = handshake(made, deadline, opening->memory, opening->arena_size, welcome);
+        status = handshake(made, deadline, &opening->greeting, welcome);
         if (status == HANDSHAKE_HUNG_UP)
             status = ATTEMPT_AGAIN;
     }

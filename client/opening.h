@@ -15,8 +15,7 @@ struct opening {
     const char *socket_path; /* absolute */
     const char *daemon_path; /* NULL: see paths_daemon() */
     bool never_start;
-    bool memory; /* whether to ask for the memory lane */
-    uint32_t arena_size;
+    struct greeting greeting;
 };
 
 enum { OPENING_TIME_LIMIT = 5000 /* milliseconds, in all */ };

@@ -5,6 +5,7 @@
 #include "proto/endpoints.h"
 #include "proto/errors.h"
 #include "proto/handle.h"
+#include "proto/handover.h"
 #include "proto/oche.pb-c.h"
 
 #include <string.h>
@@ -232,11 +233,24 @@ static const char *take_reading(struct oche_session *session, struct lane_messag
                             : take_data(session, &entry->reading, message);
 }
 
+/* The last word of the daemon. */
+static const char *take_handover(struct oche_session *session, const struct lane_message *message)
+{
+    const struct frame *frame = &message->frame;
+    if (!session->has_token || frame->value != HANDOVER_YOURS || frame->request_id != 0 || frame->body_length != 0 ||
+        frame->payload_length != 0)
+        return "not how a daemon hands over";
+    session->handed_over = true;
+    return NULL;
+}
+
 static const char *take(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
     if ((frame->flags & ~FRAME_QUIET) != FRAME_REPLY || frame->payload_offset != 0)
         return "not a reply";
+    if (frame->opcode == FRAME_HANDOVER)
+        return take_handover(session, message);
     return frame->opcode == FRAME_READ ? take_reading(session, message) : take_reply(session, message);
 }
 

@@ -39,6 +39,7 @@ static int64_t check_open(const struct oche_session *session)
 {
     switch (session->state) {
     case SESSION_OPEN:
+    case SESSION_FOLLOWING:
         return 0;
     case SESSION_LOST:
     case SESSION_AWAITED:

@@ -1,6 +1,7 @@
 #include "client/session.h"
 
 #include "client/diagnostics.h"
+#include "client/following.h"
 #include "client/forking.h"
 #include "client/joining.h"
 #include "client/paths.h"
@@ -70,14 +71,26 @@ static void lose(struct oche_session *session)
     session->state = SESSION_LOST;
 }
 
-/* Connects a session that is prepared or lost, and sends what has been queued for it. */
-static int64_t connect_daemon(struct oche_session *session, int cancel_fd)
+enum purpose {
+    BEGIN,               /* with nothing, or anew */
+    FOLLOW,              /* to a successor, */
+    FOLLOW_FOR_LISTENERS /* which is of no use if it does not have our listeners */
+};
+
+/* Connects a session that is prepared, lost or following, and sends what has been queued for it. */
+static int64_t connect_daemon(struct oche_session *session, int cancel_fd, enum purpose purpose)
 {
+    bool follows = purpose != BEGIN;
     struct opening opening = {
         .socket_path = session->socket_path,
         .daemon_path = session->daemon_path,
-        .never_start = session->never_start,
-        .arena_size = session->arena_size,
+        .never_start = session->never_start || follows,
+        .greeting =
+            {
+                .arena_size = session->arena_size,
+                .token = follows ? session->token : NULL,
+                .generation = session->handles.newest_generation,
+            },
     };
     struct joined joined;
     int64_t status = joining_run(&opening, session->lane_choice, cancel_fd, &joined);
@@ -93,7 +106,12 @@ static int64_t connect_daemon(struct oche_session *session, int cancel_fd)
     if (error) {
         diagnostics_fail(-error, "cannot set up the session");
         status = error == -ENOMEM ? OCHE_ERR_OUT_OF_MEMORY : OCHE_ERR_DAEMON_UNAVAILABLE;
+    } else if (purpose == FOLLOW_FOR_LISTENERS && !joined.resumed) {
+        diagnostics_fail(0, "the daemon's successor does not have our listeners");
+        status = OCHE_ERR_DAEMON_LOST;
     } else {
+        session->has_token = joined.has_token;
+        memcpy(session->token, joined.token, sizeof session->token);
         session->queued_bytes_max = joined.queued_bytes_max;
         session->last_batch = 0;
         session->idle = true;
@@ -160,7 +178,7 @@ int64_t session_open(const struct oche_session_options *options, const void *own
     }
     int64_t status = prepare(opened, options, owner);
     if (status == 0)
-        status = connect_daemon(opened, -1);
+        status = connect_daemon(opened, -1, BEGIN);
     if (status < 0) {
         session_lock(opened);
         opened->owner = NULL;
@@ -182,7 +200,7 @@ int64_t session_reopen(struct oche_session *session, int cancel_fd)
     if (open || closed)
         return open ? 0 : OCHE_ERR_NOT_INITIALIZED;
 
-    int64_t status = connect_daemon(session, cancel_fd);
+    int64_t status = connect_daemon(session, cancel_fd, BEGIN);
     if (status < 0) {
         session_lock(session);
         disconnect(session, status); /* of what was queued for the daemon */
@@ -199,12 +217,35 @@ void session_rouse(struct oche_session *session)
     session->idle = false;
 }
 
+/* The daemon has handed over, and hears nothing any more: goes on with its successor. */
+static int64_t follow(struct oche_session *session)
+{
+    session_lock(session);
+    bool wanted = false;
+    session->handed_over = false;
+    lane_detach(&session->lane);
+    bool prepared = following_prepare(session, &wanted);
+    session->state = SESSION_FOLLOWING;
+    int cancel_fd = session->bell_fd;
+    session_unlock(session);
+
+    enum purpose purpose = wanted ? FOLLOW_FOR_LISTENERS : FOLLOW;
+    int64_t status = prepared ? connect_daemon(session, cancel_fd, purpose) : OCHE_ERR_OUT_OF_MEMORY;
+    if (status == 0)
+        return 0;
+    diagnostics_say("the daemon at %s is lost: its successor does not have this session", session->socket_path);
+    session_lock(session);
+    lose(session);
+    session_unlock(session);
+    return OCHE_ERR_DAEMON_LOST;
+}
+
 /* Takes the messages of a round. NULL, or what is wrong with one. The mutex is held. */
 static const char *take_messages(struct oche_session *session)
 {
     struct lane_message message;
     const char *fault = NULL;
-    while (!fault && lane_next(&session->lane, &message, &fault) == LANE_MESSAGE)
+    while (!fault && !session->handed_over && lane_next(&session->lane, &message, &fault) == LANE_MESSAGE)
         fault = replies_take(session, &message);
     return fault;
 }
@@ -236,11 +277,15 @@ int64_t session_dispatch_ready(struct oche_session *session, unsigned ready)
         delivered += session->completions.count - before;
         if (delivered > 0)
             session->last_batch = delivered;
+        bool handed_over = session->handed_over;
         if (fault)
             lose(session);
-        else
+        else if (!handed_over)
             lane_done(&session->lane);
         session_unlock(session);
+
+        if (handed_over && !fault)
+            return follow(session);
 
         if (fault) {
             diagnostics_say("the daemon at %s is lost: %s", session->socket_path, fault);

@@ -23,6 +23,7 @@
 #include "client/handles.h"
 #include "client/lane.h"
 #include "client/pending.h"
+#include "proto/handover.h"
 
 #include <oche/oche.h>
 #include <pthread.h>
@@ -30,8 +31,9 @@
 enum session_state {
     SESSION_CLOSED, /* not open yet, or ended */
     SESSION_OPEN,
-    SESSION_LOST,    /* the daemon is gone */
-    SESSION_AWAITED, /* the daemon is gone, and requests are queued for its successor */
+    SESSION_FOLLOWING, /* the daemon has handed over, and requests are queued for its successor */
+    SESSION_LOST,      /* the daemon is gone */
+    SESSION_AWAITED,   /* the daemon is gone, and requests are queued for its successor */
 };
 
 struct oche_session {
@@ -46,11 +48,14 @@ struct oche_session {
     struct pending pending;
     struct handles handles;
     struct completions completions;
-    uint64_t queued_bytes;     /* charged by pending writes */
-    uint64_t queued_bytes_max; /* granted by the daemon */
-    size_t last_batch;         /* completions of the last dispatch that brought any */
-    bool quiet_writes;         /* a write with a request id of 0 or less completes only if it fails */
-    bool idle;                 /* whoever dispatches and pops has seen all, and may sleep */
+    uint64_t queued_bytes;              /* charged by pending writes */
+    uint64_t queued_bytes_max;          /* granted by the daemon */
+    size_t last_batch;                  /* completions of the last dispatch that brought any */
+    bool has_token;                     /* the daemon may hand over: */
+    uint8_t token[HANDOVER_TOKEN_SIZE]; /* its successor knows us by this */
+    bool handed_over;                   /* it has */
+    bool quiet_writes;                  /* a write with a request id of 0 or less completes only if it fails */
+    bool idle;                          /* whoever dispatches and pops has seen all, and may sleep */
 
     char *socket_path; /* absolute */
     char *daemon_path; /* NULL: found anew each time */

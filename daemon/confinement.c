@@ -213,11 +213,13 @@ static const struct condition conditions[] = {
     {CALL(fcntl), 1, UINT32_MAX, F_GETFD},
     {CALL(fcntl), 1, UINT32_MAX, F_SETFD},
     {CALL(fcntl), 1, UINT32_MAX, F_ADD_SEALS},
+    {CALL(fcntl), 1, UINT32_MAX, F_DUPFD_CLOEXEC},
     {CALL(fcntl64), 1, UINT32_MAX, F_GETFL},
     {CALL(fcntl64), 1, UINT32_MAX, F_SETFL},
     {CALL(fcntl64), 1, UINT32_MAX, F_GETFD},
     {CALL(fcntl64), 1, UINT32_MAX, F_SETFD},
     {CALL(fcntl64), 1, UINT32_MAX, F_ADD_SEALS},
+    {CALL(fcntl64), 1, UINT32_MAX, F_DUPFD_CLOEXEC},
 };
 
 static int allow(scmp_filter_ctx filter, const int *calls, size_t count, bool first)

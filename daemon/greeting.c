@@ -5,8 +5,11 @@
 #include "daemon/worker.h"
 #include "proto/arena.h"
 #include "proto/errors.h"
+#include "proto/handover.h"
 #include "proto/oche.pb-c.h"
 #include "proto/version.h"
+
+#include <sys/random.h>
 
 enum { RING_BYTES = 256 * 1024 /* of each of a session's rings: some thousand frames */ };
 
@@ -82,6 +85,13 @@ static void welcome(struct session *session, const struct frame *request, const 
     welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
     welcome.session = session->number;
     welcome.limits = &granted;
+    session->follows = hello->follows && getrandom(session->token, sizeof session->token, 0) == sizeof session->token;
+    if (session->follows)
+        welcome.token = (ProtobufCBinaryData){.data = session->token, .len = sizeof session->token};
+    if (hello->token.len == HANDOVER_TOKEN_SIZE) {
+        socket_table_begin_after(&session->sockets, hello->generation);
+        welcome.resumed = session_resume(session, hello->token.data);
+    }
     engine_timer_cancel(session->timer);
     session->state = SESSION_OPEN;
     bool in_memory = hello->memory && welcome_in_memory(session, request, &welcome, hello->arena);

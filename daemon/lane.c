@@ -1,11 +1,9 @@
 #include "daemon/lane.h"
 
 #include "daemon/memory_lane.h"
+#include "daemon/passing.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 
 static bool on_frame(void *owner, struct frame_message *from)
 {
@@ -81,40 +79,6 @@ void lane_close(struct lane *lane)
     plain_lane_close(&lane->plain);
 }
 
-/* One message with the frame and the descriptors. The socket is empty, so it takes all of it, or something is wrong. */
-static int send_with_descriptors(int fd, const struct frame *frame, const void *body,
-                                 const int descriptors[MEMORY_LANE_DESCRIPTORS])
-{
-    enum { SIZE = MEMORY_LANE_DESCRIPTORS * sizeof(int) };
-    uint8_t bytes[FRAME_HEADER_SIZE + FRAME_BODY_MAX];
-    size_t size = FRAME_HEADER_SIZE + (size_t)frame->body_length;
-    union {
-        char bytes[CMSG_SPACE(SIZE)];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec vector = {.iov_base = bytes, .iov_len = size};
-    struct msghdr message = {
-        .msg_iov = &vector,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof control.bytes,
-    };
-    frame_encode(frame, bytes);
-    memcpy(bytes + FRAME_HEADER_SIZE, body, frame->body_length);
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(SIZE);
-    memcpy(CMSG_DATA(header), descriptors, SIZE);
-    ssize_t sent;
-    do
-        sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        return -errno;
-    return (size_t)sent == size ? 0 : -EMSGSIZE;
-}
-
 int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame,
                         const void *body, const char **what)
 {
@@ -125,7 +89,9 @@ int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, con
         return r;
     memory_lane_descriptors(memory, descriptors);
     *what = "passing the descriptors";
-    r = send_with_descriptors(engine_socket_fd(lane->plain.socket), frame, body, descriptors);
+    /* The socket is empty, so it takes all of it at once, or something is wrong. */
+    r = passing_send(engine_socket_fd(lane->plain.socket), passing_deadline(0), frame, body, descriptors,
+                     MEMORY_LANE_DESCRIPTORS);
     if (r == 0)
         r = memory_lane_start(memory);
     if (r < 0) {

@@ -2,6 +2,7 @@
 
 #include "daemon/connection.h"
 #include "daemon/log.h"
+#include "daemon/policy.h"
 #include "daemon/session.h"
 #include "daemon/worker.h"
 #include "proto/errors.h"
@@ -290,10 +291,52 @@ int listener_listen(struct session *session, int64_t request_id, const struct li
     return code;
 }
 
+static bool may_listen(const struct session *session, int fd)
+{
+    struct address address = {.length = sizeof address.storage};
+    int v6_only = 0;
+    socklen_t size = sizeof v6_only;
+    if (getsockname(fd, (struct sockaddr *)&address.storage, &address.length) < 0)
+        return false;
+    if (address.storage.ss_family == AF_INET6 && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &size) < 0)
+        return false;
+    return policy_allows_listener(&session->worker->shared->policy->listen, &address, v6_only);
+}
+
+static struct listener *make(struct session *session, int64_t handle, int fd)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (!listener)
+        return NULL;
+    listener->session = session;
+    listener->handle = handle;
+    list_init(&listener->starved_node);
+    if (socket_table_restore(&session->sockets, handle, SOCKET_LISTENER, listener) == 0) {
+        listener->socket = engine_socket_new(session->worker->engine, fd, &handlers, listener);
+        if (listener->socket)
+            return listener;
+        socket_table_remove(&session->sockets, handle);
+    }
+    free(listener);
+    return NULL;
+}
+
+bool listener_restore(struct session *session, int64_t handle, int fd)
+{
+    if (!may_listen(session, fd) || session_take_socket(session) != 0)
+        return false;
+    if (make(session, handle, fd))
+        return true;
+    session_give_back_socket(session);
+    return false;
+}
+
 static void detach(struct listener *listener)
 {
     struct worker *worker = listener->session->worker;
     assert(!listener->closed);
+    if (worker->handing) /* for a successor that has it, too */
+        shutdown(engine_socket_fd(listener->socket), SHUT_RDWR);
     listener->closed = true;
     list_remove(&listener->starved_node);
     socket_table_remove(&listener->session->sockets, listener->handle);

@@ -41,6 +41,10 @@ struct listener_target {
 /* Listens, and answers the request. 0, or a negative code with *os_error, and nothing is answered. */
 int listener_listen(struct session *session, int64_t request_id, const struct listener_target *target, int *os_error);
 
+/* Listens on with a descriptor and a handle from before. Takes over `fd`. False: a limit, the policy or memory is in
+ * the way, and the descriptor stays the caller's. */
+bool listener_restore(struct session *session, int64_t handle, int fd);
+
 /* 0, or a negative code, and nothing is answered. */
 int listener_accept(struct listener *listener, int64_t request_id);
 

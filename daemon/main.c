@@ -3,6 +3,7 @@
  */
 #include "daemon/background.h"
 #include "daemon/confinement.h"
+#include "daemon/estate.h"
 #include "daemon/log.h"
 #include "daemon/options.h"
 #include "daemon/rendezvous.h"
@@ -46,15 +47,22 @@ static void set_signals(int how)
 }
 
 /* Everything after the command line and the way to the background; the rendezvous is open. */
-static int serve(const struct options *options, struct rendezvous *rendezvous, int background)
+static int serve(const struct options *options, struct rendezvous *rendezvous, struct estate *estate, int background)
 {
     if (open_log(options, rendezvous) < 0)
         return EXIT_FAILED;
     struct confinement confinement;
     confinement_begin(&confinement);
-    struct server *server = server_new(options, rendezvous);
+    struct server *server = server_new(options, rendezvous, estate);
     if (!server)
         return EXIT_FAILED;
+    /* Now that nothing can go wrong any more. */
+    if (rendezvous_settle(rendezvous) < 0) {
+        server_free(server);
+        return EXIT_FAILED;
+    }
+    if (options->replace)
+        log_line(LOG_INFO, "event=inherited listeners=%u", estate->count);
     if (background >= 0)
         background_ready(background);
     confinement_finish(&confinement, !options->no_seccomp);
@@ -68,6 +76,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct rendezvous rendezvous;
+    struct estate estate;
     int background = -1;
 
     int r = options_parse(&options, argc, argv);
@@ -83,10 +92,12 @@ int main(int argc, char **argv)
     /* A client that is gone is seen where it is written to. */
     signal(SIGPIPE, SIG_IGN);
     set_signals(SIG_BLOCK);
-    r = rendezvous_open(&rendezvous, options.socket_path);
+    estate_init(&estate);
+    r = rendezvous_open(&rendezvous, options.socket_path, options.replace ? &estate : NULL);
     if (r != 0)
         return r == RENDEZVOUS_TAKEN ? EXIT_TAKEN : EXIT_FAILED;
-    int status = serve(&options, &rendezvous, background);
+    int status = serve(&options, &rendezvous, &estate, background);
     rendezvous_close(&rendezvous);
+    estate_deinit(&estate);
     return status;
 }

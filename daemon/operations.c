@@ -9,9 +9,11 @@
 #include "daemon/session.h"
 #include "daemon/worker.h"
 #include "proto/errors.h"
+#include "proto/handover.h"
 #include "proto/oche.pb-c.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -47,6 +49,20 @@ struct operation {
 static int handle_hello(struct request *request)
 {
     return greeting_take(request->session, &request->message->frame, request->message->body) ? 0 : MALFORMED;
+}
+
+/* Who asks is no client: the connection is the server's from now on. */
+static int handle_handover(struct request *request)
+{
+    struct session *session = request->session;
+    struct shared *shared = session->worker->shared;
+    if (request->message->frame.value != HANDOVER_ASK)
+        return MALFORMED;
+    int fd = fcntl(engine_socket_fd(session->lane.plain.socket), F_DUPFD_CLOEXEC, 0);
+    session_end(session, "it is a successor", fd < 0 ? errno : 0);
+    if (fd >= 0)
+        shared->ask(shared->context, fd);
+    return 0;
 }
 
 static int handle_statistics(struct request *request)
@@ -251,19 +267,20 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_STATISTICS] = {0, handle_statistics},
     [FRAME_RELEASE] = {HAS_PAYLOAD | IS_NOTICE, handle_release},
     [FRAME_CANCEL] = {IS_NOTICE, handle_cancel},
+    [FRAME_HANDOVER] = {0, handle_handover},
 };
 
 /* What is wrong with a frame that no correct client sends here and now, or NULL. */
 static const char *find_fault(const struct session *session, const struct frame *frame)
 {
     const struct operation *operation = &operations[frame->opcode];
-    bool greets = frame->opcode == FRAME_HELLO;
+    bool greets = frame->opcode == FRAME_HELLO || frame->opcode == FRAME_HANDOVER;
     if (frame->flags & FRAME_REPLY)
         return "a reply, from a client";
     if (session->state == SESSION_GREETING && !greets)
         return "the first frame must be HELLO";
     if (session->state != SESSION_GREETING && greets)
-        return "HELLO comes once";
+        return "a greeting comes once";
     if (frame->body_length && !(operation->shape & HAS_BODY))
         return "a body, which this opcode does not have";
     if (frame->payload_length && !(operation->shape & HAS_PAYLOAD))
@@ -321,7 +338,8 @@ static bool settle_long_write(struct session *session, const struct frame *frame
 
 static int pass(struct request *request)
 {
-    const struct operation *operation = &operations[request->message->frame.opcode];
+    const struct frame *frame = &request->message->frame;
+    const struct operation *operation = &operations[frame->opcode];
     struct session *session = request->session;
     if (session->long_write.open && session->long_write.refused && !(operation->shape & IS_NOTICE))
         return session->long_write.code;
@@ -329,6 +347,8 @@ static int pass(struct request *request)
         return OCHE_ERR_INVALID_HANDLE;
     if (session->state != SESSION_GREETING && session->state != SESSION_OPEN && (operation->shape & BEGINS))
         return OCHE_ERR_DAEMON_LOST;
+    if (session->worker->handing && frame->opcode == FRAME_LISTEN)
+        return OCHE_ERR_DAEMON_LOST; /* the successor would not get it */
     return operation->handle(request);
 }
 

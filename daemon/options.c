@@ -17,6 +17,7 @@ static const char help[] =
     "\n"
     "  --socket PATH            where clients connect; default $OCHE_SOCKET, else\n"
     "                           $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock\n"
+    "  --replace                take over from the daemon that serves there, with its listeners\n"
     "  --foreground             stay in the foreground and log to standard error\n"
     "  --workers N              event loops, each a thread (1 to 64; default 1)\n"
     "  --method epoll|select    how the loops wait (default epoll; select serves some 750 sockets)\n"
@@ -57,6 +58,7 @@ static const char help[] =
 
 enum option_code {
     OPTION_SOCKET = 256,
+    OPTION_REPLACE,
     OPTION_FOREGROUND,
     OPTION_WORKERS,
     OPTION_METHOD,
@@ -84,6 +86,7 @@ enum option_code {
 
 static const struct option long_options[] = {
     {"socket", required_argument, NULL, OPTION_SOCKET},
+    {"replace", no_argument, NULL, OPTION_REPLACE},
     {"foreground", no_argument, NULL, OPTION_FOREGROUND},
     {"workers", required_argument, NULL, OPTION_WORKERS},
     {"method", required_argument, NULL, OPTION_METHOD},
@@ -217,6 +220,9 @@ static bool parse_one(struct options *options, int code, const char *name, const
     switch (code) {
     case OPTION_SOCKET:
         options->socket_path = text;
+        return true;
+    case OPTION_REPLACE:
+        options->replace = true;
         return true;
     case OPTION_FOREGROUND:
         options->foreground = true;

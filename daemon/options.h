@@ -20,6 +20,7 @@ struct options {
     unsigned drain_timeout_s; /* how long writes may take to leave after SIGTERM */
     enum log_level log_level;
     bool foreground;
+    bool replace; /* a daemon that serves is to hand over */
     struct limits limits;
     const char *user; /* whom to become; NULL: stay who we are */
     bool no_seccomp;

@@ -1,5 +1,7 @@
 #include "daemon/rendezvous.h"
 
+#include "daemon/succession.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -14,6 +16,8 @@
 #include <unistd.h>
 
 enum { SERVICE_MANAGER_FIRST_FD = 3 /* sd_listen_fds(3) */, BACKLOG = 511 };
+
+static const struct rendezvous nothing = {.lock_fd = -1, .listen_fd = -1, .predecessor = -1};
 
 __attribute__((format(printf, 1, 2))) static int refuse(const char *format, ...)
 {
@@ -204,13 +208,28 @@ static int take_over(struct rendezvous *rendezvous)
     return 0;
 }
 
-int rendezvous_open(struct rendezvous *rendezvous, const char *path)
+/* True: the daemon that serves there offers all that it has. */
+static bool inherit(struct rendezvous *rendezvous, struct estate *estate)
 {
-    *rendezvous = (struct rendezvous){.lock_fd = -1, .listen_fd = -1};
+    struct succession succession;
+    if (succession_ask(&rendezvous->address, &succession, estate) < 0)
+        return false;
+    rendezvous->predecessor = succession.predecessor;
+    rendezvous->listen_fd = succession.door;
+    rendezvous->lock_fd = succession.lock;
+    rendezvous->bound = succession.bound;
+    return true;
+}
+
+int rendezvous_open(struct rendezvous *rendezvous, const char *path, struct estate *estate)
+{
+    *rendezvous = nothing;
     if (passed_by_service_manager())
         return take_over(rendezvous);
     if (resolve_path(&rendezvous->address, path) < 0 || check_directory(rendezvous->address.sun_path) < 0)
         return -1;
+    if (estate && inherit(rendezvous, estate))
+        return 0;
     int taken = take_lock(rendezvous);
     if (taken)
         return taken;
@@ -220,6 +239,45 @@ int rendezvous_open(struct rendezvous *rendezvous, const char *path)
     }
     sign_lock(rendezvous);
     return 0;
+}
+
+/* The predecessor does not answer. Our copy of its lock is the same lock: once that is closed, a free one means that
+ * the predecessor has died, and then nobody but us has what it had. */
+static int inherit_of_the_dead(struct rendezvous *rendezvous)
+{
+    if (rendezvous->lock_fd < 0)
+        return refuse("the daemon that serves %s does not answer", rendezvous->address.sun_path);
+    close(rendezvous->lock_fd);
+    rendezvous->lock_fd = -1;
+    return take_lock(rendezvous) == 0 ? 0 : -1;
+}
+
+int rendezvous_settle(struct rendezvous *rendezvous)
+{
+    if (rendezvous->predecessor < 0)
+        return 0;
+    struct succession succession = {.predecessor = rendezvous->predecessor};
+    int r = succession_take(&succession);
+    rendezvous->predecessor = -1;
+    if (r == -EBUSY)
+        r = refuse("the daemon that serves %s has not handed over", rendezvous->address.sun_path);
+    else if (r < 0)
+        r = inherit_of_the_dead(rendezvous);
+    if (r < 0)
+        rendezvous_leave(rendezvous);
+    else if (rendezvous->lock_fd >= 0)
+        sign_lock(rendezvous);
+    return r;
+}
+
+void rendezvous_leave(struct rendezvous *rendezvous)
+{
+    const int descriptors[] = {rendezvous->listen_fd, rendezvous->lock_fd, rendezvous->predecessor};
+    for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++) {
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
+    }
+    *rendezvous = nothing;
 }
 
 int rendezvous_take_listener(struct rendezvous *rendezvous)
@@ -233,13 +291,10 @@ void rendezvous_close(struct rendezvous *rendezvous)
 {
     char lock_path[sizeof rendezvous->address.sun_path + 8];
     lock_path_of(rendezvous, lock_path, sizeof lock_path);
-    if (rendezvous->bound)
+    bool ours = rendezvous->predecessor < 0;
+    if (ours && rendezvous->bound)
         unlink(rendezvous->address.sun_path);
-    if (rendezvous->listen_fd >= 0)
-        close(rendezvous->listen_fd);
-    if (rendezvous->lock_fd >= 0) {
+    if (ours && rendezvous->lock_fd >= 0)
         unlink(lock_path);
-        close(rendezvous->lock_fd);
-    }
-    *rendezvous = (struct rendezvous){.lock_fd = -1, .listen_fd = -1};
+    rendezvous_leave(rendezvous);
 }

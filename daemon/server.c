@@ -3,6 +3,7 @@
 #include "daemon/account.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
+#include "daemon/handover.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "daemon/shared.h"
@@ -25,7 +26,7 @@ enum {
     MOST_DESCRIPTORS = 1 << 24,
 };
 
-enum server_state { SERVER_SERVING, SERVER_DRAINING, SERVER_STOPPING };
+enum server_state { SERVER_SERVING, SERVER_LISTING, SERVER_DRAINING, SERVER_STOPPING };
 
 struct server {
     const struct options *options;
@@ -42,6 +43,10 @@ struct server {
     unsigned worker_count;
     unsigned next_worker;
     uint64_t session_number;
+    struct engine_timer *claim_timer; /* of listeners that we have from a predecessor */
+    struct estate bequest;            /* what a successor shall get */
+    _Atomic int asking;               /* the conversation with a successor that has asked; -1: none */
+    int successor;                    /* the one that is being served; -1: none */
 };
 
 /* ---- leaving ---- */
@@ -66,7 +71,7 @@ static void on_drain_timeout(void *owner)
 
 static void leave(struct server *server, const char *why)
 {
-    if (server->state == SERVER_SERVING) {
+    if (server->state <= SERVER_LISTING) {
         server->state = SERVER_DRAINING;
         log_line(LOG_INFO, "event=leaving why=\"%s\" sessions=%llu", why,
                  (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
@@ -76,6 +81,96 @@ static void leave(struct server *server, const char *why)
         engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
     } else if (server->state == SERVER_DRAINING) {
         on_drain_timeout(server);
+    }
+}
+
+/* ---- handing over ---- */
+
+static void dismiss(struct server *server)
+{
+    close(server->successor);
+    server->successor = -1;
+    estate_close(&server->bequest);
+}
+
+static void keep(struct server *server, int error)
+{
+    handover_refuse(server->successor);
+    log_line(LOG_WARNING, "event=kept listeners=%u error=\"%s\" errno=%d", server->bequest.count, log_errno_text(error),
+             error);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_keep(server->workers[i]);
+    if (server->state == SERVER_LISTING)
+        server->state = SERVER_SERVING;
+    dismiss(server);
+    engine_wake(server->engine); /* the next one may be waiting */
+}
+
+static void hand_over(struct server *server)
+{
+    struct rendezvous *rendezvous = server->rendezvous;
+    int error = atomic_load(&server->bequest.failed);
+    if (!error)
+        error = -handover_offer(server->successor, engine_socket_fd(server->listener), rendezvous, &server->bequest);
+    if (error) {
+        keep(server, error);
+        return;
+    }
+    server->state = SERVER_DRAINING;
+    log_line(LOG_INFO, "event=handed-over listeners=%u sessions=%llu", server->bequest.count,
+             (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+    rendezvous_leave(rendezvous);
+    close_door(server);
+    handover_confirm(server->successor);
+    dismiss(server);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_hand_over(server->workers[i]);
+    engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
+}
+
+/* In the thread of a worker. */
+static void on_ask(void *context, int fd)
+{
+    struct server *server = context;
+    int before = atomic_exchange(&server->asking, fd);
+    if (before >= 0)
+        close(before); /* one at a time */
+    engine_wake(server->engine);
+}
+
+static bool all_workers_have_listed(const struct server *server)
+{
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        if (!atomic_load(&server->workers[i]->listed))
+            return false;
+    }
+    return true;
+}
+
+static void begin_handing_over(struct server *server)
+{
+    server->successor = atomic_exchange(&server->asking, -1);
+    if (server->successor < 0)
+        return;
+    if (server->state != SERVER_SERVING) {
+        dismiss(server);
+        return;
+    }
+    server->state = SERVER_LISTING;
+    atomic_store(&server->bequest.failed, 0);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_list(server->workers[i], &server->bequest);
+}
+
+static void go_on_handing_over(struct server *server)
+{
+    if (server->successor < 0) {
+        begin_handing_over(server);
+    } else if (all_workers_have_listed(server)) {
+        if (server->state == SERVER_LISTING)
+            hand_over(server);
+        else
+            keep(server, ECANCELED); /* it is to leave */
     }
 }
 
@@ -127,10 +222,19 @@ static void on_wake(void *context)
 {
     struct server *server = context;
     start_idle_timer(server);
-    if (server->state == SERVER_SERVING && has_failed_worker(server))
+    if (server->state <= SERVER_LISTING && has_failed_worker(server))
         leave(server, "a loop has failed");
-    if (server->state != SERVER_SERVING && all_workers_finished(server))
+    go_on_handing_over(server);
+    if (server->state >= SERVER_DRAINING && all_workers_finished(server))
         engine_stop(server->engine);
+}
+
+static void on_unclaimed(void *owner)
+{
+    struct server *server = owner;
+    uint32_t count = estate_close(server->shared.estate);
+    if (count > 0)
+        log_line(LOG_WARNING, "event=unclaimed listeners=%u", count);
 }
 
 static void on_worker_changed(void *context)
@@ -247,7 +351,8 @@ static int start_loop(struct server *server)
     server->accept_timer = engine_timer_new(server->engine, on_accept_retry, server);
     server->idle_timer = engine_timer_new(server->engine, on_idle, server);
     server->drain_timer = engine_timer_new(server->engine, on_drain_timeout, server);
-    if (!server->accept_timer || !server->idle_timer || !server->drain_timer)
+    server->claim_timer = engine_timer_new(server->engine, on_unclaimed, server);
+    if (!server->accept_timer || !server->idle_timer || !server->drain_timer || !server->claim_timer)
         return -ENOMEM;
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
@@ -277,7 +382,7 @@ static int start_workers(struct server *server)
     return 0;
 }
 
-struct server *server_new(const struct options *options, struct rendezvous *rendezvous)
+struct server *server_new(const struct options *options, struct rendezvous *rendezvous, struct estate *estate)
 {
     struct server *server = calloc(1, sizeof *server);
     if (!server) {
@@ -290,6 +395,12 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     server->rendezvous = rendezvous;
     server->shared.limits = options->limits;
     accounts_init(&server->accounts, &options->limits);
+    server->shared.estate = estate;
+    server->shared.ask = on_ask;
+    server->shared.context = server;
+    estate_init(&server->bequest);
+    atomic_init(&server->asking, -1);
+    server->successor = -1;
     server->shared.policy = &options->policy;
     server->shared.statistics.started = now.tv_sec;
     descriptors_init(&server->shared.descriptors,
@@ -315,6 +426,7 @@ int server_run(struct server *server)
 {
     start_idle_timer(server);
     engine_accept(server->listener);
+    engine_timer_set(server->claim_timer, HANDOVER_CLAIM_LIMIT);
     int r = engine_run(server->engine);
     if (r < 0)
         log_line(LOG_ERROR, "event=loop-failed error=\"%s\" errno=%d", log_errno_text(-r), -r);
@@ -339,6 +451,13 @@ void server_free(struct server *server)
     engine_timer_free(server->accept_timer);
     engine_timer_free(server->idle_timer);
     engine_timer_free(server->drain_timer);
+    engine_timer_free(server->claim_timer);
     engine_free(server->engine);
+    int asking = atomic_load(&server->asking);
+    if (asking >= 0)
+        close(asking);
+    if (server->successor >= 0)
+        close(server->successor);
+    estate_deinit(&server->bequest);
     free(server);
 }

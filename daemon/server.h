@@ -4,6 +4,9 @@
  * Leaving has two steps. Asked once (SIGTERM, SIGINT, idle for long enough) it removes the socket, so that a successor
  * can start, and lets the workers finish what was asked of them, for a bounded time. Asked twice, or when that time is
  * over, it ends what is left.
+ *
+ * Handing over to a successor has three: the workers list their listeners; the successor is offered them, and the door,
+ * and takes them, or nothing has happened; the workers tell their clients, and leave as above.
  */
 #ifndef OCHE_DAEMON_SERVER_H
 #define OCHE_DAEMON_SERVER_H
@@ -13,8 +16,8 @@
 
 struct server;
 
-/* Takes over the rendezvous. NULL: could not, and standard error says why. */
-struct server *server_new(const struct options *options, struct rendezvous *rendezvous);
+/* Takes over the rendezvous; sessions may claim what is in the estate. NULL: could not, and standard error says why. */
+struct server *server_new(const struct options *options, struct rendezvous *rendezvous, struct estate *estate);
 
 /* Serves until it is time to leave. 0 or -errno. */
 int server_run(struct server *server);

@@ -1,6 +1,7 @@
 #include "daemon/session.h"
 
 #include "daemon/connection.h"
+#include "daemon/estate.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/operations.h"
@@ -8,7 +9,10 @@
 #include "proto/errors.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define GONE "the client is gone"
 
@@ -195,6 +199,67 @@ void session_end_refused(struct session *session, const char *why)
     log_failure(LOG_WARNING, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)session->number,
                 (int)session->pid, why);
     end(session);
+}
+
+/* Listeners of a client that does not follow end with its session. */
+int session_bequeath(const struct session *session, struct estate *estate)
+{
+    if (session->state != SESSION_OPEN || !session->follows)
+        return 0;
+    for (uint32_t index = 0; index < session->sockets.size; index++) {
+        enum socket_kind kind;
+        const struct listener *listener = socket_table_at(&session->sockets, index, &kind);
+        if (kind != SOCKET_LISTENER)
+            continue;
+        /* One of its own, for the worker may close its listener at any time. */
+        int fd = fcntl(engine_socket_fd(listener->socket), F_DUPFD_CLOEXEC, 0);
+        if (fd < 0)
+            return -errno;
+        int r = estate_add(estate, session->token, listener->handle, fd);
+        if (r < 0) {
+            close(fd);
+            return r;
+        }
+    }
+    return 0;
+}
+
+static bool is_listening(int fd)
+{
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
+
+bool session_resume(struct session *session, const uint8_t token[HANDOVER_TOKEN_SIZE])
+{
+    struct estate_item item;
+    uint32_t lost = 0;
+    while (estate_claim(session->worker->shared->estate, token, &item)) {
+        bool closed = !is_listening(item.fd); /* while it was handed over */
+        if (!closed && listener_restore(session, item.handle, item.fd))
+            continue;
+        lost += !closed;
+        close(item.fd);
+    }
+    log_line(LOG_INFO, "session=%llu event=resume pid=%d listeners=%u lost=%u", (unsigned long long)session->number,
+             (int)session->pid, session->sockets.used, lost);
+    if (lost > 0)
+        abandon_sockets(session);
+    return session->sockets.used > 0;
+}
+
+void session_hand_over(struct session *session)
+{
+    if (session->state != SESSION_OPEN || !session->follows)
+        return;
+    for (uint32_t index = 0; index < session->sockets.size; index++) {
+        enum socket_kind kind;
+        void *object = socket_table_at(&session->sockets, index, &kind);
+        if (kind == SOCKET_LISTENER)
+            listener_abandon(object);
+    }
+    session_reply(session, FRAME_HANDOVER, 0, HANDOVER_YOURS, 0);
 }
 
 void session_drain(struct session *session)

@@ -12,12 +12,14 @@
 #include "daemon/list.h"
 #include "daemon/socket_table.h"
 #include "proto/frame.h"
+#include "proto/handover.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 struct connection;
+struct estate;
 struct worker;
 
 enum session_state {
@@ -44,6 +46,8 @@ struct session {
     struct account *account;
     const char *refusal; /* as in struct session_client */
     enum session_state state;
+    bool follows;                       /* the client goes on with its listeners at a successor, */
+    uint8_t token[HANDOVER_TOKEN_SIZE]; /* if it names this */
     struct lane lane;
     struct engine_timer *timer; /* of the greeting, or of the lingering */
     struct socket_table sockets;
@@ -90,6 +94,15 @@ void session_end_malformed(struct session *session, const struct frame *frame, c
 
 /* Like session_end(), for a client that is not let in. */
 void session_end_refused(struct session *session, const char *why);
+
+/* Puts the session's listeners into the estate, and goes on with them. 0 or a negative errno. */
+int session_bequeath(const struct session *session, struct estate *estate);
+
+/* Opens the listeners that the token goes with. False: there are none, or not all of them could be had, and none is. */
+bool session_resume(struct session *session, const uint8_t token[HANDOVER_TOKEN_SIZE]);
+
+/* Tells a client that follows that the listeners are a successor's. session_drain() does the rest. */
+void session_hand_over(struct session *session);
 
 /* Begins to finish what was asked for; session_is_drained() says when that is done. */
 void session_drain(struct session *session);

@@ -5,6 +5,7 @@
 #define OCHE_DAEMON_SHARED_H
 
 #include "daemon/descriptors.h"
+#include "daemon/estate.h"
 #include "daemon/limits.h"
 #include "daemon/policy.h"
 #include "daemon/statistics.h"
@@ -15,7 +16,10 @@ struct shared {
     struct statistics statistics;
     struct descriptors descriptors;
     atomic_int refused_sessions;    /* there are now; see REFUSED_AT_ONCE */
-    atomic_llong starvation_logged; /* CLOCK_MONOTONIC, seconds; see daemon/listener.c */
+    struct estate *estate;              /* listeners that sessions of a daemon before this one have not claimed yet */
+    void (*ask)(void *context, int fd); /* a successor wants all that we have; takes over `fd`; from any thread */
+    void *context;                      /* of `ask` */
+    atomic_llong starvation_logged;     /* CLOCK_MONOTONIC, seconds; see daemon/listener.c */
 };
 
 #endif

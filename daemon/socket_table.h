@@ -25,15 +25,22 @@ struct socket_table {
     uint32_t used;
     uint32_t first_free; /* `size` means: none */
     uint32_t last_free;
+    uint32_t generation; /* of slots that were never used */
 };
 
 void socket_table_init(struct socket_table *table, uint32_t limit);
+
+/* Handles that are made from now on are newer than those of this generation. The table must be empty and unused. */
+void socket_table_begin_after(struct socket_table *table, uint32_t generation);
 
 /* The table must be empty. */
 void socket_table_deinit(struct socket_table *table);
 
 /* The new handle, positive. 0: the table is at its limit. -ENOMEM. */
 int64_t socket_table_add(struct socket_table *table, enum socket_kind kind, void *object);
+
+/* Adds the object with a handle that it had before. 0; -ENOMEM; or -EEXIST: its slot is taken, or beyond the limit. */
+int socket_table_restore(struct socket_table *table, int64_t handle, enum socket_kind kind, void *object);
 
 /* The object, and its kind, or NULL and SOCKET_NONE. */
 void *socket_table_find(const struct socket_table *table, int64_t handle, enum socket_kind *kind);

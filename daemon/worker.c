@@ -66,12 +66,27 @@ static void check_drained(void *owner)
         engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
 }
 
-static void begin_drain(struct worker *worker)
+static void list_listeners(struct worker *worker, struct estate *estate)
+{
+    worker->handing = true;
+    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = node->next) {
+        int r = session_bequeath(list_entry(node, struct session, node), estate);
+        if (r < 0)
+            atomic_store(&estate->failed, -r);
+    }
+    atomic_store(&worker->listed, true);
+    worker->changed(worker->context);
+}
+
+static void begin_drain(struct worker *worker, bool handed)
 {
     struct list *next;
     worker->draining = true;
+    worker->handing = false;
     for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
         next = node->next;
+        if (handed)
+            session_hand_over(list_entry(node, struct session, node));
         session_drain(list_entry(node, struct session, node));
     }
     engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
@@ -85,7 +100,12 @@ static void on_wake(void *context)
 
     pthread_mutex_lock(&worker->mailbox.lock);
     list_splice(&arrivals, &worker->mailbox.arrivals);
-    bool drain = worker->mailbox.drain;
+    struct estate *estate = worker->mailbox.estate;
+    worker->mailbox.estate = NULL;
+    bool kept = worker->mailbox.kept;
+    worker->mailbox.kept = false;
+    bool handed = worker->mailbox.handed;
+    bool drain = worker->mailbox.drain || handed;
     bool stop = worker->mailbox.stop;
     pthread_mutex_unlock(&worker->mailbox.lock);
 
@@ -93,8 +113,12 @@ static void on_wake(void *context)
     while ((node = list_take_first(&arrivals)))
         welcome_arrival(worker, list_entry(node, struct arrival, node));
     retry_starved(worker);
+    if (kept)
+        worker->handing = false;
+    if (estate)
+        list_listeners(worker, estate);
     if (drain && !worker->draining)
-        begin_drain(worker);
+        begin_drain(worker, handed);
     if (stop) {
         worker->draining = true;
         end_sessions(worker);
@@ -203,6 +227,31 @@ int worker_add_session(struct worker *worker, int fd, const struct session_clien
     pthread_mutex_unlock(&worker->mailbox.lock);
     engine_wake(worker->engine);
     return 0;
+}
+
+void worker_list(struct worker *worker, struct estate *estate)
+{
+    atomic_store(&worker->listed, false);
+    pthread_mutex_lock(&worker->mailbox.lock);
+    worker->mailbox.estate = estate;
+    pthread_mutex_unlock(&worker->mailbox.lock);
+    engine_wake(worker->engine);
+}
+
+void worker_keep(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->mailbox.lock);
+    worker->mailbox.kept = true;
+    pthread_mutex_unlock(&worker->mailbox.lock);
+    engine_wake(worker->engine);
+}
+
+void worker_hand_over(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->mailbox.lock);
+    worker->mailbox.handed = true;
+    pthread_mutex_unlock(&worker->mailbox.lock);
+    engine_wake(worker->engine);
 }
 
 void worker_drain(struct worker *worker)

@@ -6,6 +6,7 @@
 #define OCHE_DAEMON_WORKER_H
 
 #include "daemon/engine.h"
+#include "daemon/estate.h"
 #include "daemon/list.h"
 #include "daemon/shared.h"
 
@@ -26,6 +27,8 @@ struct worker {
     unsigned starved_delay_ms; /* that the timer was set to; 0: it does not run */
     struct engine_timer *drain_timer;
     bool draining;
+    bool handing;                   /* our listeners are in an estate, and it is open whether a successor takes them */
+    atomic_bool listed;             /* the estate has our listeners */
     atomic_bool finished;           /* the thread is about to end */
     atomic_bool failed;             /* … because its loop cannot wait any more; its sessions have ended */
     void (*changed)(void *context); /* a session is gone, or the worker has finished; in the worker's thread */
@@ -34,6 +37,9 @@ struct worker {
     struct {
         pthread_mutex_t lock;
         struct list arrivals;
+        struct estate *estate; /* to put our listeners in; NULL: none, or done */
+        bool kept;             /* the successor has not taken them */
+        bool handed;           /* it has */
         bool drain;
         bool stop;
     } mailbox;
@@ -46,13 +52,20 @@ struct worker *worker_new(struct shared *shared, enum engine_method method, void
 /* Waits for the thread, which worker_stop() or the end of worker_drain() ended. */
 void worker_free(struct worker *worker);
 
-/* These four may be called from any thread. */
+/* These may be called from any thread. */
 
 /* A client has connected: the worker takes over `fd`, and worker_session_gone() will be called for it. 0 or -ENOMEM;
  * then the descriptor stays the caller's. */
 int worker_add_session(struct worker *worker, int fd, const struct session_client *client);
 /* Finish what was asked for, then stop. */
 void worker_drain(struct worker *worker);
+/* Put the listeners into the estate; `listed` says when that is done. Then worker_keep() or worker_hand_over() follows.
+ */
+void worker_list(struct worker *worker, struct estate *estate);
+/* Go on as before. */
+void worker_keep(struct worker *worker);
+/* The listeners are a successor's now: tell the clients, finish what they have written, then stop. */
+void worker_hand_over(struct worker *worker);
 /* End all sessions and stop. */
 void worker_stop(struct worker *worker);
 /* Starved listeners may find what they lack. */

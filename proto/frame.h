@@ -52,7 +52,8 @@ enum { FRAME_VERSION_MIN = 1, FRAME_VERSION_MAX = 1 };
     X(10, SET_OPTION)    /* handle, body Option → value 0 */                                                         \
     X(11, STATISTICS)    /* → body Statistics */                                                                     \
     X(12, RELEASE)       /* either way: the receiver of a payload in an arena is done with it */                       \
-    X(13, CANCEL)        /* value the request id of a CONNECT, which ends with CLOSED if it still can; no reply */
+    X(13, CANCEL)        /* value the request id of a CONNECT, which ends with CLOSED if it still can; no reply */     \
+    X(14, HANDOVER)      /* from a successor, and to clients: see proto/handover.h */
 
 enum frame_opcode {
 #define X(number, name) FRAME_##name = (number),

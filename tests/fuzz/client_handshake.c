@@ -245,7 +245,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         close(pair[0]);
     else
         shutdown(pair[0], SHUT_WR);
-    int64_t status = handshake(pair[1], &deadline, !(how & 0x80), 65536, &welcome);
+    const struct greeting greeting = {.memory = !(how & 0x80), .arena_size = 65536};
+    int64_t status = handshake(pair[1], &deadline, &greeting, &welcome);
     CHECK(status <= HANDSHAKE_HUNG_UP);
     if (status == 0 && welcome.has_memory && welcome_is_complete(&welcome))
         use_memory(&welcome, pair[1]);

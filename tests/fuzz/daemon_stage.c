@@ -52,6 +52,7 @@ struct stage {
     struct shared shared;
     struct worker worker;
     struct account *account;
+    struct estate estate;
     struct session *session; /* NULL: ended, and freed */
     struct engine_task task;
 
@@ -676,6 +677,12 @@ static void on_turn(struct engine_task *task)
         end();
 }
 
+static void on_ask(void *context, int fd)
+{
+    (void)context;
+    close(fd);
+}
+
 /* As daemon/worker.c does it. */
 static void on_starved(void *owner)
 {
@@ -719,6 +726,9 @@ static void set_up_daemon(int fd)
             },
     };
     stage.shared.policy = &everything;
+    stage.shared.estate = &stage.estate;
+    stage.shared.ask = on_ask;
+    estate_init(&stage.estate);
     stage.shared.descriptors.limit = HANDLES + 1;
     stage.shared.descriptors.freed = on_freed;
     atomic_init(&stage.shared.statistics.sessions_open, 1);
@@ -787,6 +797,7 @@ static void tear_down(void)
     account_free(stage.account);
     engine_timer_free(stage.worker.starved_timer);
     engine_free(stage.worker.engine);
+    estate_deinit(&stage.estate);
     for (int i = 0; i < PEERS; i++)
         close_peer(&stage.peers[i], true);
     int peer;

@@ -1,0 +1,19 @@
+/*
+ * Following a daemon that has handed over, see proto/handover.h: what a session takes along to the successor, and what
+ * ends.
+ *
+ * Listeners go along, with their handles, and so do the requests to accept from them and to close them: what the old
+ * daemon has not answered it has not done. Connections stay behind. All other requests end with OCHE_ERR_DAEMON_LOST.
+ */
+#ifndef OCHE_CLIENT_FOLLOWING_H
+#define OCHE_CLIENT_FOLLOWING_H
+
+#include <stdbool.h>
+
+struct oche_session;
+
+/* Of a session whose lane is detached: ends what ends, and queues the rest for the successor. *wanted: there is a
+ * listener that must be there. False: no memory, and the session has to be lost. The mutex is held. */
+bool following_prepare(struct oche_session *session, bool *wanted);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * One frame, and descriptors with it, over a Unix-domain socket: for greetings, where a thread may wait a moment.
+ */
+#ifndef OCHE_DAEMON_PASSING_H
+#define OCHE_DAEMON_PASSING_H
+
+#include "proto/frame.h"
+
+#include <stdint.h>
+
+enum { PASSING_DESCRIPTORS_MAX = 4 };
+
+/* Milliseconds of CLOCK_MONOTONIC that are `limit` from now. */
+int64_t passing_deadline(int64_t limit);
+
+/* Sends the frame, with frame->body_length bytes of `body` (which may be the payload instead, by its length). The
+ * descriptors stay the caller's. 0 or a negative errno; -ETIMEDOUT when the deadline is over, 0 for one that is. */
+int passing_send(int fd, int64_t deadline, const struct frame *frame, const void *data, const int *descriptors,
+                 int count);
+
+/* Receives a frame whose payload is `size` bytes long, or empty. The `count` descriptors are the caller's, -1 where
+ * fewer came. 0 or a negative errno, and there are none; -ECONNRESET: the other side has hung up; -EPROTO: that was
+ * another kind of frame. */
+int passing_receive(int fd, int64_t deadline, struct frame *frame, void *payload, size_t size, int *descriptors,
+                    int count);
+
+#endif

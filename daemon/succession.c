@@ -1,0 +1,140 @@
+#include "daemon/succession.h"
+
+#include "daemon/passing.h"
+#include "proto/frame.h"
+#include "proto/handle.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int say(int fd, int64_t deadline, enum handover_word word)
+{
+    struct frame frame = {.opcode = FRAME_HANDOVER, .value = word};
+    return passing_send(fd, deadline, &frame, NULL, NULL, 0);
+}
+
+/* As a client does: whoever else could bind a socket there must not be believed. */
+static int check_peer(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return -errno;
+    return peer.uid == geteuid() ? 0 : -EPERM;
+}
+
+static int call_on(const struct sockaddr_un *address, int64_t deadline)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int r = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : check_peer(fd);
+    if (r == 0)
+        r = say(fd, deadline, HANDOVER_ASK);
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
+static bool is_listening(int fd, bool local)
+{
+    int listening = 0, domain = 0;
+    socklen_t size = sizeof listening;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0)
+        return false;
+    size = sizeof domain;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0)
+        return false;
+    return local ? listening && domain == AF_UNIX : domain == AF_INET || domain == AF_INET6;
+}
+
+static int hear(int fd, int64_t deadline, enum handover_word word, struct frame *frame, uint8_t *token,
+                int *descriptors, int count)
+{
+    int r = passing_receive(fd, deadline, frame, token, HANDOVER_TOKEN_SIZE, descriptors, count);
+    if (r < 0)
+        return r;
+    bool sensible = frame->opcode == FRAME_HANDOVER && frame->flags == FRAME_REPLY && frame->value == word &&
+                    descriptors[0] >= 0 && is_listening(descriptors[0], word == HANDOVER_DOOR) &&
+                    (word == HANDOVER_DOOR || frame->payload_length == HANDOVER_TOKEN_SIZE);
+    if (sensible)
+        return 0;
+    r = frame->value == HANDOVER_KEPT ? -EBUSY : -EPROTO;
+    for (int i = 0; i < count; i++) {
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
+    }
+    return r;
+}
+
+static int take_listener(int fd, int64_t deadline, struct estate *estate)
+{
+    struct frame frame;
+    uint8_t token[HANDOVER_TOKEN_SIZE];
+    int listener;
+    int r = hear(fd, deadline, HANDOVER_LISTENER, &frame, token, &listener, 1);
+    if (r < 0)
+        return r;
+    r = handle_is_wellformed(frame.handle) ? estate_add(estate, token, frame.handle, listener) : -EPROTO;
+    if (r < 0)
+        close(listener);
+    return r;
+}
+
+static int take_all(struct succession *succession, int64_t deadline, struct estate *estate)
+{
+    struct frame frame;
+    uint8_t token[HANDOVER_TOKEN_SIZE];
+    int descriptors[2];
+    int r = hear(succession->predecessor, deadline, HANDOVER_DOOR, &frame, token, descriptors, 2);
+    if (r < 0)
+        return r;
+    succession->door = descriptors[0];
+    succession->lock = descriptors[1];
+    succession->bound = frame.request_id != 0;
+    for (int64_t left = frame.handle; left > 0 && r == 0; left--)
+        r = take_listener(succession->predecessor, deadline, estate);
+    return r;
+}
+
+static void drop(struct succession *succession)
+{
+    close(succession->predecessor);
+    if (succession->door >= 0)
+        close(succession->door);
+    if (succession->lock >= 0)
+        close(succession->lock);
+    *succession = (struct succession){.predecessor = -1, .door = -1, .lock = -1};
+}
+
+int succession_ask(const struct sockaddr_un *address, struct succession *succession, struct estate *estate)
+{
+    int64_t deadline = passing_deadline(HANDOVER_TIME_LIMIT);
+    int fd = call_on(address, deadline);
+    if (fd < 0)
+        return fd;
+    *succession = (struct succession){.predecessor = fd, .door = -1, .lock = -1};
+    int r = take_all(succession, deadline, estate);
+    if (r < 0) {
+        drop(succession);
+        estate_close(estate);
+    }
+    return r;
+}
+
+int succession_take(struct succession *succession)
+{
+    int64_t deadline = passing_deadline(HANDOVER_TIME_LIMIT);
+    int fd = succession->predecessor;
+    struct frame frame = {.value = 0};
+    int said = say(fd, deadline, HANDOVER_TAKE); /* one that has hung up may have said why */
+    int r = passing_receive(fd, deadline, &frame, NULL, 0, NULL, 0);
+    if (r == 0)
+        r = said == 0 && frame.opcode == FRAME_HANDOVER && frame.value == HANDOVER_YOURS ? 0 : -EBUSY;
+    close(fd);
+    succession->predecessor = -1;
+    return r;
+}

@@ -1,0 +1,41 @@
+/*
+ * Handing over: what a daemon and its successor say to each other, and what clients hear of it.
+ *
+ * The successor connects as clients do. All frames are HANDOVER frames, without a body:
+ *
+ *     successor  HANDOVER_ASK in value, as the first frame of the connection
+ *     daemon     HANDOVER_DOOR in value, how many listeners follow in handle, and 1 in request id if the socket file is
+ *                the daemon's to remove; with the listening socket, and the lock if it has one
+ *     daemon     for each listener: HANDOVER_LISTENER in value, its handle, and as payload the token of its session;
+ *                with the listener
+ *     successor  HANDOVER_TAKE: it has all, and is ready to serve
+ *     daemon     HANDOVER_YOURS: it accepts nothing any more. Or HANDOVER_KEPT: it serves on, and the successor must
+ *                leave all as it is
+ *
+ * Descriptors come with the first byte of their frame (SCM_RIGHTS). A connection that ends before HANDOVER_TAKE leaves
+ * everything with the daemon. When it ends after HANDOVER_TAKE without an answer the daemon has died, and the successor
+ * is the heir: a daemon that is alive answers.
+ *
+ * Then the daemon sends each client that follows a HANDOVER frame with HANDOVER_YOURS. It is the last one of the
+ * session that matters: what the client has asked for and has not been answered was not done, but for writes, which may
+ * still leave.
+ */
+#ifndef OCHE_PROTO_HANDOVER_H
+#define OCHE_PROTO_HANDOVER_H
+
+enum handover_word {
+    HANDOVER_ASK = 1,
+    HANDOVER_DOOR,
+    HANDOVER_LISTENER,
+    HANDOVER_TAKE,
+    HANDOVER_YOURS,
+    HANDOVER_KEPT,
+};
+
+enum {
+    HANDOVER_TOKEN_SIZE = 16,    /* bytes */
+    HANDOVER_TIME_LIMIT = 5000,  /* milliseconds for the whole conversation; then the daemon serves on */
+    HANDOVER_CLAIM_LIMIT = 10000 /* milliseconds for clients to claim their listeners */
+};
+
+#endif
