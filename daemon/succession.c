@@ -5,6 +5,7 @@
 #include "proto/handle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,7 +40,8 @@ static int call_on(const struct sockaddr_un *address, int64_t deadline)
     return r;
 }
 
-static bool is_listening(int fd, bool local)
+/* The listener of a session may have been closed meanwhile, which session_resume() looks at. */
+static bool is_what_it_should_be(int fd, bool local)
 {
     int listening = 0, domain = 0;
     socklen_t size = sizeof listening;
@@ -51,6 +53,13 @@ static bool is_listening(int fd, bool local)
     return local ? listening && domain == AF_UNIX : domain == AF_INET || domain == AF_INET6;
 }
 
+/* An event loop that is to accept from it must never wait for somebody to come. */
+static bool never_blocks(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_NONBLOCK || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
+}
+
 static int hear(int fd, int64_t deadline, enum handover_word word, struct frame *frame, uint8_t *token,
                 int *descriptors, int count)
 {
@@ -58,7 +67,8 @@ static int hear(int fd, int64_t deadline, enum handover_word word, struct frame 
     if (r < 0)
         return r;
     bool sensible = frame->opcode == FRAME_HANDOVER && frame->flags == FRAME_REPLY && frame->value == word &&
-                    descriptors[0] >= 0 && is_listening(descriptors[0], word == HANDOVER_DOOR) &&
+                    descriptors[0] >= 0 && is_what_it_should_be(descriptors[0], word == HANDOVER_DOOR) &&
+                    never_blocks(descriptors[0]) &&
                     (word == HANDOVER_DOOR || frame->payload_length == HANDOVER_TOKEN_SIZE);
     if (sensible)
         return 0;
