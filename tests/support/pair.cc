@@ -20,4 +20,12 @@ Pair accepted(Isolate &isolate, int64_t listener)
     Peer peer = Peer::connect(Isolate::local(listener));
     return {isolate.value(request), std::move(peer)};
 }
+
+bool echoes(Isolate &isolate, const Pair &pair, const std::string &bytes)
+{
+    pair.peer.send(bytes);
+    return isolate.read_exactly(pair.handle, bytes.size()) == bytes &&
+           isolate.result(isolate.write(pair.handle, bytes)) == static_cast<int64_t>(bytes.size()) &&
+           pair.peer.receive(bytes.size()) == bytes;
+}
 } // namespace test_support

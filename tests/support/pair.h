@@ -19,4 +19,7 @@ int64_t listening(Isolate &isolate);
 
 // Made with tcp_accept().
 Pair accepted(Isolate &isolate, int64_t listener);
+
+// True: the bytes get through, from the peer to the isolate and back.
+bool echoes(Isolate &isolate, const Pair &pair, const std::string &bytes = "echo");
 } // namespace test_support

@@ -98,6 +98,10 @@ int oche_session_get_fd(const oche_session *session);
  * Moves bytes: sends what is queued, receives what has come. Does not block. 0, or TCP_ERR_DAEMON_LOST: then
  * everything that was pending has completed with that code, all handles are gone, and every request is refused with
  * that code until oche_session_reopen succeeds.
+ *
+ * When the daemon has handed over to a successor (oched --replace), this goes on with that one: listeners and what is
+ * pending on them stay, everything else completes with TCP_ERR_DAEMON_LOST, and the handles of connections are gone. It
+ * waits for the successor's greeting then, for five seconds at most.
  */
 int64_t oche_session_dispatch(oche_session *session);
 

@@ -22,6 +22,16 @@ int killDaemon() {
   return pid;
 }
 
+/// Lets another daemon take over from the one that serves, and comes back when that is done.
+Future<void> replaceDaemon() async {
+  final daemon = Platform.environment['OCHE_DAEMON'] ?? (throw Skip('OCHE_DAEMON does not say which daemon'));
+  final before = daemonPid();
+  final arguments = ['--replace', '--socket', _socketPath(), '--idle-exit', '60'];
+  final started = await Process.run(daemon, arguments);
+  expect(started.exitCode, 0, 'the exit code of the successor, which printed ${started.stderr},');
+  expectTrue(daemonPid() != before, 'another daemon serves than process $before');
+}
+
 /// Runs [body] with a daemon of its own that is started with [options]; a program finds it by the environment.
 Future<void> withDaemon(List<String> options, Future<void> Function(Map<String, String> environment) body) async {
   final daemon = Platform.environment['OCHE_DAEMON'] ?? (throw Skip('OCHE_DAEMON does not say which daemon'));
