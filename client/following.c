@@ -4,6 +4,8 @@
 #include "client/session.h"
 #include "proto/errors.h"
 
+#include <stdlib.h>
+
 /* Pending reads included: those that end with the close of a listener do not wait for it any more. */
 static void end_others(struct oche_session *session)
 {
@@ -17,29 +19,49 @@ static void end_others(struct oche_session *session)
     }
 }
 
-static bool queue_again(struct oche_session *session, uint16_t opcode)
+static bool queue_again(struct oche_session *session, const struct pending_request *request)
 {
-    struct pending_request *request = NULL;
-    while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode != opcode)
-            continue;
-        if (lane_reserve(&session->lane, 0, 0) < 0)
-            return false;
-        struct frame frame = {
-            .opcode = opcode,
-            .request_id = pending_wire_id(&session->pending, request),
-            .handle = public_to_wire(request->handle),
-            .value = request->argument,
-        };
-        lane_put(&session->lane, &frame, NULL, NULL, 0, CHANNEL_WITH_THE_BATCH);
-    }
+    struct frame frame = {
+        .opcode = request->opcode,
+        .request_id = pending_wire_id(&session->pending, request),
+        .handle = public_to_wire(request->handle),
+        .value = request->argument,
+    };
+    if (lane_reserve(&session->lane, 0, 0) < 0)
+        return false;
+    lane_put(&session->lane, &frame, NULL, NULL, 0, CHANNEL_WITH_THE_BATCH);
     return true;
+}
+
+static int compare(const void *one, const void *other)
+{
+    const struct pending_request *const *first = one, *const *second = other;
+    return ((*first)->serial > (*second)->serial) - ((*first)->serial < (*second)->serial);
+}
+
+/* In the order in which they were made, for accepts are served in theirs. */
+static bool queue_pending(struct oche_session *session)
+{
+    size_t count = 0;
+    struct pending_request *request = NULL;
+    if (session->pending.count == 0)
+        return true;
+    const struct pending_request **requests = malloc(session->pending.count * sizeof(struct pending_request *));
+    if (!requests)
+        return false;
+    while ((request = pending_next(&session->pending, request)))
+        requests[count++] = request;
+    qsort(requests, count, sizeof(struct pending_request *), compare);
+    bool queued = true;
+    for (size_t i = 0; i < count && queued; i++)
+        queued = queue_again(session, requests[i]);
+    free(requests);
+    return queued;
 }
 
 bool following_prepare(struct oche_session *session, bool *wanted)
 {
     end_others(session);
     *wanted = handles_keep_listeners(&session->handles);
-    /* A listener that is being closed may have accepts, too, which end with the close. */
-    return queue_again(session, FRAME_ACCEPT) && queue_again(session, FRAME_LISTENER_CLOSE);
+    return queue_pending(session);
 }

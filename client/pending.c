@@ -48,7 +48,11 @@ struct pending_request *pending_add(struct pending *pending, uint16_t opcode)
     struct pending_request *request = &pending->requests[pending->first_free - 1];
     pending->first_free = request->next_free;
     pending->count++;
-    *request = (struct pending_request){.generation = request->generation, .opcode = opcode};
+    *request = (struct pending_request){
+        .generation = request->generation,
+        .opcode = opcode,
+        .serial = ++pending->made,
+    };
     return request;
 }
 

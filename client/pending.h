@@ -22,6 +22,7 @@ struct pending_request {
     int64_t handle;     /* public; 0 if the request has none */
     int64_t argument;   /* WRITE: count; SET_OPTION: the value */
     uint64_t charge;    /* bytes counted against the limit until the answer */
+    uint64_t serial;    /* requests in the order in which they were made */
     union {
         struct oche_statistics *statistics; /* STATISTICS: where the numbers go */
         struct waiter *waiter;              /* SET_OPTION: who waits, NULL if a completion is wanted */
@@ -43,6 +44,7 @@ struct pending {
     uint32_t capacity;
     uint32_t count;      /* in use */
     uint32_t first_free; /* index + 1; 0: none */
+    uint64_t made;       /* ever */
 };
 
 /* Drops all requests without an answer. */

@@ -62,6 +62,35 @@ TEST_CASE("a listener survives a handover, and so do the accepts that are pendin
     CHECK_THROWS(Peer::connect(at));
 }
 
+TEST_CASE("accepts that are pending over a handover are served in the order in which they were made")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const int64_t listener = listening(isolate);
+    const Endpoint at = Isolate::local(listener);
+    std::vector<Request> connects;
+    std::vector<Request> accepts;
+    for (int i = 0; i < 8; i++) {
+        connects.push_back(isolate.connect(at));
+        accepts.push_back(isolate.accept(listener));
+    }
+    for (const Request &connect : connects)
+        isolate.value(connect);
+    for (const Request &accept : accepts)
+        isolate.value(accept);
+    accepts.clear();
+    for (int i = 0; i < 40; i++)
+        accepts.push_back(isolate.accept(listener));
+    const Successor successor(daemon.place());
+    REQUIRE(successor.serves());
+    for (const Request &accept : accepts) {
+        const Peer peer = Peer::connect(at);
+        CHECK(Isolate::remote(isolate.value(accept)).port == peer.local().port);
+    }
+    CHECK(daemon.wait() == 0);
+}
+
 TEST_CASE("connections of before end with DAEMON_LOST, each request once, and their handles stay stale")
 {
     Daemon daemon;
