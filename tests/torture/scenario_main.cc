@@ -132,7 +132,7 @@ class Play
     {
         visit();
         settle();
-        const bool counts = stage_.plan().side == TORTURE_CLIENT || is_daemon_there();
+        const bool counts = stage_.plan().side == TORTURE_CLIENT || (is_daemon_there() && !scenario_.loses_daemon);
         const auto more = [&] { return blocks() - blocks_; };
         const int spare = stage_.plan().spare_blocks;
         if (counts && spare != INT_MAX) {

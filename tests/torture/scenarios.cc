@@ -4,9 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <fcntl.h>
 #include <future>
 #include <poll.h>
 
+#include "tests/support/descriptor.h"
 #include "tests/support/text.h"
 
 using namespace test_support;
@@ -229,6 +231,40 @@ void leaving(Stage &stage)
     }
 }
 
+// A successor takes over, or the daemon serves on: a listener has one of them behind it at all times.
+void handing_over(Stage &stage)
+{
+    Isolate isolate;
+    begin(isolate);
+    const int64_t listener = value(isolate, isolate.listen({loopback4(), 0}));
+    const Request accept = isolate.accept(listener);
+    const Endpoint at = Isolate::local(listener);
+    if (at.port == 0) {
+        throw Ended("the daemon is lost");
+    }
+    ProcessOptions options;
+    options.arguments = {oched_path(), "--foreground",      "--replace",   "--socket", stage.place().socket_path(),
+                         "--method",   method_under_test(), "--log-level", "debug"};
+    const Descriptor log(open(stage.place().path("successor.log").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    options.output = log.get();
+    options.error = log.get();
+    Process successor(options);
+    const auto none = std::chrono::milliseconds(0);
+    if (!eventually([&] { return successor.wait(none) || !stage.has_daemon(); })) {
+        throw std::runtime_error("a handover has no end");
+    }
+    const Peer peer = Peer::connect(at);
+    const int64_t handle = value(isolate, accept);
+    value(isolate, isolate.write(handle, "after"));
+    compare(peer.receive(5), "after");
+    if (const auto status = successor.wait(none)) {
+        throw Ended("the successor leaves with " + std::to_string(*status));
+    }
+    if (stage.daemon().wait() != 0) {
+        throw Ended("the daemon does not leave in order");
+    }
+}
+
 void losing(Stage &stage)
 {
     const PeerListener listener(loopback4());
@@ -338,6 +374,7 @@ const std::vector<Scenario> &scenarios()
         {"pull", Start::before, false, {}, pulling},
         {"start", Start::within, false, {}, starting},
         {"autostart", Start::within, false, {}, starting_by_library},
+        {"handover", Start::before, true, {}, handing_over},
         {"leave", Start::before, true, {}, leaving},
         {"loss", Start::before, true, {}, losing},
     };
