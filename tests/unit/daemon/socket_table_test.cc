@@ -138,3 +138,27 @@ TEST_CASE("a socket table agrees with a map over a long random life")
         REQUIRE(table.table.used == model.size());
     }
 }
+
+TEST_CASE("handles of before are restored as they were, and all others are newer")
+{
+    Table table(40);
+    socket_table_begin_after(&table.table, 7);
+    const std::vector<int64_t> before{handle_make(3, 5), handle_make(0, 7), handle_make(20, 1), handle_make(39, 2)};
+    for (const int64_t handle : before) {
+        REQUIRE(socket_table_restore(&table.table, handle, SOCKET_LISTENER, &things[0]) == 0);
+        REQUIRE(table.find(handle) == &things[0]);
+    }
+    CHECK(socket_table_restore(&table.table, handle_make(3, 6), SOCKET_LISTENER, &things[1]) < 0);
+    CHECK(socket_table_restore(&table.table, handle_make(40, 1), SOCKET_LISTENER, &things[1]) < 0);
+    CHECK(socket_table_restore(&table.table, -1, SOCKET_LISTENER, &things[1]) < 0);
+    std::set<uint32_t> slots{0, 3, 20, 39};
+    for (int i = 0; i < 36; i++) {
+        const int64_t handle = table.add(&things[1]);
+        REQUIRE(handle > 0);
+        CHECK(handle_generation(handle) == 8);
+        CHECK(slots.insert(handle_slot(handle)).second);
+    }
+    CHECK(table.add(&things[1]) == 0);
+    for (const int64_t handle : before)
+        CHECK(table.find(handle) == &things[0]);
+}
