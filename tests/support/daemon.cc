@@ -50,9 +50,13 @@ Daemon::Daemon(const DaemonOptions &options)
     : log_(open(place_.path("oched.log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600))
 {
     ProcessOptions process;
-    process.arguments = {oched_path(), "--foreground",      "--socket",    place_.socket_path(),
-                         "--method",   method_under_test(), "--log-level", options.log_level};
-    process.arguments.insert(process.arguments.end(), options.arguments.begin(), options.arguments.end());
+    process.arguments = options.under;
+    for (const auto &words :
+         {std::vector<std::string>{oched_path(), "--foreground", "--socket", place_.socket_path(), "--method",
+                                   method_under_test(), "--log-level", options.log_level},
+          options.arguments}) {
+        process.arguments.insert(process.arguments.end(), words.begin(), words.end());
+    }
     process.output = log_.get();
     process.error = log_.get();
     process.descriptors = options.descriptors;
@@ -63,7 +67,9 @@ Daemon::Daemon(const DaemonOptions &options)
         const std::string text = elsewhere == more.end() ? log() : contents_of(*std::next(elsewhere));
         return place_.is_served() && test_support::count_lines(text, "event=serving") > 0;
     };
-    if (!eventually([&] { return serves() || process_->wait(std::chrono::milliseconds(0)); }) || !serves()) {
+    eventually([&] { return serves() || process_->wait(std::chrono::milliseconds(0)); },
+               options.under.empty() ? patience : much_patience);
+    if (!serves()) {
         throw std::runtime_error("oched does not serve; its log:\n" + log());
     }
     fresh_ = descriptors_of(pid());

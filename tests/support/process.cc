@@ -196,7 +196,11 @@ std::string runfile(const std::string &path)
 bool is_alive(pid_t pid)
 {
     const auto fields = stat_fields(pid);
-    return !fields.empty() && fields[0] != "Z" && fields[0] != "X";
+    if (fields.size() < 18 || (fields[0] != "Z" && fields[0] != "X")) {
+        return fields.size() >= 18;
+    }
+    // As long as other threads than the first are ending, the process's files are open and locked.
+    return std::stoul(fields[17]) > 1;
 }
 
 bool is_close_on_exec(pid_t pid, int descriptor)
