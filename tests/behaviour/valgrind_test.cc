@@ -4,6 +4,7 @@
 #include <csignal>
 #include <oche/oche.h>
 #include <unistd.h>
+#include <utility>
 
 #include "tests/support/companion.h"
 #include "tests/support/daemon.h"
@@ -75,14 +76,16 @@ TEST_CASE("Valgrind finds no error, no leak and no descriptor left open, in the 
 
     // The daemon is lost.
     daemon.kill(SIGTERM);
-    CHECK(daemon.wait(much_patience) == 0);
+    const auto daemon_status = daemon.wait(much_patience);
     client.tell("lose");
     CHECK(client.answer(much_patience) == std::to_string(TCP_ERR_DAEMON_LOST));
     client.tell("quit");
-    CHECK(client.process().wait(much_patience) == 0);
+    const auto client_status = client.process().wait(much_patience);
 
-    for (const auto &log : {contents_of(daemon_log), contents_of(client_log)}) {
+    for (const auto &[status, path] : {std::pair(daemon_status, daemon_log), std::pair(client_status, client_log)}) {
+        const std::string log = contents_of(path);
         CAPTURE(log);
+        CHECK(status.value_or(-1) == 0);
         CHECK(log.find("FILE DESCRIPTORS") != std::string::npos);
         CHECK(left_open(log) == 0);
     }
