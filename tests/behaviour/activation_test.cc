@@ -43,6 +43,17 @@ ProcessOptions activated(const Place &place, const Descriptor &passed, const std
     options.input = passed.get();
     return options;
 }
+
+Descriptor log_at(const Place &place)
+{
+    return Descriptor(open(place.path("log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+}
+
+// The log there says so.
+bool serves(const Place &place, const std::string &socket)
+{
+    return count_lines(contents_of(place.path("log")), "event=serving .*" + socket) == 1;
+}
 } // namespace
 
 TEST_CASE("a daemon serves the socket that its service manager passes, and leaves the file to it")
@@ -50,7 +61,7 @@ TEST_CASE("a daemon serves the socket that its service manager passes, and leave
     const Place place;
     const Descriptor passed = manager_socket(place.socket_path());
     ProcessOptions options = activated(place, passed);
-    const Descriptor log(open(place.path("log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+    const Descriptor log = log_at(place);
     options.error = log.get();
     Process daemon(options);
     {
@@ -59,7 +70,7 @@ TEST_CASE("a daemon serves the socket that its service manager passes, and leave
         CHECK(connected(isolate).handle > 0);
         CHECK(place.starts() == 0);
     }
-    CHECK(count_lines(contents_of(place.path("log")), "event=serving .*" + place.socket_path()) == 1);
+    CHECK(serves(place, place.socket_path()));
     CHECK_FALSE(std::filesystem::exists(place.path("own.sock")));
     daemon.kill(SIGTERM);
     CHECK(daemon.wait() == 0);
@@ -85,8 +96,11 @@ TEST_CASE("what a service manager passed to another process is not the daemon's"
 {
     const Place place;
     const Descriptor passed = manager_socket(place.path("manager.sock"));
-    Process daemon(activated(place, passed, "1"));
-    CHECK(eventually([&] { return std::filesystem::exists(place.path("own.sock")); }));
+    ProcessOptions options = activated(place, passed, "1");
+    const Descriptor log = log_at(place);
+    options.error = log.get();
+    Process daemon(options);
+    CHECK(eventually([&] { return serves(place, place.path("own.sock")); }));
     daemon.kill(SIGTERM);
     CHECK(daemon.wait() == 0);
 }

@@ -1,6 +1,7 @@
 // What the library does when it cannot trust, or cannot use, what it finds at the socket's path.
 #include <catch2/catch.hpp>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -83,18 +84,24 @@ TEST_CASE("a socket of another kind is not used, and the error names it")
     CHECK(place.starts() == 0);
 }
 
-TEST_CASE("a relative OCHE_SOCKET counts from where the program is")
+TEST_CASE("a relative OCHE_SOCKET counts from where the program is, and from there also when it has gone elsewhere")
 {
-    const Daemon daemon;
-    const std::string directory = std::filesystem::path(daemon.place().socket_path()).parent_path();
+    const Place place;
     const std::filesystem::path before = std::filesystem::current_path();
     setenv("OCHE_SOCKET", "oched.sock", 1);
-    std::filesystem::current_path(directory);
+    std::filesystem::current_path(place.path(""));
     Isolate isolate;
     const int64_t result = isolate.init();
     std::filesystem::current_path(before);
-    CHECK(result == 0);
-    CHECK(daemon.logs("event=open"));
+    REQUIRE(result == 0);
+    const auto first = place.server();
+    REQUIRE(first);
+    const Request pending = isolate.accept(listening(isolate));
+    kill(*first, SIGKILL);
+    REQUIRE(eventually([&] { return !is_alive(*first); }));
+    CHECK(isolate.result(pending) == TCP_ERR_DAEMON_LOST);
+    CHECK(listening(isolate) > 0);
+    CHECK(place.is_served());
 }
 
 TEST_CASE("with no daemon to find anywhere, the error says how to name one")
