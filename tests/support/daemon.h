@@ -19,7 +19,7 @@ struct DaemonOptions {
     std::vector<std::string> arguments; // besides --foreground, --socket, --method and --log-level
     rlim_t descriptors = 0;             // RLIMIT_NOFILE; 0: as here
     std::string log_level = "debug";
-    std::vector<std::string> under; // another program that runs it, with its arguments
+    std::vector<std::string> under = {}; // another program that runs it, with its arguments
 };
 
 class Daemon
