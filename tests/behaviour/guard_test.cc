@@ -45,7 +45,6 @@ TEST_CASE(
     "release ends the session: what is pending completes with CLOSED before it returns, and the daemon closes all")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     REQUIRE(isolate.enable(OCHE_FEATURE_QUIET_WRITES) == 0);
@@ -82,7 +81,6 @@ TEST_CASE(
 TEST_CASE("after release the isolate has no session, as after tcp_destroy, and may open another")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     for (int round = 0; round < 10; round++) {
         isolate.start();
@@ -120,7 +118,6 @@ TEST_CASE("there is no guard without a session, and releasing none is fine")
 TEST_CASE("release after tcp_destroy does nothing, also when the isolate has a new session at another port")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     Isolate other;
     other.start();
@@ -146,7 +143,6 @@ TEST_CASE("release after tcp_destroy does nothing, also when the isolate has a n
 TEST_CASE("release after a second tcp_init with another port does nothing to the new session")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     void *guard = guard_of(isolate);
@@ -166,7 +162,6 @@ TEST_CASE("release after a second tcp_init with another port does nothing to the
 TEST_CASE("release after tcp_destroy does nothing to a new session at the same port")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     void *guard = guard_of(isolate);
@@ -204,7 +199,6 @@ TEST_CASE("release does not wait for an isolate that is in the middle of a call 
 TEST_CASE("of several guards of a session the first release ends it, and the others do nothing")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     Isolate other;
     other.start();
@@ -235,7 +229,6 @@ TEST_CASE("of several guards of a session the first release ends it, and the oth
 TEST_CASE("release ends the session of an isolate that is dead, though nothing is ever posted to it")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     void *guard = guard_of(isolate);
@@ -257,7 +250,6 @@ TEST_CASE("release ends the session of an isolate that is dead, though nothing i
 TEST_CASE("release does nothing to a new isolate at the address of the dead one")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate dead;
     dead.start();
     void *guard = guard_of(dead);
@@ -275,7 +267,6 @@ TEST_CASE("release does nothing to a new isolate at the address of the dead one"
 TEST_CASE("release of a dead isolate may race with a post that fails, and with what the isolate does last")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     for (int round = 0; round < 40; round++) {
         Isolate isolate;
         isolate.start();
@@ -304,7 +295,6 @@ TEST_CASE("release of a dead isolate may race with a post that fails, and with w
 TEST_CASE("release after a failed post has ended the session does nothing")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     Isolate other;
     isolate.start();

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "oche/oche.h"
+#include "tests/support/descriptor_table.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
 #include "tests/support/successor.h"

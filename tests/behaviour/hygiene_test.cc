@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tests/support/capture.h"
+#include "tests/support/descriptor_table.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
 #include "tests/support/place.h"

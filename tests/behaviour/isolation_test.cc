@@ -75,7 +75,6 @@ TEST_CASE("tcp_destroy of one isolate leaves the other alone")
 TEST_CASE("a handle used by another isolate than its owner's may be served or refused, and corrupts nothing")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate owner;
     Isolate other;
     owner.start();
@@ -105,7 +104,6 @@ TEST_CASE("a handle used by another isolate than its owner's may be served or re
 TEST_CASE("isolates in many threads echo at the same time, and nobody gets another's bytes")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     constexpr size_t count = 8;
     std::vector<std::unique_ptr<Isolate>> isolates;
     std::vector<std::string> failures(count);

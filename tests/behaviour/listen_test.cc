@@ -60,7 +60,6 @@ TEST_CASE("listening on a port that is named serves that port")
 TEST_CASE("an accepted connection carries bytes both ways, and both its ends are right")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);

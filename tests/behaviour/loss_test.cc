@@ -226,7 +226,6 @@ TEST_CASE("a session whose daemon is lost can be destroyed and opened anew")
 TEST_CASE("killing a client closes its connections and listeners at once, and nobody else's")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair bystander = connected(isolate);

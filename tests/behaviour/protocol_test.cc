@@ -26,7 +26,6 @@ size_t complaints(const Daemon &daemon)
 void check_dropped(const std::string &bytes, bool after_hello = true, bool then_hang_up = false)
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Wire good(daemon.place().socket_path());
     good.hello();
     {
@@ -121,7 +120,6 @@ TEST_CASE("a truncated body drops the session when the client hangs up in the mi
     const std::string whole = frame_bytes(connect_frame(1, {loopback4(), 80}));
     const std::string truncated = whole.substr(0, whole.size() - 3);
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Wire good(daemon.place().socket_path());
     good.hello();
     const size_t ended = daemon.count_lines("session=.*event=(end|malformed)");
@@ -221,7 +219,6 @@ TEST_CASE("a frame that arrives byte by byte is understood")
 TEST_CASE("a cancel ends the connect that it names with CLOSED, and has no answer of its own")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Wire wire(daemon.place().socket_path());
     wire.hello();
     const FullListener full;
@@ -301,7 +298,6 @@ TEST_CASE("a cancel of no connect is ignored")
 TEST_CASE("a cancel of a connect that has been answered is ignored, whatever the answer was")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Wire wire(daemon.place().socket_path());
     wire.hello();
     const PeerListener listener;
@@ -389,7 +385,6 @@ TEST_CASE("a client that sends requests and never reads the replies is bounded, 
 TEST_CASE("random bytes never harm the daemon, and each session that sends them costs one log line at most")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
@@ -416,7 +411,6 @@ TEST_CASE("random bytes never harm the daemon, and each session that sends them 
 TEST_CASE("good frames with one field changed at random never harm the daemon")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const Wire good(daemon.place().socket_path());
     good.hello();
     std::mt19937 random(47'11);

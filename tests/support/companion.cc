@@ -27,12 +27,14 @@ Pipe make_pipe()
 }
 } // namespace
 
-Companion::Companion(const std::vector<std::string> &environment, const std::string &program)
+Companion::Companion(const std::vector<std::string> &environment, const std::string &program,
+                     const std::vector<std::string> &under)
 {
     Pipe commands = make_pipe();
     Pipe answers = make_pipe();
     ProcessOptions options;
-    options.arguments = {runfile(program)};
+    options.arguments = under;
+    options.arguments.push_back(runfile(program));
     options.environment = environment;
     options.input = commands.output.get();
     options.output = answers.input.get();

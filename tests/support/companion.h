@@ -29,8 +29,10 @@ namespace test_support
 class Companion
 {
   public:
+    // `under`: another program that runs it, with its arguments.
     explicit Companion(const std::vector<std::string> &environment = {},
-                       const std::string &program = "tests/support/companion");
+                       const std::string &program = "tests/support/companion",
+                       const std::vector<std::string> &under = {});
 
     // The line that it answers with.
     std::string ask(const std::string &command);

@@ -50,26 +50,37 @@ Daemon::Daemon(const DaemonOptions &options)
     : log_(open(place_.path("oched.log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600))
 {
     ProcessOptions process;
-    process.arguments = {oched_path(), "--foreground",      "--socket",    place_.socket_path(),
-                         "--method",   method_under_test(), "--log-level", options.log_level};
-    process.arguments.insert(process.arguments.end(), options.arguments.begin(), options.arguments.end());
+    process.arguments = options.under;
+    for (const auto &words :
+         {std::vector<std::string>{oched_path(), "--foreground", "--socket", place_.socket_path(), "--method",
+                                   method_under_test(), "--log-level", options.log_level},
+          options.arguments}) {
+        process.arguments.insert(process.arguments.end(), words.begin(), words.end());
+    }
     process.output = log_.get();
     process.error = log_.get();
     process.descriptors = options.descriptors;
     process_ = std::make_unique<Process>(process);
     const auto serves = [&] {
         const auto &more = options.arguments;
-        const bool logs_elsewhere = std::find(more.begin(), more.end(), "--log-file") != more.end();
-        return place_.is_served() && (logs_elsewhere || count_lines("event=serving") > 0);
+        const auto elsewhere = std::find(more.begin(), more.end(), "--log-file");
+        const std::string text = elsewhere == more.end() ? log() : contents_of(*std::next(elsewhere));
+        return place_.is_served() && test_support::count_lines(text, "event=serving") > 0;
     };
-    if (!eventually([&] { return serves() || process_->wait(std::chrono::milliseconds(0)); }) || !serves()) {
+    eventually([&] { return serves() || process_->wait(std::chrono::milliseconds(0)); },
+               options.under.empty() ? patience : much_patience);
+    if (!serves()) {
         throw std::runtime_error("oched does not serve; its log:\n" + log());
     }
+    fresh_ = descriptors_of(pid());
 }
 
 Daemon::~Daemon()
 {
     if (!waited_) {
+        const std::string change = changed_since(fresh_, pid());
+        INFO("of the daemon " << change);
+        CHECK(change.empty());
         process_->kill(SIGTERM);
         const int status = process_->wait().value_or(-1);
         CHECK(status == 0);
@@ -147,20 +158,6 @@ int Daemon::socket_option(uint16_t port, int level, int name) const
         }
     }
     throw std::runtime_error("the daemon has no connection at port " + std::to_string(port));
-}
-
-NoLeaks::NoLeaks(const Daemon &daemon)
-    : daemon_(daemon), here_(test_support::descriptor_count(getpid())), there_(daemon.descriptor_count())
-{
-}
-
-NoLeaks::~NoLeaks()
-{
-    // Closing takes the daemon a moment.
-    eventually(
-        [&] { return test_support::descriptor_count(getpid()) <= here_ && daemon_.descriptor_count() <= there_; });
-    CHECK(test_support::descriptor_count(getpid()) <= here_);
-    CHECK(daemon_.descriptor_count() <= there_);
 }
 
 Stopped::Stopped(pid_t pid) : pid_(pid)

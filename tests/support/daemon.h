@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/descriptor.h"
+#include "tests/support/descriptor_table.h"
 #include "tests/support/place.h"
 #include "tests/support/process.h"
 
@@ -18,6 +19,7 @@ struct DaemonOptions {
     std::vector<std::string> arguments; // besides --foreground, --socket, --method and --log-level
     rlim_t descriptors = 0;             // RLIMIT_NOFILE; 0: as here
     std::string log_level = "debug";
+    std::vector<std::string> under = {}; // another program that runs it, with its arguments
 };
 
 class Daemon
@@ -25,7 +27,8 @@ class Daemon
   public:
     // Starts it, and waits until it takes connections.
     explicit Daemon(const DaemonOptions &options = {});
-    // Ends it with SIGTERM, unless the test has waited for its end. Fails the test if it does not leave in order.
+    // Ends it with SIGTERM, unless the test has waited for its end. Fails the test if it does not leave in order, or if
+    // it has other descriptors then, with all clients gone, than when it was fresh.
     ~Daemon();
     Daemon(const Daemon &) = delete;
     Daemon &operator=(const Daemon &) = delete;
@@ -51,23 +54,8 @@ class Daemon
     Place place_;
     Descriptor log_;
     std::unique_ptr<Process> process_;
+    DescriptorTable fresh_;
     bool waited_ = false;
-};
-
-// Fails the test if one of these processes has more descriptors at the end of the scope than at its start, even
-// after some time: the test's own, and the daemon.
-class NoLeaks
-{
-  public:
-    explicit NoLeaks(const Daemon &daemon);
-    ~NoLeaks();
-    NoLeaks(const NoLeaks &) = delete;
-    NoLeaks &operator=(const NoLeaks &) = delete;
-
-  private:
-    const Daemon &daemon_;
-    size_t here_;
-    size_t there_;
 };
 
 // While it lives the daemon is stopped: it neither reads nor answers.

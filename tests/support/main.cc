@@ -1,7 +1,8 @@
 // The main function of all tests. It adds to Catch2 one line for each test case, which tools/test
 // counts:
 //   RUN name, then PASS name, FAIL name or SKIP name: why
-// A RUN that nothing follows is where the program crashed or hung.
+// A RUN that nothing follows is where the program crashed or hung. A test case that leaves this process with more or
+// fewer descriptors than it had has failed, whatever it says itself.
 #define CATCH_CONFIG_RUNNER
 // A crash belongs to the sanitizers and to the core dump.
 #define CATCH_CONFIG_NO_POSIX_SIGNALS
@@ -9,12 +10,15 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <unistd.h>
 
+#include "tests/support/descriptor_table.h"
 #include "tests/support/skip.h"
 
 namespace
 {
 std::string skip_reason;
+bool descriptors_changed = false;
 
 // In one piece, and at once: children of the test write to the same place, and the next test may
 // crash.
@@ -33,12 +37,19 @@ struct ResultLines : Catch::TestEventListenerBase {
         TestEventListenerBase::testCaseStarting(info);
         skip_reason.clear();
         print_line("RUN " + info.name);
+        before_ = test_support::descriptors_of(getpid());
     }
 
     void testCaseEnded(const Catch::TestCaseStats &stats) override
     {
         const std::string &name = stats.testInfo.name;
-        if (stats.totals.testCases.failed > 0) {
+        const std::string change = test_support::changed_since(before_, getpid());
+        if (!change.empty()) {
+            // Too late for Catch2 to count it: main() does.
+            descriptors_changed = true;
+            print_line(name + ": of this process " + change);
+        }
+        if (stats.totals.testCases.failed > 0 || !change.empty()) {
             print_line("FAIL " + name);
         } else if (!skip_reason.empty()) {
             print_line("SKIP " + name + ": " + skip_reason);
@@ -47,6 +58,9 @@ struct ResultLines : Catch::TestEventListenerBase {
         }
         TestEventListenerBase::testCaseEnded(stats);
     }
+
+  private:
+    test_support::DescriptorTable before_;
 };
 
 CATCH_REGISTER_LISTENER(ResultLines)
@@ -67,5 +81,6 @@ int main(int argc, char *argv[])
     if (const char *filter = std::getenv("TESTBRIDGE_TEST_ONLY")) {
         session.configData().testsOrTags.push_back(filter);
     }
-    return session.run();
+    const int failures = session.run();
+    return failures == 0 && descriptors_changed ? 1 : failures;
 }

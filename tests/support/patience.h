@@ -10,6 +10,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds patience{10'000};
 
+// For programs that run under another one, and many times slower.
+constexpr std::chrono::milliseconds much_patience{50'000};
+
 // Long enough for something that must not happen to show, if it does happen.
 constexpr std::chrono::milliseconds moment{100};
 

@@ -196,27 +196,11 @@ std::string runfile(const std::string &path)
 bool is_alive(pid_t pid)
 {
     const auto fields = stat_fields(pid);
-    return !fields.empty() && fields[0] != "Z" && fields[0] != "X";
-}
-
-std::map<int, std::string> descriptors_of(pid_t pid)
-{
-    std::map<int, std::string> result;
-    const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
-    for (const auto &entry : std::filesystem::directory_iterator(directory)) {
-        std::error_code gone;
-        const auto target = std::filesystem::read_symlink(entry.path(), gone);
-        // The descriptor that the iterator reads the directory with is not one of the process's own.
-        if (!gone && target.string() != "/proc/" + std::to_string(pid) + "/fd") {
-            result[std::stoi(entry.path().filename())] = target;
-        }
+    if (fields.size() < 18 || (fields[0] != "Z" && fields[0] != "X")) {
+        return fields.size() >= 18;
     }
-    return result;
-}
-
-size_t descriptor_count(pid_t pid)
-{
-    return descriptors_of(pid).size();
+    // As long as other threads than the first are ending, the process's files are open and locked.
+    return std::stoul(fields[17]) > 1;
 }
 
 bool is_close_on_exec(pid_t pid, int descriptor)

@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <map>
 #include <optional>
 #include <string>
 #include <sys/resource.h>
@@ -60,9 +59,6 @@ std::string runfile(const std::string &path);
 // False: gone, or a zombie.
 bool is_alive(pid_t pid);
 
-// Descriptor → what it is open on.
-std::map<int, std::string> descriptors_of(pid_t pid);
-size_t descriptor_count(pid_t pid);
 bool is_close_on_exec(pid_t pid, int descriptor);
 
 // User and system time so far, as fine as the clock tick (10 ms).

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <unistd.h>
 
+#include "tests/support/descriptor_table.h"
 #include "tests/support/report.h"
 #include "tests/support/text.h"
 #include "tests/torture/scenarios.h"

@@ -1,0 +1,106 @@
+// The socket of a daemon that a service manager starts: sd_listen_fds(3).
+#include <catch2/catch.hpp>
+
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <stdexcept>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tests/support/isolate.h"
+#include "tests/support/pair.h"
+#include "tests/support/place.h"
+#include "tests/support/process.h"
+#include "tests/support/text.h"
+
+using namespace test_support;
+
+namespace
+{
+Descriptor manager_socket(const std::string &path)
+{
+    Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    if (bind(fd.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) < 0 || listen(fd.get(), 16) < 0) {
+        throw std::runtime_error("cannot listen at " + path);
+    }
+    return fd;
+}
+
+// What a service manager does: `passed` becomes descriptor 3, for the process `pid` ("$$" is itself).
+ProcessOptions activated(const Place &place, const Descriptor &passed, const std::string &pid = "$$")
+{
+    ProcessOptions options;
+    options.arguments = {
+        "/bin/sh",           "-c",           "LISTEN_FDS=1 LISTEN_PID=" + pid + " exec \"$0\" \"$@\" 3<&0 </dev/null",
+        oched_path(),        "--foreground", "--method",
+        method_under_test(), "--socket",     place.path("own.sock")};
+    options.input = passed.get();
+    return options;
+}
+
+Descriptor log_at(const Place &place)
+{
+    return Descriptor(open(place.path("log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+}
+
+// The log there says so.
+bool serves(const Place &place, const std::string &socket)
+{
+    return count_lines(contents_of(place.path("log")), "event=serving .*" + socket) == 1;
+}
+} // namespace
+
+TEST_CASE("a daemon serves the socket that its service manager passes, and leaves the file to it")
+{
+    const Place place;
+    const Descriptor passed = manager_socket(place.socket_path());
+    ProcessOptions options = activated(place, passed);
+    const Descriptor log = log_at(place);
+    options.error = log.get();
+    Process daemon(options);
+    {
+        Isolate isolate; // the socket is there already: it may come as early as it likes
+        isolate.start();
+        CHECK(connected(isolate).handle > 0);
+        CHECK(place.starts() == 0);
+    }
+    CHECK(serves(place, place.socket_path()));
+    CHECK_FALSE(std::filesystem::exists(place.path("own.sock")));
+    daemon.kill(SIGTERM);
+    CHECK(daemon.wait() == 0);
+    CHECK(std::filesystem::exists(place.socket_path()));
+}
+
+TEST_CASE("a descriptor from the service manager that is no listening Unix-domain socket is refused")
+{
+    const Place place;
+    const Descriptor null(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const ProcessResult no_socket = run(activated(place, null));
+    CHECK(no_socket.status == 1);
+    CHECK(count_lines(no_socket.error, "LISTEN_FDS is not a listening socket") == 1);
+
+    const Descriptor tcp(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(listen(tcp.get(), 1) == 0);
+    const ProcessResult no_unix = run(activated(place, tcp));
+    CHECK(no_unix.status == 1);
+    CHECK(count_lines(no_unix.error, "LISTEN_FDS is not a Unix-domain socket") == 1);
+}
+
+TEST_CASE("what a service manager passed to another process is not the daemon's")
+{
+    const Place place;
+    const Descriptor passed = manager_socket(place.path("manager.sock"));
+    ProcessOptions options = activated(place, passed, "1");
+    const Descriptor log = log_at(place);
+    options.error = log.get();
+    Process daemon(options);
+    CHECK(eventually([&] { return serves(place, place.path("own.sock")); }));
+    daemon.kill(SIGTERM);
+    CHECK(daemon.wait() == 0);
+}

@@ -1,0 +1,10 @@
+/* client/region.h for C++, which does not see its atomics. */
+#ifndef OCHE_TESTS_UNIT_CLIENT_REGION_TRY_H
+#define OCHE_TESTS_UNIT_CLIENT_REGION_TRY_H
+
+#include "proto/memory.h"
+
+/* The result of region_map(); what it mapped is unmapped again. */
+int64_t region_try(int fd, const struct memory_sizes *sizes);
+
+#endif
