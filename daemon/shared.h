@@ -15,7 +15,7 @@ struct shared {
     const struct policy *policy;
     struct statistics statistics;
     struct descriptors descriptors;
-    atomic_int refused_sessions;    /* there are now; see REFUSED_AT_ONCE */
+    atomic_int refused_sessions;        /* there are now; see REFUSED_AT_ONCE */
     struct estate *estate;              /* listeners that sessions of a daemon before this one have not claimed yet */
     void (*ask)(void *context, int fd); /* a successor wants all that we have; takes over `fd`; from any thread */
     void *context;                      /* of `ask` */
