@@ -26,7 +26,7 @@ static int attach(struct connection *connection, int fd)
     int64_t handle = socket_table_add(&session->sockets, SOCKET_CONNECTION, connection);
     if (handle <= 0)
         return handle == 0 ? session_refuse(session, ACCOUNT_HANDLES, session->sockets.limit) : OCHE_ERR_OUT_OF_MEMORY;
-    connection->socket = engine_socket_new(session->worker->engine, fd, &handlers, connection);
+    connection->socket = engine_socket_new(&session->share->share, fd, &handlers, connection);
     if (!connection->socket) {
         socket_table_remove(&session->sockets, handle);
         return OCHE_ERR_OUT_OF_MEMORY;

@@ -11,7 +11,7 @@
  *     operation holds no buffer.
  *   - After engine_socket_close() no operation of that socket completes any more; its `closed` handler runs once, at
  *     the end of the turn, and is the place to free the owner.
- *   - A turn does a bounded amount of work for each socket.
+ *   - A turn does a bounded amount of work for each socket, and spends a bounded time on each share of it.
  *
  * An engine belongs to the thread that runs it. Only engine_wake() may be called from other threads.
  */
@@ -33,6 +33,40 @@ struct engine_timer;
 struct engine_bell;
 
 enum engine_method { ENGINE_EPOLL, ENGINE_SELECT };
+
+/*
+ * A share of the engine's time: what sockets and jobs have to do is counted against the share that they belong to. As
+ * long as there are several shares, none gets more than a little time in a turn, and what it could not do waits for the
+ * next: who wants less than others is not held up by how much others want. The members are the engine's.
+ */
+struct engine_share {
+    struct engine *engine;
+    struct list node;     /* in engine->busy, or in none */
+    struct list runnable; /* jobs, in the order in which they came */
+    uint64_t turn;        /* in which it was served last */
+    unsigned cuts;        /* turns without a break in which it wanted more */
+    int64_t slice;        /* nanoseconds, of a turn */
+    int64_t left;         /* of that, in this turn; negative: too much was used */
+    int64_t began;        /* being served: since when, by the clock, */
+    int64_t began_cpu;    /* and by the processor time of the thread */
+};
+
+void engine_share_init(struct engine_share *share, struct engine *engine);
+/* What belongs to it must be closed or cancelled. */
+void engine_share_deinit(struct engine_share *share);
+/* True: its time in this turn is used up. Who has more to do submits a job and returns. */
+bool engine_share_is_spent(const struct engine_share *share);
+
+/* Something to do when the share has its turn. All zero but for `run` and `share`, and list_init() on the node. */
+struct engine_job {
+    struct list node;
+    void (*run)(struct engine_job *job);
+    struct engine_share *share;
+};
+
+/* Harmless if the job is submitted already. It may be submitted again from within `run`. */
+void engine_submit(struct engine_job *job);
+void engine_job_cancel(struct engine_job *job);
 
 struct engine_handlers {
     /* Memory for up to *size bytes, size set by the handler. NULL: there is none now, and the receive waits until
@@ -76,7 +110,7 @@ void engine_wake(struct engine *engine);
 int engine_catch_signal(struct engine *engine, int signal, void (*caught)(void *context, int signal));
 
 /* Takes over `fd`, which must be non-blocking. NULL: out of memory, and the descriptor stays the caller's. */
-struct engine_socket *engine_socket_new(struct engine *engine, int fd, const struct engine_handlers *handlers,
+struct engine_socket *engine_socket_new(struct engine_share *share, int fd, const struct engine_handlers *handlers,
                                         void *owner);
 int engine_socket_fd(const struct engine_socket *socket);
 

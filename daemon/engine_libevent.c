@@ -2,8 +2,8 @@
  * The engine on libevent: completions made from readiness.
  *
  * Operations are not carried out where they are submitted or where readiness is reported, but when the turn's events
- * have all been seen: sockets with something to do queue up in `runnable` and are served one operation each, round
- * after round. So all that one turn produces for a session leaves in one send, or with one ring
+ * have all been seen: sockets with something to do queue up in their shares and are served one operation each, round
+ * after round (engine_share.c). So all that one turn produces for a session leaves in one send, or with one ring
  * of its bell.
  */
 #include "daemon/engine_libevent.h"
@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 enum {
-    ROUNDS = 8,      /* of serving, then the loop looks for new events */
     GLANCES = 3,     /* for new events within a turn */
     FEW = 16 * 1024, /* bytes: a turn that has moved more takes no glance */
 };
@@ -53,18 +52,6 @@ static void run_tasks(struct engine *engine)
     while ((node = list_take_first(&batch))) {
         struct engine_task *task = list_entry(node, struct engine_task, node);
         task->run(task);
-    }
-}
-
-static void serve_runnable(struct engine *engine)
-{
-    for (int round = 0; round < ROUNDS && !list_is_empty(&engine->runnable); round++) {
-        struct list batch;
-        list_init(&batch);
-        list_splice(&batch, &engine->runnable);
-        struct list *node;
-        while ((node = list_take_first(&batch)))
-            engine_socket_serve(node);
     }
 }
 
@@ -111,7 +98,7 @@ struct engine *engine_new(enum engine_method method, void (*woken)(void *context
     struct engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return NULL;
-    list_init(&engine->runnable);
+    list_init(&engine->busy);
     list_init(&engine->tasks);
     list_init(&engine->closing);
     engine->woken = woken;
@@ -140,7 +127,7 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     engine_free_closed(engine);
-    assert(list_is_empty(&engine->runnable));
+    assert(list_is_empty(&engine->busy));
     for (size_t i = 0; i < engine->signal_count; i++)
         event_free(engine->signal_events[i]);
     if (engine->wake_event)
@@ -162,17 +149,18 @@ static int take_events(struct engine *engine, int flags)
 
 static int turn(struct engine *engine)
 {
-    bool idle = list_is_empty(&engine->runnable) && list_is_empty(&engine->tasks);
+    engine->turn++;
+    bool idle = list_is_empty(&engine->busy) && list_is_empty(&engine->tasks);
     int r = take_events(engine, idle ? 0 : EVLOOP_NONBLOCK);
-    serve_runnable(engine);
+    engine_serve_shares(engine);
     /* Tasks wake clients, which costs both sides: it is cheaper for more at once, so look first whether there is more.
      * What takes long by itself, because it is a lot of bytes, is not made to wait. */
     for (int glance = 0; glance < GLANCES && engine->moved < FEW && !list_is_empty(&engine->tasks) && r == 0;
          glance++) {
         r = take_events(engine, EVLOOP_NONBLOCK);
-        if (list_is_empty(&engine->runnable))
+        if (list_is_empty(&engine->busy))
             break;
-        serve_runnable(engine);
+        engine_serve_shares(engine);
     }
     engine->moved = 0;
     run_tasks(engine);

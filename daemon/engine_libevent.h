@@ -14,7 +14,11 @@ enum { ENGINE_SIGNALS_MAX = 8 };
 
 struct engine {
     struct event_base *base;
-    struct list runnable; /* sockets with something to do */
+    struct list busy; /* shares with something to do */
+    unsigned share_count;
+    uint64_t turn; /* the number of this one */
+    struct engine_share *last_served;
+    int64_t contended_until; /* CLOCK_MONOTONIC, nanoseconds */
     struct list tasks;
     struct list closing; /* sockets that are freed at the end of the turn */
     size_t moved;        /* bytes, in this turn */
@@ -31,9 +35,8 @@ struct engine {
     void (*caught)(void *context, int signal);
 };
 
-/* Carries out one operation of the first socket of `runnable` in each direction, where there is one to carry out; taken
- * from the list before. */
-void engine_socket_serve(struct list *node);
+/* Lets those shares that are busy do what they have to, as far as the turn has time for them. */
+void engine_serve_shares(struct engine *engine);
 
 /* Frees a socket of `closing`, taken from the list before, and tells its owner. */
 void engine_socket_free(struct list *node);

@@ -24,7 +24,7 @@ enum inward { INWARD_NONE, INWARD_RECV, INWARD_RECV_HELD, INWARD_ACCEPT };
 enum outward { OUTWARD_NONE, OUTWARD_SEND, OUTWARD_CONNECT };
 
 struct engine_socket {
-    struct list node; /* in runnable or closing, or in none */
+    struct engine_job job; /* its node may be in engine->closing, too */
     struct engine *engine;
     const struct engine_handlers *handlers;
     void *owner;
@@ -44,8 +44,7 @@ struct engine_socket {
 
 static void make_runnable(struct engine_socket *socket)
 {
-    if (list_is_empty(&socket->node))
-        list_append(&socket->engine->runnable, &socket->node);
+    engine_submit(&socket->job);
 }
 
 static void watch_read(struct engine_socket *socket)
@@ -85,11 +84,14 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 {
     struct engine_socket *socket = argument;
     (void)fd, (void)what;
+    /* Reported before, and still waiting for the share's time: not to be reported turn after turn. */
+    bool waits = socket->readable && !list_is_empty(&socket->job.node);
+    bool is_wanted = socket->inward == INWARD_RECV || socket->inward == INWARD_ACCEPT;
     socket->readable = true;
-    if (socket->inward == INWARD_RECV || socket->inward == INWARD_ACCEPT)
-        make_runnable(socket);
-    else
+    if (waits || !is_wanted)
         unwatch_read(socket);
+    else
+        make_runnable(socket);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *argument)
@@ -101,22 +103,25 @@ static void on_writable(evutil_socket_t fd, short what, void *argument)
     make_runnable(socket);
 }
 
-struct engine_socket *engine_socket_new(struct engine *engine, int fd, const struct engine_handlers *handlers,
+static void serve(struct engine_job *job);
+
+struct engine_socket *engine_socket_new(struct engine_share *share, int fd, const struct engine_handlers *handlers,
                                         void *owner)
 {
     struct engine_socket *socket = malloc(sizeof *socket);
     if (!socket)
         return NULL;
     *socket = (struct engine_socket){
-        .engine = engine,
+        .job = {.run = serve, .share = share},
+        .engine = share->engine,
         .handlers = handlers,
         .owner = owner,
         .fd = fd,
         .writable = true,
     };
-    list_init(&socket->node);
-    event_assign(&socket->read_event, engine->base, fd, EV_READ | EV_PERSIST, on_readable, socket);
-    event_assign(&socket->write_event, engine->base, fd, EV_WRITE, on_writable, socket);
+    list_init(&socket->job.node);
+    event_assign(&socket->read_event, share->engine->base, fd, EV_READ | EV_PERSIST, on_readable, socket);
+    event_assign(&socket->write_event, share->engine->base, fd, EV_WRITE, on_writable, socket);
     return socket;
 }
 
@@ -133,8 +138,8 @@ void engine_socket_close(struct engine_socket *socket)
         event_del(&socket->write_event);
     close(socket->fd);
     socket->fd = -1;
-    list_remove(&socket->node);
-    list_append(&socket->engine->closing, &socket->node);
+    engine_job_cancel(&socket->job);
+    list_append(&socket->engine->closing, &socket->job.node);
 }
 
 /* ---- operations ---- */
@@ -305,9 +310,10 @@ static void perform_connect(struct engine_socket *socket)
     socket->handlers->connected(socket->owner, result);
 }
 
-void engine_socket_serve(struct list *node)
+/* Carries out one operation in each direction, where there is one to carry out. */
+static void serve(struct engine_job *job)
 {
-    struct engine_socket *socket = list_entry(node, struct engine_socket, node);
+    struct engine_socket *socket = list_entry(job, struct engine_socket, job);
     if (socket->writable) {
         if (socket->outward == OUTWARD_SEND)
             perform_send(socket);
@@ -324,7 +330,7 @@ void engine_socket_serve(struct list *node)
 
 void engine_socket_free(struct list *node)
 {
-    struct engine_socket *socket = list_entry(node, struct engine_socket, node);
+    struct engine_socket *socket = list_entry(node, struct engine_socket, job.node);
     void (*closed)(void *) = socket->handlers->closed;
     void *owner = socket->owner;
     free(socket);

@@ -56,10 +56,10 @@ static const struct plain_lane_user plain_user = {
     .closed = on_closed,
 };
 
-int lane_init(struct lane *lane, struct engine *engine, int fd, const struct lane_user *user, void *owner)
+int lane_init(struct lane *lane, struct engine_share *share, int fd, const struct lane_user *user, void *owner)
 {
-    *lane = (struct lane){.engine = engine, .user = user, .owner = owner};
-    return plain_lane_init(&lane->plain, engine, fd, &plain_user, lane);
+    *lane = (struct lane){.engine = share->engine, .share = share, .user = user, .owner = owner};
+    return plain_lane_init(&lane->plain, share, fd, &plain_user, lane);
 }
 
 void lane_deinit(struct lane *lane)

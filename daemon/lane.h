@@ -41,6 +41,7 @@ struct lane {
     struct plain_lane plain;
     struct memory_lane *memory; /* NULL: the session is on the plain lane */
     struct engine *engine;
+    struct engine_share *share; /* whose time frames take */
     const struct lane_user *user;
     void *owner;
     struct frame last; /* the header that came last, for the log */
@@ -50,7 +51,7 @@ struct lane {
 };
 
 /* Takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
-int lane_init(struct lane *lane, struct engine *engine, int fd, const struct lane_user *user, void *owner);
+int lane_init(struct lane *lane, struct engine_share *share, int fd, const struct lane_user *user, void *owner);
 
 /* Frees what the lane holds, after `closed`. */
 void lane_deinit(struct lane *lane);

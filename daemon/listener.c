@@ -260,7 +260,7 @@ static int begin_listen(struct session *session, int64_t request_id, const struc
     if (handle <= 0)
         goto failed;
     listener->handle = handle;
-    listener->socket = engine_socket_new(session->worker->engine, fd, &handlers, listener);
+    listener->socket = engine_socket_new(&session->share->share, fd, &handlers, listener);
     if (!listener->socket) {
         socket_table_remove(&session->sockets, handle);
         goto failed;
@@ -312,7 +312,7 @@ static struct listener *make(struct session *session, int64_t handle, int fd)
     listener->handle = handle;
     list_init(&listener->starved_node);
     if (socket_table_restore(&session->sockets, handle, SOCKET_LISTENER, listener) == 0) {
-        listener->socket = engine_socket_new(session->worker->engine, fd, &handlers, listener);
+        listener->socket = engine_socket_new(&session->share->share, fd, &handlers, listener);
         if (listener->socket)
             return listener;
         socket_table_remove(&session->sockets, handle);

@@ -42,9 +42,9 @@ struct memory_lane {
     struct engine_task flush; /* shows the client what the turn has produced */
     struct engine_timer *withheld_timer;
     bool withheld_timer_runs;
-    unsigned withheld;        /* quiet answers since the last flush: not worth a bell */
-    struct engine_task drain; /* goes on with requests that this turn had no time for */
-    bool room_is_in_arena;    /* the room that was given out last */
+    unsigned withheld;       /* quiet answers since the last flush: not worth a bell */
+    struct engine_job drain; /* takes requests when the share has its turn */
+    bool room_is_in_arena;   /* the room that was given out last */
     uint8_t body[FRAME_BODY_MAX];
 };
 
@@ -289,10 +289,12 @@ static void take_requests(struct memory_lane *memory)
                 return;
         } else if (!take_record(memory, record, size)) {
             return;
+        } else if (engine_share_is_spent(lane->share)) {
+            break;
         }
     }
     release_requests(memory);
-    engine_defer(lane->engine, &memory->drain);
+    engine_submit(&memory->drain);
 }
 
 /* The ring is full at most once: whoever still writes to it is not the client, or not a correct one. */
@@ -314,12 +316,12 @@ static void on_bell(void *owner)
         return;
     if (memory->lane->congested || bytes_length(&memory->overflow) > 0)
         engine_defer(memory->lane->engine, &memory->flush);
-    take_requests(memory);
+    engine_submit(&memory->drain);
 }
 
-static void on_drain(struct engine_task *task)
+static void on_drain(struct engine_job *job)
 {
-    take_requests(list_entry(task, struct memory_lane, drain));
+    take_requests(list_entry(job, struct memory_lane, drain));
 }
 
 void memory_lane_free_payload(struct memory_lane *memory, const struct payload *payload)
@@ -400,6 +402,7 @@ int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct 
     made->memory_fd = made->own_bell_fd = made->client_bell_fd = made->client_listen_fd = -1;
     made->flush.run = on_flush;
     made->drain.run = on_drain;
+    made->drain.share = lane->share;
     list_init(&made->flush.node);
     list_init(&made->drain.node);
     made->withheld_timer = engine_timer_new(lane->engine, on_withheld_long, made);
@@ -442,7 +445,7 @@ void memory_lane_free(struct memory_lane *memory)
 void memory_lane_stop(struct memory_lane *memory)
 {
     engine_task_cancel(&memory->flush);
-    engine_task_cancel(&memory->drain);
+    engine_job_cancel(&memory->drain);
     if (memory->withheld_timer)
         engine_timer_cancel(memory->withheld_timer);
 }
@@ -463,6 +466,6 @@ int memory_lane_start(struct memory_lane *memory)
     close_if_open(&memory->memory_fd);
     close_if_open(&memory->client_listen_fd);
     /* The client may have been quicker than we: look, and then sleep. */
-    engine_defer(memory->lane->engine, &memory->drain);
+    engine_submit(&memory->drain);
     return 0;
 }

@@ -17,6 +17,8 @@ static void listen_on(struct plain_lane *lane)
 {
     if (lane->listening || lane->closed || bytes_length(&lane->output) > DEAF)
         return;
+    if (!list_is_empty(&lane->backlog.node))
+        return;
     lane->listening = true;
     engine_recv(lane->socket);
 }
@@ -35,15 +37,10 @@ static uint8_t *on_receive_buffer(void *owner, size_t *size)
     return frame_reader_room(&lane->reader, size);
 }
 
-static void on_received(void *owner, ssize_t result)
+/* Hands on the frames that have come. Those that the client's share has no time for wait, and nothing is read until
+ * then. */
+static void take_frames(struct plain_lane *lane)
 {
-    struct plain_lane *lane = owner;
-    lane->listening = false;
-    if (result <= 0) {
-        lane->user->broken(lane->owner, NULL, (int)-result);
-        return;
-    }
-    frame_reader_filled(&lane->reader, (size_t)result);
     for (;;) {
         struct frame_message message;
         int r = frame_reader_next(&lane->reader, &message);
@@ -55,8 +52,29 @@ static void on_received(void *owner, ssize_t result)
         }
         if (!lane->user->frame(lane->owner, &message))
             return;
+        if (engine_share_is_spent(lane->backlog.share)) {
+            engine_submit(&lane->backlog);
+            return;
+        }
     }
     listen_on(lane);
+}
+
+static void on_backlog(struct engine_job *job)
+{
+    take_frames(list_entry(job, struct plain_lane, backlog));
+}
+
+static void on_received(void *owner, ssize_t result)
+{
+    struct plain_lane *lane = owner;
+    lane->listening = false;
+    if (result <= 0) {
+        lane->user->broken(lane->owner, NULL, (int)-result);
+        return;
+    }
+    frame_reader_filled(&lane->reader, (size_t)result);
+    take_frames(lane);
 }
 
 static int on_send_vectors(void *owner, struct iovec *vectors, int max)
@@ -113,14 +131,15 @@ static const struct engine_handlers handlers = {
     .closed = on_closed,
 };
 
-int plain_lane_init(struct plain_lane *lane, struct engine *engine, int fd, const struct plain_lane_user *user,
+int plain_lane_init(struct plain_lane *lane, struct engine_share *share, int fd, const struct plain_lane_user *user,
                     void *owner)
 {
-    *lane = (struct plain_lane){.user = user, .owner = owner};
+    *lane = (struct plain_lane){.user = user, .owner = owner, .backlog = {.run = on_backlog, .share = share}};
+    list_init(&lane->backlog.node);
     if (frame_reader_init(&lane->reader) < 0)
         return -ENOMEM;
-    lane->retry_timer = engine_timer_new(engine, on_retry, lane);
-    lane->socket = lane->retry_timer ? engine_socket_new(engine, fd, &handlers, lane) : NULL;
+    lane->retry_timer = engine_timer_new(share->engine, on_retry, lane);
+    lane->socket = lane->retry_timer ? engine_socket_new(share, fd, &handlers, lane) : NULL;
     if (!lane->socket) {
         engine_timer_free(lane->retry_timer);
         frame_reader_deinit(&lane->reader);
@@ -151,6 +170,7 @@ void plain_lane_close(struct plain_lane *lane)
     lane->closed = true;
     engine_timer_free(lane->retry_timer);
     lane->retry_timer = NULL;
+    engine_job_cancel(&lane->backlog);
     send_what_fits(lane);
     engine_socket_close(lane->socket);
 }

@@ -32,6 +32,7 @@ struct plain_lane {
     void *owner;
     struct frame_reader reader;
     struct bytes output;
+    struct engine_job backlog; /* submitted: frames are here that there was no time for */
     bool sending;
     bool listening;
     bool congested; /* somebody was refused room and waits for `relieved` */
@@ -39,7 +40,7 @@ struct plain_lane {
 };
 
 /* Takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
-int plain_lane_init(struct plain_lane *lane, struct engine *engine, int fd, const struct plain_lane_user *user,
+int plain_lane_init(struct plain_lane *lane, struct engine_share *share, int fd, const struct plain_lane_user *user,
                     void *owner);
 
 /* Frees what the lane holds, after `closed`. */

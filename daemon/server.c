@@ -35,6 +35,7 @@ struct server {
     struct accounts accounts;
     enum server_state state;
     struct engine *engine;
+    struct engine_share share;      /* all of the engine's time */
     struct engine_socket *listener; /* NULL once we leave */
     struct engine_timer *accept_timer;
     struct engine_timer *idle_timer;
@@ -348,6 +349,7 @@ static int start_loop(struct server *server)
     server->engine = engine_new(server->options->method, on_wake, server);
     if (!server->engine)
         return -errno;
+    engine_share_init(&server->share, server->engine);
     server->accept_timer = engine_timer_new(server->engine, on_accept_retry, server);
     server->idle_timer = engine_timer_new(server->engine, on_idle, server);
     server->drain_timer = engine_timer_new(server->engine, on_drain_timeout, server);
@@ -361,7 +363,7 @@ static int start_loop(struct server *server)
             return r;
     }
     int fd = server->rendezvous->listen_fd;
-    server->listener = engine_socket_new(server->engine, fd, &handlers, server);
+    server->listener = engine_socket_new(&server->share, fd, &handlers, server);
     if (!server->listener)
         return -ENOMEM;
     rendezvous_take_listener(server->rendezvous);
@@ -452,6 +454,8 @@ void server_free(struct server *server)
     engine_timer_free(server->idle_timer);
     engine_timer_free(server->drain_timer);
     engine_timer_free(server->claim_timer);
+    if (server->share.engine)
+        engine_share_deinit(&server->share);
     engine_free(server->engine);
     int asking = atomic_load(&server->asking);
     if (asking >= 0)

@@ -101,6 +101,7 @@ static void on_closed(void *owner)
     socket_table_deinit(&session->sockets);
     list_remove(&session->node);
     account_give_back(account, ACCOUNT_ARENA_BYTES, session->arena_bytes);
+    worker_give_back_share(session->share);
     free(session);
     worker_session_gone(worker, account, refused);
 }
@@ -133,9 +134,15 @@ struct session *session_new(struct worker *worker, int fd, const struct session_
     list_init(&session->waiting_for_room);
     list_init(&session->connecting);
     socket_table_init(&session->sockets, worker->shared->limits.handles);
+    session->share = worker_take_share(worker, client->pid);
+    if (!session->share) {
+        free(session);
+        return NULL;
+    }
     session->timer = engine_timer_new(worker->engine, on_timeout, session);
-    if (!session->timer || lane_init(&session->lane, worker->engine, fd, &lane_handlers, session) < 0) {
+    if (!session->timer || lane_init(&session->lane, &session->share->share, fd, &lane_handlers, session) < 0) {
         engine_timer_free(session->timer);
+        worker_give_back_share(session->share);
         free(session);
         return NULL;
     }

@@ -48,6 +48,7 @@ struct session {
     enum session_state state;
     bool follows;                       /* the client goes on with its listeners at a successor, */
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* if it names this */
+    struct worker_share *share;
     struct lane lane;
     struct engine_timer *timer; /* of the greeting, or of the lingering */
     struct socket_table sockets;

@@ -179,6 +179,7 @@ struct worker *worker_new(struct shared *shared, enum engine_method method, void
     worker->changed = changed;
     worker->context = context;
     list_init(&worker->sessions);
+    list_init(&worker->shares);
     list_init(&worker->starved);
     list_init(&worker->mailbox.arrivals);
     pthread_mutex_init(&worker->mailbox.lock, NULL);
@@ -273,6 +274,34 @@ void worker_stop(struct worker *worker)
 void worker_retry_starved(struct worker *worker)
 {
     engine_wake(worker->engine);
+}
+
+struct worker_share *worker_take_share(struct worker *worker, pid_t pid)
+{
+    for (struct list *node = worker->shares.next; node != &worker->shares; node = node->next) {
+        struct worker_share *share = list_entry(node, struct worker_share, node);
+        if (share->pid == pid) {
+            share->sessions++;
+            return share;
+        }
+    }
+    struct worker_share *share = malloc(sizeof *share);
+    if (!share)
+        return NULL;
+    *share = (struct worker_share){.pid = pid, .sessions = 1};
+    engine_share_init(&share->share, worker->engine);
+    list_init(&share->node);
+    list_append(&worker->shares, &share->node);
+    return share;
+}
+
+void worker_give_back_share(struct worker_share *share)
+{
+    if (--share->sessions > 0)
+        return;
+    engine_share_deinit(&share->share);
+    list_remove(&share->node);
+    free(share);
 }
 
 void worker_session_gone(struct worker *worker, struct account *account, bool refused)

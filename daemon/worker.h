@@ -17,11 +17,20 @@
 struct account;
 struct session_client;
 
+/* What the sessions of one process have of the worker's time, together. */
+struct worker_share {
+    struct list node; /* in worker->shares */
+    pid_t pid;
+    unsigned sessions;
+    struct engine_share share;
+};
+
 struct worker {
     struct shared *shared;
     struct engine *engine;
     pthread_t thread;
     struct list sessions;
+    struct list shares;
     struct list starved; /* listeners that wait for a descriptor or a handle */
     struct engine_timer *starved_timer;
     unsigned starved_delay_ms; /* that the timer was set to; 0: it does not run */
@@ -73,6 +82,10 @@ void worker_retry_starved(struct worker *worker);
 
 /* For the worker's own sessions. Gives back what was taken of the account for the session itself. */
 void worker_session_gone(struct worker *worker, struct account *account, bool refused);
+/* The share of a session of that process, to be given back when what belongs to the session is closed. NULL: out of
+ * memory. */
+struct worker_share *worker_take_share(struct worker *worker, pid_t pid);
+void worker_give_back_share(struct worker_share *share);
 /* A socket of this worker was closed. */
 void worker_socket_gone(struct worker *worker);
 /* Puts a listener's `starved_node` in the list. `delay_ms`: nothing will tell us, so try again after that; 0: somebody

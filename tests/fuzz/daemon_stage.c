@@ -736,6 +736,7 @@ static void set_up_daemon(int fd)
     worker->changed = on_changed;
     list_init(&worker->sessions);
     list_init(&worker->starved);
+    list_init(&worker->shares);
     worker->engine = engine_new(ENGINE_EPOLL, on_starved, NULL);
     CHECK(worker->engine);
     worker->starved_timer = engine_timer_new(worker->engine, on_starved, NULL);

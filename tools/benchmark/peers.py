@@ -121,12 +121,12 @@ class Deployment:
         self._stack = ExitStack()
         try:
             self._scratch = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="oche-bench-"))
-            socket = os.path.join(self._scratch, "oched.sock")
+            self.socket = os.path.join(self._scratch, "oched.sock")  # of its daemon
             if peer.lane:
-                self.daemon = self._start_daemon(socket, workload.cpus())
+                self.daemon = self._start_daemon(self.socket, workload.cpus())
             command = peer.command(workload) + list(extra)
             started = self._stack.enter_context(
-                Process(peer.title, command, self._scratch, env=peer.env(socket), cpus=workload.cpus())
+                Process(peer.title, command, self._scratch, env=peer.env(self.socket), cpus=workload.cpus())
             )
             if workload.is_client:
                 self.client = started
