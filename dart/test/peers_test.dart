@@ -410,7 +410,10 @@ void node() {
         node,
         '''
       const body = Buffer.alloc(16 << 20);
-      for (let i = 0, state = 1; i < body.length; i++) body[i] = state = (state * 75 + 74) % 65537;
+      for (let i = 0, state = 1; i < body.length; i++) {
+        state = (state * 75 + 74) % 65537;
+        body[i] = state + (i >> 16);
+      }
       const socket = net.connect(port, '127.0.0.1'), pieces = [];
       socket.on('data', (data) => pieces.push(data)).on('end', () => console.log(sum(Buffer.concat(pieces))));
       socket.end(body);
@@ -582,7 +585,10 @@ void node() {
   _testWith('node', 'http server, a download of 16 MiB', (node) async {
     final program = await _script(node, '''
       const body = Buffer.alloc(16 << 20);
-      for (let i = 0, state = 1; i < body.length; i++) body[i] = state = (state * 75 + 74) % 65537;
+      for (let i = 0, state = 1; i < body.length; i++) {
+        state = (state * 75 + 74) % 65537;
+        body[i] = state + (i >> 16);
+      }
       const server = http.createServer((request, response) => {
         response.on('close', () => server.close()).setHeader('Connection', 'close').end(body);
       });

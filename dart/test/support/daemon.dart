@@ -50,16 +50,38 @@ Future<void> withDaemon(List<String> options, Future<void> Function(Map<String, 
 }
 
 final class _Statistics extends Struct {
+  @Size()
+  external int size;
+
   @Uint64()
   external int uptimeSeconds;
+
   @Uint64()
   external int sessionsOpen;
+
   @Uint64()
   external int sessionsTotal;
+
   @Uint64()
   external int socketsOpen;
+
   @Uint64()
   external int connectionsAccepted;
+
+  @Uint64()
+  external int connectionsMade;
+
+  @Uint64()
+  external int bytesReceived;
+
+  @Uint64()
+  external int bytesSent;
+
+  @Uint64()
+  external int sessionHandles;
+
+  @Uint64()
+  external int sessionQueuedBytes;
 }
 
 /// What the daemon says of all its sessions, in a session of its own.
@@ -78,7 +100,7 @@ final class Observer {
   }
 
   final Pointer<Void> _session;
-  final _numbers = allocate(sizeOf<_Statistics>() + 64);
+  final _statistics = allocate(sizeOf<_Statistics>()).cast<_Statistics>();
   final _completion = allocate(64);
 
   static final _library = DynamicLibrary.process();
@@ -92,12 +114,13 @@ final class Observer {
       bool Function(Pointer<Void>, Pointer<Uint8>)>('oche_session_pop');
 
   Future<_Statistics> _get() async {
-    expect(_ask(_session, 1, _numbers), 0, 'what oche_get_statistics returned');
+    _statistics.ref.size = sizeOf<_Statistics>();
+    expect(_ask(_session, 1, _statistics.cast()), 0, 'what oche_get_statistics returned');
     await eventually(() {
       expect(_dispatch(_session), 0, 'what oche_session_dispatch returned');
       return _pop(_session, _completion);
     }, 'the daemon answers');
-    return _numbers.cast<_Statistics>().ref;
+    return _statistics.ref;
   }
 
   /// How many sessions there are besides this one.
