@@ -148,12 +148,16 @@ class Runner
     // A new connect works: after the loss of the daemon was noticed always, before that at the second attempt.
     void recover()
     {
-        client_.settle();
-        try {
-            knock(client_, port_, random_());
-        } catch (const Lost &) {
+        for (int attempts = starts_may_fail ? 3 : 2;; attempts--) {
             client_.settle();
-            knock(client_, port_, random_());
+            try {
+                knock(client_, port_, random_());
+                break;
+            } catch (const Lost &) {
+                if (attempts == 1) {
+                    throw;
+                }
+            }
         }
         const std::lock_guard<std::mutex> lock(recoveries_mutex);
         recoveries.push_back(now());
