@@ -44,11 +44,11 @@ struct engine_share {
     struct list node;     /* in engine->busy, or in none */
     struct list runnable; /* jobs, in the order in which they came */
     uint64_t turn;        /* in which it was served last */
-    unsigned cuts;        /* turns without a break in which it wanted more */
-    int64_t slice;        /* nanoseconds, of a turn */
-    int64_t left;         /* of that, in this turn; negative: too much was used */
+    bool greedy;          /* it wanted more than a long slice, and has not rested since */
+    int64_t left;         /* nanoseconds of this turn; negative: too much was used */
     int64_t began;        /* being served: since when, by the clock, */
     int64_t began_cpu;    /* and by the processor time of the thread */
+    int64_t ended;        /* being served, by the clock */
 };
 
 void engine_share_init(struct engine_share *share, struct engine *engine);

@@ -5,10 +5,11 @@
  * round began. A share whose time in the turn, its slice, is used up keeps the rest for the next turn, in its order,
  * and what it took beyond is taken off the next slice: some operations take long.
  *
- * Who always wants more gets shorter slices, and who was done before the slice was over longer ones: so the one in a
+ * Who uses up a long slice is greedy, and gets short ones until it has had nothing to do for a while: so the one in a
  * conversation, who cannot go on before the answer has come, is answered at once beside one who floods, and two who
- * flood get the same. While others have nothing to do slices are long, for each turn has its price. With one share, as
- * in the daemon of one program, there is nobody to be held up, and the clock is not looked at.
+ * flood get the same. That a slice was not used up for once proves nothing: a flood stops whenever a socket is full.
+ * While others have nothing to do slices are long, for each turn has its price. With one share, as in the daemon of one
+ * program, there is nobody to be held up, and the clock is not looked at.
  */
 #include "daemon/engine_libevent.h"
 
@@ -18,10 +19,10 @@
 enum {
     ROUNDS = 8, /* of serving, then the loop looks for new events */
     /* Nanoseconds. */
-    SLICE_LEAST = 25 * 1000,
-    SLICE_MOST = 1000 * 1000,
+    SLICE_SHORT = 25 * 1000,
+    SLICE_LONG = 1000 * 1000,
     CONTENTION = 10 * 1000 * 1000, /* how long others are remembered */
-    PROBE = 128,                   /* turns, after which a long slice is tried again */
+    REST = 1000 * 1000,            /* without anything to do, after which a share is not greedy any more */
 };
 
 static int64_t now_ns(clockid_t clock)
@@ -41,7 +42,7 @@ static int64_t time_used(const struct engine_share *share)
 
 void engine_share_init(struct engine_share *share, struct engine *engine)
 {
-    *share = (struct engine_share){.engine = engine, .slice = SLICE_MOST};
+    *share = (struct engine_share){.engine = engine};
     list_init(&share->node);
     list_init(&share->runnable);
     engine->share_count++;
@@ -97,13 +98,12 @@ static void serve(struct engine_share *share)
 static void begin_slice(struct engine_share *share)
 {
     struct engine *engine = share->engine;
-    bool wanted_more = share->left <= 0 && share->turn + 1 == engine->turn;
-    share->cuts = wanted_more ? share->cuts + 1 : 0;
-    if (share->began >= engine->contended_until || share->cuts % PROBE == 0)
-        share->slice = SLICE_MOST;
-    else
-        share->slice = share->slice / 2 > SLICE_LEAST ? share->slice / 2 : SLICE_LEAST;
-    share->left = share->left < 0 ? share->left + share->slice : share->slice;
+    if (share->began - share->ended >= REST)
+        share->greedy = false;
+    else if (share->left <= 0)
+        share->greedy = true;
+    int64_t slice = share->greedy && share->began < engine->contended_until ? SLICE_SHORT : SLICE_LONG;
+    share->left = share->left < 0 ? share->left + slice : slice;
     share->turn = engine->turn;
 }
 
@@ -125,6 +125,7 @@ static void serve_in_time(struct engine_share *share)
     if (share->left > 0)
         serve(share);
     share->left -= time_used(share);
+    share->ended = now_ns(CLOCK_MONOTONIC);
 }
 
 void engine_serve_shares(struct engine *engine)
