@@ -427,8 +427,9 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
 int server_run(struct server *server)
 {
     start_idle_timer(server);
+    if (server->shared.estate->count > 0)
+        engine_timer_set(server->claim_timer, HANDOVER_CLAIM_LIMIT);
     engine_accept(server->listener);
-    engine_timer_set(server->claim_timer, HANDOVER_CLAIM_LIMIT);
     int r = engine_run(server->engine);
     if (r < 0)
         log_line(LOG_ERROR, "event=loop-failed error=\"%s\" errno=%d", log_errno_text(-r), -r);
