@@ -35,6 +35,20 @@ static pid_t clone_process(int exit_signal)
     return (pid_t)syscall(SYS_clone, (unsigned long)exit_signal, 0L, 0L, 0L, 0L);
 }
 
+/* The child calls the kernel itself where libc's function may be a sanitizer's. Which does not know of the child, would
+ * take its descriptors for the host's, look for the host's threads at its end, and end it for a race or a leak. */
+
+static void assign_descriptor(int fd, int number, int flags)
+{
+    syscall(SYS_dup3, fd, number, flags);
+}
+
+static _Noreturn void end_process(int status)
+{
+    for (;;)
+        syscall(SYS_exit_group, (long)status);
+}
+
 static void close_from(int first)
 {
 #ifdef SYS_close_range
@@ -59,10 +73,10 @@ static void reset_signals(void)
 
 static void reset_descriptors(const struct launch *launch)
 {
-    dup2(launch->null_fd, STDIN_FILENO);
-    dup2(launch->null_fd, STDOUT_FILENO);
-    dup2(launch->stderr_fd, STDERR_FILENO);
-    dup3(launch->report_fd, REPORT, O_CLOEXEC);
+    assign_descriptor(launch->null_fd, STDIN_FILENO, 0);
+    assign_descriptor(launch->null_fd, STDOUT_FILENO, 0);
+    assign_descriptor(launch->stderr_fd, STDERR_FILENO, 0);
+    assign_descriptor(launch->report_fd, REPORT, O_CLOEXEC);
     close_from(FIRST_UNUSED);
 }
 
@@ -72,7 +86,7 @@ static _Noreturn void become_program(const struct launch *launch)
     int error = errno;
     while (write(REPORT, &error, sizeof error) < 0 && errno == EINTR) {
     }
-    _exit(EXEC_FAILED);
+    end_process(EXEC_FAILED);
 }
 
 static _Noreturn void become_launcher(const struct launch *launch)
@@ -81,7 +95,7 @@ static _Noreturn void become_launcher(const struct launch *launch)
     reset_signals();
     reset_descriptors(launch);
     if (chdir("/") < 0)
-        _exit(EXEC_FAILED);
+        end_process(EXEC_FAILED);
     pid_t program = clone_process(SIGCHLD);
     if (program == 0)
         become_program(launch);
@@ -91,8 +105,8 @@ static _Noreturn void become_launcher(const struct launch *launch)
         ended = waitpid(program, &status, 0);
     while (ended < 0 && errno == EINTR);
     if (ended != program)
-        _exit(EXEC_FAILED);
-    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : KILLED_BY_SIGNAL + WTERMSIG(status));
+        end_process(EXEC_FAILED);
+    end_process(WIFEXITED(status) ? WEXITSTATUS(status) : KILLED_BY_SIGNAL + WTERMSIG(status));
 }
 
 static void close_pair(const int ends[2])
