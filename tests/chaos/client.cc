@@ -57,9 +57,7 @@ void Client::begin()
             isolate_.reset();
             throw std::runtime_error(std::string("tcp_init returns ") + oche_error_name(result) + ": " + why);
         }
-        if (!starts_may_fail) {
-            books_.held_up++;
-        }
+        books_.held_up++;
     }
 }
 
@@ -196,9 +194,6 @@ int64_t Client::handle(const Request &request)
 {
     const Outcome outcome = take(request);
     if (outcome.result == TCP_ERR_DAEMON_LOST || outcome.result == TCP_ERR_INVALID_HANDLE) {
-        throw Lost();
-    }
-    if (starts_may_fail && outcome.result == TCP_ERR_DAEMON_UNAVAILABLE) {
         throw Lost();
     }
     if (outcome.result <= 0) {

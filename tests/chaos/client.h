@@ -30,14 +30,6 @@ struct Books {
     std::atomic<int64_t> slowest_open{0}; // of tcp_init, which may take five seconds
 };
 
-// The thread sanitizer has locks of its own, which another thread may hold while the library clones the process to
-// start the daemon. Then the child hangs, and the start fails after its five seconds.
-#ifdef __SANITIZE_THREAD__
-constexpr bool starts_may_fail = true;
-#else
-constexpr bool starts_may_fail = false;
-#endif
-
 struct Lost : std::runtime_error {
     Lost() : std::runtime_error("the daemon is lost")
     {

@@ -148,16 +148,12 @@ class Runner
     // A new connect works: after the loss of the daemon was noticed always, before that at the second attempt.
     void recover()
     {
-        for (int attempts = starts_may_fail ? 3 : 2;; attempts--) {
+        client_.settle();
+        try {
+            knock(client_, port_, random_());
+        } catch (const Lost &) {
             client_.settle();
-            try {
-                knock(client_, port_, random_());
-                break;
-            } catch (const Lost &) {
-                if (attempts == 1) {
-                    throw;
-                }
-            }
+            knock(client_, port_, random_());
         }
         const std::lock_guard<std::mutex> lock(recoveries_mutex);
         recoveries.push_back(now());
