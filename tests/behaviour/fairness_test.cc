@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <memory>
+#include <optional>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,11 +80,21 @@ class Flood
         }
     }
 
+    // So many connections are made.
+    void check_connected(int count)
+    {
+        for (int i = 0; i < count; i++) {
+            const auto reply = receive();
+            REQUIRE(reply);
+            REQUIRE(reply->header.value > 0);
+        }
+    }
+
     void check_answers()
     {
         std::vector<bool> answered(flood_size);
         for (int i = 0; i < flood_size; i++) {
-            const auto reply = memory_ ? memory_->receive() : plain_->receive();
+            const auto reply = receive();
             REQUIRE(reply);
             REQUIRE(reply->header.value == TCP_ERR_CONNECT_FAILED);
             const int64_t id = reply->header.request_id;
@@ -99,6 +110,11 @@ class Flood
     }
 
   private:
+    std::optional<WireFrame> receive()
+    {
+        return memory_ ? memory_->receive() : plain_->receive();
+    }
+
     std::unique_ptr<MemoryWire> memory_; // or
     std::unique_ptr<Wire> plain_;
 };
@@ -196,11 +212,19 @@ TEST_CASE("a request is served before all of a flood that came before it")
     CHECK(before < count);
 }
 
+// Its sockets are so many that it takes more than a slice to close them: what waits then must not be served.
 TEST_CASE("a client that hangs up while its requests wait for their turn leaves nothing behind")
 {
+    constexpr int sockets = 400;
     const Daemon daemon({{"--workers", "1"}, 0, "info"});
+    const PeerListener listener(loopback4(), 2 * sockets);
     Bystander bystander;
-    Flood(daemon.place().socket_path()).begin(free_port(), flood_size); // and is gone
+    {
+        Flood flood(daemon.place().socket_path());
+        flood.begin(listener.port(), sockets);
+        flood.check_connected(sockets);
+        flood.begin(free_port(), flood_size);
+    }
     CHECK(daemon.logs("event=end "));
     bystander.exchange("hello");
 }
