@@ -26,6 +26,7 @@
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/skip.h"
 #include "tests/support/text.h"
 #include "tests/support/wire.h"
@@ -39,12 +40,11 @@ constexpr uid_t nobody = 65534;
 // Why the daemon has no filter here, or null.
 const char *why_no_filter()
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return "there is no filter under sanitizers";
-#else
+    if (is_sanitized) {
+        return "there is no filter under sanitizers";
+    }
     return access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0 ? nullptr
                                                                        : "this system has no filters of system calls";
-#endif
 }
 
 // Why files cannot be given away, and processes not become another user's; or null.

@@ -9,6 +9,7 @@
 
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
+#include "tests/support/misconduct.h"
 #include "tests/support/pair.h"
 #include "tests/support/wire.h"
 
@@ -16,11 +17,6 @@ using namespace test_support;
 
 namespace
 {
-size_t complaints(const Daemon &daemon)
-{
-    return daemon.count_lines(" (warning|error) ");
-}
-
 // Sends the bytes on a session that has said hello, or on one that has not, and checks that it is dropped as it
 // should be while a good session goes on.
 void check_dropped(const std::string &bytes, bool after_hello = true, bool then_hang_up = false)

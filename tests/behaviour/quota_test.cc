@@ -1,13 +1,14 @@
 // What all sessions of a user may have together: a session more brings no more.
 #include <catch2/catch.hpp>
 
-#include <poll.h>
 #include <thread>
 #include <unistd.h>
 
+#include "tests/support/counters.h"
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
+#include "tests/support/setting.h"
 #include "tests/support/skip.h"
 #include "tests/support/wire.h"
 
@@ -15,75 +16,17 @@ using namespace test_support;
 
 namespace
 {
-// Asks over a session of its own, which is one of the sessions that are counted.
-class Books
+// Nothing is in use but one session that does nothing, and its arena.
+bool is_clear(const oche_statistics &now, uint64_t arena)
 {
-  public:
-    Books()
-    {
-        REQUIRE(oche_session_open(nullptr, &session_) == 0);
-    }
-    ~Books()
-    {
-        oche_session_close(session_);
-    }
-    Books(const Books &) = delete;
-    Books &operator=(const Books &) = delete;
-
-    oche_statistics look() const
-    {
-        oche_statistics statistics{};
-        statistics.size = sizeof statistics;
-        REQUIRE(oche_get_statistics(session_, 1, &statistics) == 0);
-        oche_completion completion{};
-        while (!oche_session_pop(session_, &completion)) {
-            pollfd pollfd{oche_session_get_fd(session_), POLLIN, 0};
-            REQUIRE(poll(&pollfd, 1, static_cast<int>(std::chrono::milliseconds(patience).count())) == 1);
-            REQUIRE(oche_session_dispatch(session_) == 0);
-        }
-        REQUIRE(completion.result == 0);
-        return statistics;
-    }
-
-    // Nothing is in use but this session itself.
-    bool are_clear() const
-    {
-        const oche_statistics now = look();
-        return now.user_sessions.used == 1 && now.user_handles.used == 0 && now.user_queued_bytes.used == 0 &&
-               now.user_requests.used == 0 && now.user_arena_bytes.used == own_arena_;
-    }
-
-    // While no other session is there.
-    void note_own_arena()
-    {
-        own_arena_ = look().user_arena_bytes.used;
-    }
-
-  private:
-    oche_session *session_ = nullptr;
-    uint64_t own_arena_ = 0;
-};
+    return now.user_sessions.used == 1 && now.user_handles.used == 0 && now.user_queued_bytes.used == 0 &&
+           now.user_requests.used == 0 && now.user_arena_bytes.used == arena;
+}
 
 bool on_memory()
 {
     return lane_under_test() == "memory";
 }
-
-// Sessions take the lane that they can get.
-class NoPreference
-{
-  public:
-    NoPreference()
-    {
-        unsetenv("OCHE_LANE");
-    }
-    ~NoPreference()
-    {
-        setenv("OCHE_LANE", "memory", 1);
-    }
-    NoPreference(const NoPreference &) = delete;
-    NoPreference &operator=(const NoPreference &) = delete;
-};
 
 DaemonOptions with(std::vector<std::string> arguments)
 {
@@ -96,7 +39,7 @@ DaemonOptions with(std::vector<std::string> arguments)
 TEST_CASE("past --user-max-handles every session of the user gets QUOTA, until one of them closes something")
 {
     const Daemon daemon(with({"--user-max-handles", "10", "--workers", "2"}));
-    const Books books;
+    const Counters counters;
     Isolate one;
     Isolate two;
     one.start();
@@ -111,7 +54,7 @@ TEST_CASE("past --user-max-handles every session of the user gets QUOTA, until o
     CHECK(one.result(one.connect(to)) == TCP_ERR_QUOTA);
     CHECK(two.result(two.connect(to)) == TCP_ERR_QUOTA);
     CHECK(two.result(two.listen({loopback4(), 0})) == TCP_ERR_QUOTA);
-    oche_statistics now = books.look();
+    oche_statistics now = counters.look();
     CHECK(now.user == geteuid());
     CHECK(now.user_handles.used == 10);
     CHECK(now.user_handles.limit == 10);
@@ -146,7 +89,7 @@ TEST_CASE("an accept that finds the user's handles used up goes on when another 
 TEST_CASE("past --user-max-queued-bytes writes of every session get QUOTA, until bytes have left")
 {
     const Daemon daemon(with({"--user-max-queued-bytes", "6000000"}));
-    const Books books;
+    const Counters counters;
     Isolate one;
     Isolate two;
     one.start();
@@ -161,8 +104,8 @@ TEST_CASE("past --user-max-queued-bytes writes of every session get QUOTA, until
     for (int i = 0; i < 40; i++) {
         writes.push_back(isolates[i % 2]->write(handles[i % 2], piece));
     }
-    REQUIRE(eventually([&] { return books.look().user_queued_bytes.refused > 0; }));
-    const oche_statistics now = books.look();
+    REQUIRE(eventually([&] { return counters.look().user_queued_bytes.refused > 0; }));
+    const oche_statistics now = counters.look();
     CHECK(now.user_queued_bytes.used <= 6'000'000);
     CHECK(now.user_queued_bytes.limit == 6'000'000);
     CHECK(daemon.count_lines("event=quota .*what=\"queued bytes\"") == 1);
@@ -184,13 +127,13 @@ TEST_CASE("past --user-max-queued-bytes writes of every session get QUOTA, until
     for (std::thread &reader : readers) {
         reader.join();
     }
-    CHECK(books.look().user_queued_bytes.used == 0);
+    CHECK(counters.look().user_queued_bytes.used == 0);
 }
 
 TEST_CASE("past --user-max-requests accepts, connects and writes get QUOTA in every session")
 {
     const Daemon daemon(with({"--user-max-requests", "5"}));
-    const Books books;
+    const Counters counters;
     Isolate one;
     Isolate two;
     one.start();
@@ -202,11 +145,11 @@ TEST_CASE("past --user-max-requests accepts, connects and writes get QUOTA in ev
     for (int i = 0; i < 5; i++) {
         accepts.push_back(one.accept(listener));
     }
-    REQUIRE(eventually([&] { return books.look().user_requests.used == 5; }));
+    REQUIRE(eventually([&] { return counters.look().user_requests.used == 5; }));
     CHECK(two.result(two.accept(other_listener)) == TCP_ERR_QUOTA);
     CHECK(two.result(two.connect({loopback4(), 1})) == TCP_ERR_QUOTA);
     CHECK(two.result(two.write(pair.handle, "x")) == TCP_ERR_QUOTA);
-    CHECK(books.look().user_requests.refused == 3);
+    CHECK(counters.look().user_requests.refused == 3);
 
     // The end of the stream can always be sent.
     CHECK(two.result(two.close_write(pair.handle)) == 0);
@@ -216,7 +159,7 @@ TEST_CASE("past --user-max-requests accepts, connects and writes get QUOTA in ev
     for (const Request &accept : accepts) {
         CHECK(one.result(accept) == TCP_ERR_CLOSED);
     }
-    CHECK(books.look().user_requests.used == 0);
+    CHECK(counters.look().user_requests.used == 0);
     CHECK(two.result(two.connect({loopback4(), 1})) == TCP_ERR_CONNECT_FAILED);
 }
 
@@ -226,7 +169,7 @@ TEST_CASE("a user's sessions share --user-max-arena-bytes: the next gets less, i
         SKIP("this is about the memory lane");
     }
     const Daemon daemon(with({"--max-arena-bytes", "1048576", "--user-max-arena-bytes", "1572864"}));
-    const NoPreference no_preference;
+    const Setting no_preference("OCHE_LANE", nullptr);
     // 1.5 MiB: half of it, 768 KiB; half of the rest in whole blocks, 256 KiB; then what is left, a block each.
     Isolate isolates[6];
     for (Isolate &isolate : isolates) {
@@ -244,12 +187,12 @@ TEST_CASE("a user's sessions share --user-max-arena-bytes: the next gets less, i
     for (Isolate &isolate : isolates) {
         CHECK(isolate.destroy() == 0);
     }
-    const Books books;
-    CHECK(eventually([&] { return books.look().user_sessions.used == 1; }));
+    const Counters counters;
+    CHECK(eventually([&] { return counters.look().user_sessions.used == 1; }));
     Isolate last;
     last.start();
-    CHECK(books.look().user_arena_bytes.used >= 262'144);
-    CHECK(books.look().user_arena_bytes.limit == 1'572'864);
+    CHECK(counters.look().user_arena_bytes.used >= 262'144);
+    CHECK(counters.look().user_arena_bytes.limit == 1'572'864);
 }
 
 TEST_CASE("past --user-max-session-rate tcp_init gives QUOTA, though no session is left open")
@@ -272,7 +215,7 @@ TEST_CASE("past --user-max-session-rate tcp_init gives QUOTA, though no session 
 TEST_CASE("past --user-max-connection-rate connects get QUOTA and accepts wait, and all are served in the end")
 {
     const Daemon daemon(with({"--user-max-connection-rate", "20"}));
-    const Books books;
+    const Counters counters;
     Isolate isolate;
     isolate.start();
     const PeerListener target(loopback4(), 256);
@@ -283,8 +226,8 @@ TEST_CASE("past --user-max-connection-rate connects get QUOTA and accepts wait, 
         refused += result == TCP_ERR_QUOTA;
     }
     CHECK(refused == 1);
-    CHECK(books.look().user_connection_rate.refused == 1);
-    CHECK(books.look().user_connection_rate.limit == 20);
+    CHECK(counters.look().user_connection_rate.refused == 1);
+    CHECK(counters.look().user_connection_rate.limit == 20);
 
     const int64_t listener = listening(isolate);
     std::vector<Request> accepts;
@@ -318,8 +261,8 @@ TEST_CASE("clients that are refused and say nothing are few: the others are hung
 TEST_CASE("when all is over the user's account is empty, however it ended")
 {
     const Daemon daemon(with({"--workers", "2"}));
-    Books books;
-    books.note_own_arena();
+    const Counters counters;
+    const uint64_t own_arena = counters.look().user_arena_bytes.used;
     const FullListener full;
     {
         Isolate closed;
@@ -335,7 +278,7 @@ TEST_CASE("when all is over the user's account is empty, however it ended")
             const Request accept = isolate->accept(listener);
             const Request connect = isolate->connect({full.address(), full.port()});
             const Request write = isolate->write(made.handle, std::string(30'000'000, 'x'));
-            REQUIRE(eventually([&] { return books.look().user_requests.used >= 3; }));
+            REQUIRE(eventually([&] { return counters.look().user_requests.used >= 3; }));
             CHECK(isolate->is_pending(write));
             CHECK(isolate->is_pending(accept));
             if (isolate == &closed) {
@@ -345,9 +288,9 @@ TEST_CASE("when all is over the user's account is empty, however it ended")
                 CHECK(isolate->result(write) == TCP_ERR_CLOSED);
                 CHECK(isolate->cancel(connect) == 0);
                 CHECK(isolate->result(connect) == TCP_ERR_CLOSED);
-                CHECK(books.look().user_requests.used == 0);
-                CHECK(books.look().user_handles.used == 0);
-                CHECK(books.look().user_queued_bytes.used == 0);
+                CHECK(counters.look().user_requests.used == 0);
+                CHECK(counters.look().user_handles.used == 0);
+                CHECK(counters.look().user_queued_bytes.used == 0);
             }
         }
         Wire wire(daemon.place().socket_path());
@@ -357,9 +300,9 @@ TEST_CASE("when all is over the user's account is empty, however it ended")
         REQUIRE(listen);
         wire.send(plain_frame(FRAME_ACCEPT, 2, listen->header.value));
         REQUIRE(wire.is_served());
-        CHECK(books.look().user_requests.used >= 4);
+        CHECK(counters.look().user_requests.used >= 4);
         wire.send_bytes(std::string(200, '\xff'));
         CHECK(wire.is_dropped());
     }
-    CHECK(eventually([&] { return books.are_clear(); }));
+    CHECK(eventually([&] { return is_clear(counters.look(), own_arena); }));
 }

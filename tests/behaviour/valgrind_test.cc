@@ -10,6 +10,7 @@
 #include "tests/support/daemon.h"
 #include "tests/support/place.h"
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/skip.h"
 #include "tests/support/text.h"
 
@@ -17,12 +18,6 @@ using namespace test_support;
 
 namespace
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool is_sanitized = true;
-#else
-constexpr bool is_sanitized = false;
-#endif
-
 const char *const valgrind = "/usr/bin/valgrind";
 
 std::vector<std::string> under_valgrind(const std::string &log)

@@ -1,14 +1,20 @@
 // tcp_write: bytes arrive whole and in order, and queues have a limit.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <future>
+#include <random>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
+#include "tests/support/sanitized.h"
+#include "tests/support/stream.h"
 #include "tests/support/text.h"
 
 using namespace test_support;
@@ -329,4 +335,80 @@ TEST_CASE("bytes in both directions at once do not wait for each other")
     CHECK((read == in));
     CHECK((receiver.get() == out));
     CHECK(isolate.result(write) == static_cast<int64_t>(out.size()));
+}
+
+TEST_CASE("writes of one byte to 300 KiB, mixed, arrive whole and in order in both directions")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    const Stream out(1);
+    const Stream in(2);
+    std::mt19937 random(3);
+    std::vector<size_t> sizes;
+    size_t total = 0;
+    for (size_t i = 0; i < (is_sanitized ? 200 : 600); i++) {
+        // As many tiny ones as large ones: the exponent is what is chosen.
+        const size_t most = size_t{1} << random() % 19;
+        sizes.push_back(std::min<size_t>(1 + random() % most + random() % most, 300 * 1024));
+        total += sizes.back();
+    }
+    const auto sender = std::async(std::launch::async, [&] {
+        size_t at = 0;
+        for (size_t i = sizes.size(); i-- > 0; at += sizes[i]) {
+            in.send(pair.peer, sizes[i], at);
+        }
+    });
+    auto receiver = std::async(std::launch::async, [&] { return out.has(0, pair.peer.receive(total)); });
+    size_t written = 0;
+    size_t read = 0;
+    std::vector<std::pair<Request, size_t>> writes;
+    for (const size_t size : sizes) {
+        writes.emplace_back(isolate.write(pair.handle, out.text(written, size)), size);
+        written += size;
+        while (read < written) {
+            const Outcome outcome = isolate.outcome(isolate.read(pair.handle));
+            REQUIRE(outcome.data);
+            REQUIRE(in.has(read, outcome.data->bytes()));
+            read += outcome.data->bytes().size();
+        }
+    }
+    for (const auto &[request, size] : writes) {
+        REQUIRE(isolate.result(request) == static_cast<int64_t>(size));
+    }
+    CHECK(read == total);
+    CHECK(receiver.get());
+}
+
+TEST_CASE("writes to a peer that does not read hold up no other connection of the session")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair blocked = connected(isolate);
+    const Pair other = connected(isolate);
+    const Stream stream;
+    constexpr size_t each = 64 * 1024;
+    constexpr size_t total = 40 << 20; // more than the arena
+    std::vector<Request> writes;
+    for (size_t at = 0; at < total; at += each) {
+        writes.push_back(isolate.write(blocked.handle, stream.text(at, each)));
+        REQUIRE(writes.back().returned == 0);
+    }
+    CHECK(isolate.is_pending(writes.back()));
+    for (const size_t size : {size_t{1}, size_t{5000}, size_t{100'000}, size_t{1} << 20}) {
+        CAPTURE(size);
+        const std::string message = stream.text(size, size);
+        const Request write = isolate.write(other.handle, message);
+        CHECK((other.peer.receive(size) == message));
+        CHECK(isolate.result(write) == static_cast<int64_t>(size));
+        const auto sender = std::async(std::launch::async, [&] { other.peer.send(message); });
+        CHECK((isolate.read_exactly(other.handle, size) == message));
+    }
+    CHECK(isolate.is_pending(writes.back(), std::chrono::milliseconds(0)));
+    CHECK(stream.has(0, blocked.peer.receive(total)));
+    for (const Request &write : writes) {
+        REQUIRE(isolate.result(write) == each);
+    }
 }

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <filesystem>
 #include <future>
-#include <getopt.h>
 #include <iostream>
 #include <map>
 #include <set>
@@ -16,6 +15,7 @@
 #include "tests/chaos/crew.h"
 #include "tests/chaos/plan.h"
 #include "tests/chaos/service.h"
+#include "tests/support/command_line.h"
 #include "tests/support/isolate.h"
 #include "tests/support/place.h"
 #include "tests/support/process.h"
@@ -395,56 +395,20 @@ class Chaos
     int64_t slowest_open_ = 0;
 };
 
-[[noreturn]] void refuse(const std::string &why)
-{
-    std::cerr << "chaos: " << why << "\n" << usage;
-    exit(2);
-}
-
 Options parse(int argc, char **argv)
 {
-    static const option long_options[] = {
-        {"seed", required_argument, nullptr, 's'},   {"rounds", required_argument, nullptr, 'r'},
-        {"first", required_argument, nullptr, 'f'},  {"lane", required_argument, nullptr, 'l'},
-        {"method", required_argument, nullptr, 'm'}, {"verbose", no_argument, nullptr, 'v'},
-        {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0},
-    };
     Options options;
-    for (int code = 0; (code = getopt_long(argc, argv, "", long_options, nullptr)) != -1;) {
-        try {
-            switch (code) {
-            case 's':
-                options.seed = std::stoull(optarg);
-                break;
-            case 'r':
-                options.rounds = std::stoi(optarg);
-                break;
-            case 'f':
-                options.first = std::stoi(optarg);
-                break;
-            case 'l':
-                options.lane = optarg;
-                break;
-            case 'm':
-                options.method = optarg;
-                break;
-            case 'v':
-                options.verbose = true;
-                break;
-            case 'h':
-                std::cout << usage;
-                exit(0);
-            default:
-                refuse("wrong command line");
-            }
-        } catch (const std::logic_error &) {
-            refuse(std::string(optarg) + " is no number");
-        }
-    }
-    if (optind < argc || options.rounds < 1 || options.first < 0 ||
-        (options.lane != "memory" && options.lane != "plain") ||
+    CommandLine line("chaos", usage);
+    line.option("seed", [&](const std::string &text) { options.seed = std::stoull(text); });
+    line.option("rounds", [&](const std::string &text) { options.rounds = std::stoi(text); });
+    line.option("first", [&](const std::string &text) { options.first = std::stoi(text); });
+    line.option("lane", [&](const std::string &text) { options.lane = text; });
+    line.option("method", [&](const std::string &text) { options.method = text; });
+    line.flag("verbose", [&] { options.verbose = true; });
+    line.parse(argc, argv);
+    if (options.rounds < 1 || options.first < 0 || (options.lane != "memory" && options.lane != "plain") ||
         (options.method != "epoll" && options.method != "select")) {
-        refuse("wrong command line");
+        line.refuse();
     }
     return options;
 }

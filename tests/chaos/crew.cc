@@ -10,6 +10,7 @@
 #include "tests/chaos/client.h"
 #include "tests/support/descriptor_table.h"
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 
 using namespace test_support;
 
@@ -211,10 +212,6 @@ double growth(const std::vector<double> &samples)
 
 bool memory_tells()
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return false;
-#else
-    return true;
-#endif
+    return !is_sanitized;
 }
 } // namespace chaos

@@ -1,7 +1,6 @@
 // Mixed load for a given time: is it served without a fault, and is everything as it was at the end? See usage.
 #include <algorithm>
 #include <cstring>
-#include <getopt.h>
 #include <iomanip>
 #include <iostream>
 #include <map>
@@ -11,6 +10,7 @@
 #include "tests/chaos/client.h"
 #include "tests/chaos/crew.h"
 #include "tests/chaos/service.h"
+#include "tests/support/command_line.h"
 #include "tests/support/place.h"
 #include "tests/support/process.h"
 #include "tests/support/report.h"
@@ -75,7 +75,7 @@ class Soak
             std::this_thread::sleep_for(interval);
             come_to_rest();
             take_samples();
-        } while (now() < end);
+        } while (now() < end || samples() < 2); // or nothing was compared
         for (auto &load : crew_) {
             require(load->quit(), load->name() + " does not end in order");
         }
@@ -207,47 +207,17 @@ class Soak
     std::map<std::string, std::vector<double>> memory_;
 };
 
-[[noreturn]] void refuse(const std::string &why)
-{
-    std::cerr << "soak: " << why << "\n" << usage;
-    exit(2);
-}
-
 Options parse(int argc, char **argv)
 {
-    static const option long_options[] = {
-        {"seed", required_argument, nullptr, 's'},   {"seconds", required_argument, nullptr, 't'},
-        {"method", required_argument, nullptr, 'm'}, {"verbose", no_argument, nullptr, 'v'},
-        {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0},
-    };
     Options options;
-    for (int code = 0; (code = getopt_long(argc, argv, "", long_options, nullptr)) != -1;) {
-        try {
-            switch (code) {
-            case 's':
-                options.seed = std::stoull(optarg);
-                break;
-            case 't':
-                options.seconds = std::stoi(optarg);
-                break;
-            case 'm':
-                options.method = optarg;
-                break;
-            case 'v':
-                options.verbose = true;
-                break;
-            case 'h':
-                std::cout << usage;
-                exit(0);
-            default:
-                refuse("wrong command line");
-            }
-        } catch (const std::logic_error &) {
-            refuse(std::string(optarg) + " is no number");
-        }
-    }
-    if (optind < argc || options.seconds < 1 || (options.method != "epoll" && options.method != "select")) {
-        refuse("wrong command line");
+    CommandLine line("soak", usage);
+    line.option("seed", [&](const std::string &text) { options.seed = std::stoull(text); });
+    line.option("seconds", [&](const std::string &text) { options.seconds = std::stoi(text); });
+    line.option("method", [&](const std::string &text) { options.method = text; });
+    line.flag("verbose", [&] { options.verbose = true; });
+    line.parse(argc, argv);
+    if (options.seconds < 1 || (options.method != "epoll" && options.method != "select")) {
+        line.refuse();
     }
     return options;
 }

@@ -1,7 +1,8 @@
 // The main function of all tests. It adds to Catch2 one line for each test case, which tools/test
 // counts:
 //   RUN name, then PASS name, FAIL name or SKIP name: why
-// A RUN that nothing follows is where the program crashed or hung. A test case that leaves this process with more or
+// A RUN that nothing follows is where the program crashed or hung. A program of which no test case was asked for says
+// NONE, once. A test case that leaves this process with more or
 // fewer descriptors than it had has failed, whatever it says itself.
 #define CATCH_CONFIG_RUNNER
 // A crash belongs to the sanitizers and to the core dump.
@@ -19,6 +20,7 @@ namespace
 {
 std::string skip_reason;
 bool descriptors_changed = false;
+unsigned cases = 0;
 
 // In one piece, and at once: children of the test write to the same place, and the next test may
 // crash.
@@ -36,6 +38,7 @@ struct ResultLines : Catch::TestEventListenerBase {
     {
         TestEventListenerBase::testCaseStarting(info);
         skip_reason.clear();
+        cases++;
         print_line("RUN " + info.name);
         before_ = test_support::descriptors_of(getpid());
     }
@@ -78,9 +81,17 @@ int main(int argc, char *argv[])
         return error;
     }
     // bazel test --test_filter=...
-    if (const char *filter = std::getenv("TESTBRIDGE_TEST_ONLY")) {
+    const char *filter = std::getenv("TESTBRIDGE_TEST_ONLY");
+    if (filter) {
         session.configData().testsOrTags.push_back(filter);
     }
     const int failures = session.run();
+    const bool lists = session.configData().listTests || session.configData().listTestNamesOnly ||
+                       session.configData().listTags || session.configData().showHelp;
+    if (cases == 0 && failures == 0 && !lists) {
+        print_line("NONE");
+        // Others of the programs that Bazel runs may have cases of that name; else there is a mistake.
+        return filter ? 0 : 1;
+    }
     return failures == 0 && descriptors_changed ? 1 : failures;
 }

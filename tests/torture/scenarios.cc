@@ -6,6 +6,7 @@
 #include <deque>
 #include <fcntl.h>
 #include <future>
+#include <memory>
 #include <poll.h>
 
 #include "tests/support/descriptor.h"
@@ -210,14 +211,45 @@ void starting_by_library(Stage &)
     visit();
 }
 
+// A read that is pending when the daemon goes.
+class PendingRead
+{
+  public:
+    PendingRead() : listener_(loopback4())
+    {
+        begin(isolate_);
+        const int64_t handle = value(isolate_, isolate_.connect({listener_.address(), listener_.port()}));
+        peer_ = std::make_unique<Peer>(listener_.accept());
+        read_ = isolate_.read(handle);
+    }
+
+    void must_fail()
+    {
+        if (isolate_.result(read_) >= 0) {
+            throw std::runtime_error("a read succeeds without data");
+        }
+    }
+
+    Isolate &isolate()
+    {
+        return isolate_;
+    }
+
+    const PeerListener &listener() const
+    {
+        return listener_;
+    }
+
+  private:
+    PeerListener listener_;
+    Isolate isolate_;
+    std::unique_ptr<Peer> peer_;
+    Request read_{};
+};
+
 void leaving(Stage &stage)
 {
-    const PeerListener listener(loopback4());
-    Isolate isolate;
-    begin(isolate);
-    const int64_t handle = value(isolate, isolate.connect({listener.address(), listener.port()}));
-    const Peer peer = listener.accept();
-    const Request read = isolate.read(handle);
+    PendingRead read;
     stage.daemon().kill(SIGTERM);
     const auto status = stage.daemon().wait();
     if (!status) {
@@ -226,9 +258,7 @@ void leaving(Stage &stage)
     if (*status != 0) { // perhaps long ago, and another one serves
         throw Ended("the daemon leaves with " + std::to_string(*status));
     }
-    if (isolate.result(read) >= 0) {
-        throw std::runtime_error("a read succeeds without data");
-    }
+    read.must_fail();
 }
 
 // A successor takes over, or the daemon serves on: a listener has one of them behind it at all times.
@@ -267,18 +297,11 @@ void handing_over(Stage &stage)
 
 void losing(Stage &stage)
 {
-    const PeerListener listener(loopback4());
-    Isolate isolate;
-    begin(isolate);
-    const int64_t handle = value(isolate, isolate.connect({listener.address(), listener.port()}));
-    const Peer peer = listener.accept();
-    const Request read = isolate.read(handle);
+    PendingRead read;
     stage.daemon().kill(SIGKILL);
     stage.daemon().wait();
-    if (isolate.result(read) >= 0) {
-        throw std::runtime_error("a read succeeds without data");
-    }
-    echo(isolate, listener, 100);
+    read.must_fail();
+    echo(read.isolate(), read.listener(), 100);
 }
 
 // A session of oche.h.

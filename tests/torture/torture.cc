@@ -15,6 +15,7 @@
 
 #include "tests/support/descriptor.h"
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 #include "tests/torture/list.h"
 #include "tests/torture/names.h"
 #include "tests/torture/options.h"
@@ -53,14 +54,6 @@ std::string to_text(const Failure &failure)
     }
     return text;
 }
-
-// What is preloaded defines what a sanitizer wants to define.
-constexpr bool is_sanitized =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    true;
-#else
-    false;
-#endif
 
 // A directory for all that the runs leave.
 class Scratch
@@ -325,6 +318,7 @@ class Torture
 int main(int argc, char **argv)
 {
     const Options options = parse_options(argc, argv);
+    // What is preloaded defines what a sanitizer wants to define.
     if (is_sanitized) {
         std::cout << "SKIP torture: what it preloads would come in the place of the sanitizer" << std::endl;
         return 0;

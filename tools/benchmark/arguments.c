@@ -55,6 +55,12 @@ static enum server_mode mode_of(const char *text)
     errx(2, "there is no mode '%s'. Try --help", text);
 }
 
+void arguments_end(int argc, char **argv)
+{
+    if (optind < argc)
+        errx(2, "what is '%s'? Try --help", argv[optind]);
+}
+
 void arguments_parse(int argc, char **argv, struct server_options *options)
 {
     *options = (struct server_options){
@@ -93,8 +99,7 @@ void arguments_parse(int argc, char **argv, struct server_options *options)
             exit(2);
         }
     }
-    if (optind < argc)
-        errx(2, "what is '%s'? Try --help", argv[optind]);
+    arguments_end(argc, argv);
     if (options->mode == MODE_CONNECT && options->port == 0)
         errx(2, "--port is missing. Try --help");
 }

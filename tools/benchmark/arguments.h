@@ -11,6 +11,9 @@
 /* Ends the program with a message unless the text is a number from minimum to maximum. */
 uint64_t arguments_number(const char *text, uint64_t minimum, uint64_t maximum);
 
+/* Behind the options: ends the program with a message if there is something. */
+void arguments_end(int argc, char **argv);
+
 enum server_mode {
     MODE_ECHO,    /* sends back what comes, until the client has sent everything */
     MODE_SINK,    /* receives everything, then answers with the count: eight bytes, most significant first */

@@ -170,6 +170,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    arguments_end(argc, argv);
     hostile.end = clock_now() + duration_ms * 1000000;
     if (hostile.burn)
         burn(&hostile);

@@ -82,8 +82,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (optind < argc)
-        errx(2, "what is '%s'? Try --help", argv[optind]);
+    arguments_end(argc, argv);
     if (load.port == 0)
         errx(2, "--port is missing. Try --help");
 

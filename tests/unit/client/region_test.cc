@@ -1,6 +1,8 @@
 #include <catch2/catch.hpp>
 
 #include <fcntl.h>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -33,11 +35,31 @@ bool is_refused(const Descriptor &fd, const std::string &why)
     return region_try(fd.get(), &sizes) == OCHE_ERR_DAEMON_UNAVAILABLE &&
            std::string(diagnostics_last()).find(why) != std::string::npos;
 }
+// What is written to the region is written to the memory, from end to end.
+bool has_marks(const Descriptor &fd)
+{
+    uint8_t first = 0;
+    uint8_t last = 0;
+    REQUIRE(pread(fd.get(), &first, 1, 0) == 1);
+    REQUIRE(pread(fd.get(), &last, 1, static_cast<off_t>(memory_total(&sizes)) - 1) == 1);
+    return first == REGION_TRY_MARK && last == REGION_TRY_MARK;
+}
+
+bool is_mapped()
+{
+    std::ifstream maps("/proc/self/maps");
+    const std::string all((std::istreambuf_iterator<char>(maps)), std::istreambuf_iterator<char>());
+    REQUIRE(!all.empty());
+    return all.find("memfd:region") != std::string::npos;
+}
 } // namespace
 
 TEST_CASE("memory of the right size that is sealed against shrinking and growing is mapped")
 {
-    CHECK(region_try(memory(memory_total(&sizes), F_SEAL_SHRINK | F_SEAL_GROW).get(), &sizes) == 0);
+    const Descriptor fd = memory(memory_total(&sizes), F_SEAL_SHRINK | F_SEAL_GROW);
+    REQUIRE(region_try(fd.get(), &sizes) == 0);
+    CHECK(has_marks(fd));
+    CHECK_FALSE(is_mapped()); // no more, when nobody needs it
 }
 
 TEST_CASE("memory that the daemon could shrink or grow later is refused")

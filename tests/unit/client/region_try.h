@@ -4,7 +4,9 @@
 
 #include "proto/memory.h"
 
-/* The result of region_map(); what it mapped is unmapped again. */
+enum { REGION_TRY_MARK = 0x5a };
+
+/* The result of region_map(). The first and the last byte of what it mapped get the mark, and it is unmapped again. */
 int64_t region_try(int fd, const struct memory_sizes *sizes);
 
 #endif
