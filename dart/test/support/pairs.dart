@@ -8,9 +8,10 @@ import 'dart:typed_data';
 
 import 'package:oche/oche.dart';
 
+import 'addresses.dart';
 import 'testing.dart';
 
-final loopback = InternetAddress.loopbackIPv4;
+export 'addresses.dart';
 
 /// What errno is called on Linux.
 const econnreset = 104, econnrefused = 111, eaddrinuse = 98, eaddrnotavail = 99;
@@ -181,23 +182,6 @@ Future<T> failureOf<T extends Object>(FutureOr<Object?> Function() call) async {
 
 /// The future fails with a [T], by what is returned and not by a throw.
 Future<T> expectFails<T extends Object>(Future<Object?> future) => failureOf<T>(() => future);
-
-/// A port of a loopback address of our own where nobody listens.
-Future<(InternetAddress, int)> deadEnd() async {
-  final address = InternetAddress('127.84.${pid >> 8 & 255}.${pid & 255}');
-  final server = await ServerSocket.bind(address, 0);
-  final port = server.port;
-  await server.close();
-  return (address, port);
-}
-
-Future<void> needIpv6() async {
-  try {
-    await (await ServerSocket.bind(InternetAddress.loopbackIPv6, 0)).close();
-  } on SocketException catch (exception) {
-    throw Skip('no IPv6 here: ${exception.message}');
-  }
-}
 
 /// Keeps the daemon and this isolate busy for a while: what could happen meanwhile, has happened.
 Future<void> letOthersGoOn() async {
