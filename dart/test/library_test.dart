@@ -106,7 +106,7 @@ void findingTheLibrary() {
 
 void findingTheDaemon() {
   test('a daemon that cannot be started is unavailable, and the message says why', () async {
-    await withDirectory((directory) async {
+    await inDirectory((directory) async {
       final outcome = await finds([
         'listen',
         'connect'
@@ -128,7 +128,7 @@ void findingTheDaemon() {
   });
 
   test('a program that found no daemon finds one that is started later', () async {
-    await withDirectory((directory) async {
+    await inDirectory((directory) async {
       final outcome = await finds([
         'listen',
         'serve=$daemon',
@@ -143,14 +143,4 @@ void findingTheDaemon() {
       Process.killPid(int.parse(lock.readAsStringSync().trim()), ProcessSignal.sigkill);
     });
   });
-}
-
-/// A directory for the socket of a daemon that is not that of the other tests.
-Future<void> withDirectory(Future<void> Function(String path) body) async {
-  final directory = Directory.systemTemp.createTempSync('oche-');
-  try {
-    await body(directory.path);
-  } finally {
-    directory.deleteSync(recursive: true);
-  }
 }
