@@ -326,14 +326,7 @@ void afterwards() {
       final (socket, peer) = await RawPeer.of(log);
       await peer.close();
       if (listens) await log('in').watch(socket).done;
-      final done = log('out').outcome('done', socket.done);
-      var over = false;
-      unawaited(done.whenComplete(() => over = true));
-      await eventually(() {
-        if (!over) socket.add(pattern(100));
-        return over;
-      }, 'writing fails');
-      await done;
+      await writeUntil(socket, log('out').outcome('done', socket.done));
     });
   }
 }
