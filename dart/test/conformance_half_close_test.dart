@@ -12,9 +12,7 @@ Future<void> main(List<String> arguments) {
 }
 
 void halfClose() {
-  for (final accepted in [false, true]) {
-    final which = accepted ? 'an accepted socket' : 'a connected socket';
-
+  for (final (:accepted, :which) in origins) {
     conforms(
       'the end from the peer leaves the sending side open, on $which',
       (log) async {

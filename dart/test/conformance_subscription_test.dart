@@ -151,8 +151,7 @@ void pausing() {
 }
 
 void cancelling() {
-  for (final accepted in [false, true]) {
-    final which = accepted ? 'an accepted socket' : 'a connected socket';
+  for (final (:accepted, :which) in origins) {
     conforms(
       'sending goes on after receiving was cancelled, on $which',
       (log) async {

@@ -17,10 +17,10 @@ import 'package:oche/io.dart';
 import 'log.dart';
 import 'testing.dart';
 
-export 'addresses.dart';
 export 'log.dart';
 export 'raw_peer.dart';
 export 'scenario.dart';
+export 'system.dart';
 export 'testing.dart';
 
 final _sides = Platform.environment['CONFORMANCE_SIDES'] ?? 'both';

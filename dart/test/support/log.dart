@@ -6,7 +6,7 @@ import 'dart:convert';
 import 'dart:io';
 import 'dart:typed_data';
 
-import 'addresses.dart';
+import 'system.dart';
 import 'testing.dart';
 
 /// What a scenario sees.

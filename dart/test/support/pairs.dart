@@ -8,10 +8,10 @@ import 'dart:typed_data';
 
 import 'package:oche/oche.dart';
 
-import 'addresses.dart';
+import 'system.dart';
 import 'testing.dart';
 
-export 'addresses.dart';
+export 'system.dart';
 
 /// What errno is called on Linux.
 const econnreset = 104, econnrefused = 111, eaddrinuse = 98, eaddrnotavail = 99;
@@ -115,10 +115,7 @@ class Peer {
   void write(List<int> bytes) => expect(_socket.write(bytes), bytes.length, 'what was written');
 
   /// Makes the system hold few bytes that nobody reads.
-  void narrow() => _setOption(8, [1 << 16]); // SO_RCVBUF
-
-  void _setOption(int option, List<int> value) => _socket.setRawOption(
-      RawSocketOption(RawSocketOption.levelSocket, option, Uint8List.sublistView(Int32List.fromList(value))));
+  void narrow() => setSocketOption(_socket, 8, [1 << 16]); // SO_RCVBUF
 
   /// Sends the end of the stream.
   void shutdown() => _socket.shutdown(SocketDirection.send);
@@ -127,18 +124,9 @@ class Peer {
 
   /// Ends the connection with a reset instead of the end of the stream.
   Future<void> reset() async {
-    _setOption(13, [1, 0]); // SO_LINGER, on, without time
+    resetOnClose(_socket);
     await _socket.close();
   }
-}
-
-/// Like [pattern], which repeats itself every 64 KiB, but this does not.
-Uint8List longPattern(int length, [int seed = 1]) {
-  final bytes = pattern(length, seed);
-  for (var i = 1 << 16; i < length; i++) {
-    bytes[i] += i >> 16;
-  }
-  return bytes;
 }
 
 /// What comes until the end of the stream.

@@ -8,10 +8,10 @@ import 'dart:typed_data';
 
 import 'package:oche/io.dart';
 
-import 'addresses.dart';
+import 'system.dart';
 import 'testing.dart';
 
-export 'addresses.dart';
+export 'system.dart';
 export 'testing.dart';
 
 /// A test whose sockets are of oche, with the path of the program that it needs.

@@ -1,7 +1,8 @@
-/// Addresses of this host, and what is at them. Whoever asks, the sockets here are those of the system.
+/// Addresses and sockets of the system, in whichever zone.
 library;
 
 import 'dart:io';
+import 'dart:typed_data';
 
 import 'testing.dart';
 
@@ -23,3 +24,10 @@ Future<void> needIpv6() async {
     throw Skip('no IPv6 here: ${exception.message}');
   }
 }
+
+/// Sets an option of sockets in general, by its number.
+void setSocketOption(RawSocket socket, int option, List<int> value) => socket.setRawOption(
+    RawSocketOption(RawSocketOption.levelSocket, option, Uint8List.sublistView(Int32List.fromList(value))));
+
+/// Makes the system end the connection with a reset instead of the end of the stream.
+void resetOnClose(RawSocket socket) => setSocketOption(socket, 13, [1, 0]); // SO_LINGER, on, without time
