@@ -64,14 +64,10 @@ void bodies() {
       await request.response.close();
     });
     final response = await log.httpClient().ask(server);
-    var last = -1, still = 0, received = 0;
+    var received = 0;
     final done = Completer<void>();
     final subscription = response.listen((data) => received += data.length, onDone: done.complete)..pause();
-    while (still < 20) {
-      await Future<void>.delayed(const Duration(milliseconds: 4));
-      still = taken == last ? still + 1 : 0;
-      last = taken;
-    }
+    await settled(() => taken);
     log('server')('held back: ${taken < all}');
     subscription.resume();
     await done.future;

@@ -60,3 +60,16 @@ Future<void> writeUntil(Socket socket, Future<void> over) async {
     return isOver;
   }, 'writing fails');
 }
+
+/// Comes back when the number does not grow any more, with the number. If that is only because the machine is busy
+/// elsewhere, the number is smaller than it could be.
+Future<int> settled(int Function() number) async {
+  var last = number(), still = 0;
+  while (still < 25) {
+    await Future<void>.delayed(const Duration(milliseconds: 4));
+    final now = number();
+    still = now == last ? still + 1 : 0;
+    last = now;
+  }
+  return last;
+}
