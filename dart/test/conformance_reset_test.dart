@@ -10,8 +10,8 @@ import 'support/conformance.dart';
 import 'support/http.dart';
 
 Future<void> main(List<String> arguments) {
-  for (final accepted in [false, true]) {
-    listening(accepted: accepted, which: accepted ? 'an accepted socket' : 'a connected socket');
+  for (final (:accepted, :which) in origins) {
+    listening(accepted: accepted, which: which);
   }
   notListening();
   writing();
