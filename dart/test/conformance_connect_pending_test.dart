@@ -87,6 +87,18 @@ void tasks() {
     await log('server').watch(log.own(await accepted)).done;
   });
 
+  conforms('a task by a name that nobody knows', (log) async {
+    final task = await Socket.startConnect('no such host', 80);
+    await log('client').outcome('socket', task.socket);
+  });
+
+  conforms('a task by name is cancelled at once', (log) async {
+    final (_, port) = await log.blackHole();
+    final task = await Socket.startConnect('localhost', port);
+    task.cancel();
+    await log('client').outcome('socket', task.socket);
+  });
+
   conforms('a task is refused', (log) async {
     final (address, port) = await deadEnd();
     final task = await Socket.startConnect(address, port);
