@@ -125,6 +125,18 @@ void streaming() {
     await pair.close();
   });
 
+  test('while somebody reads a stream that is listened to fails, and the read goes on', () async {
+    final pair = await Pair.open();
+    final read = pair.accepted.read();
+    final listening = failureOf<StateError>(pair.accepted.stream.drain<void>);
+    await pair.connected.write([1]);
+    expect(await read, [1]);
+    await listening;
+    await pair.connected.write([2]);
+    expect(await pair.accepted.read(), [2]);
+    await pair.close();
+  });
+
   test('a stream that nobody listens to reads nothing', () async {
     final pair = await Pair.open();
     expect(pair.accepted.stream.isBroadcast, false, 'whether it is for many');

@@ -69,10 +69,11 @@ final class Transport extends SessionClient implements OutboxSink {
 
   // ---- reading ----
 
-  /// Whether a read is under way.
-  bool get isReading => _reader != null;
+  /// Whether a read for [reader] is under way.
+  bool isReadBy(Reader reader) => identical(_reader, reader);
 
-  /// Reads once: one of the functions of [reader] will be called. Returns what speaks against it at once.
+  /// Reads once: one of the functions of [reader] will be called. Returns what speaks against it at once, but throws a
+  /// [StateError] if somebody else reads.
   OcheException? read(Reader reader, Object keptAlive) {
     if (_reader != null) throw StateError('a read is pending on this connection');
     if (isClosed) return closedHere('read');
