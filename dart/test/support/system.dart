@@ -8,6 +8,12 @@ import 'testing.dart';
 
 final loopback = InternetAddress.loopbackIPv4;
 
+/// Addresses of the Unix domain: as long as those of IPv4 and IPv6 with the zero at the end, and longer.
+final paths = [
+  for (final path in ['abc', '/tmp/abcdefghij', '/a/path/that/is/longer/than/an/address'])
+    InternetAddress(path, type: InternetAddressType.unix),
+];
+
 /// A port of a loopback address of our own where nobody listens.
 Future<(InternetAddress, int)> deadEnd() async {
   final address = InternetAddress('127.84.${pid >> 8 & 255}.${pid & 255}');
