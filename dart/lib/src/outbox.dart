@@ -47,8 +47,8 @@ final class Outbox {
   bool _mustSettle = false;
   OcheException? _failure;
 
-  /// What [write] returns when there is room.
-  static final Future<void> done = Future.value();
+  /// What [write] returns when there is room. It is told in its own zone, which must not be that of who writes first.
+  static final Future<void> done = Zone.root.run(Future<void>.value);
 
   /// All that was written has been given to the system.
   bool get isSettled => _acknowledged == _written;

@@ -126,7 +126,7 @@ final class Session implements Finalizable {
   void _checkLifeSoon() {
     if (_pending > 0 || _checksLife) return;
     _checksLife = true;
-    scheduleMicrotask(_checkLife);
+    Zone.root.scheduleMicrotask(_checkLife); // in another one it may never run
   }
 
   /// Runs behind what the completions of a message have set off, so that a loop that makes one request after the other

@@ -117,7 +117,7 @@ final class Transport extends SessionClient implements OutboxSink {
   @override
   void awaitRoom() {
     // Writes of any connection fill the queue, heard or not, so there is no single event to wait for.
-    _room ??= Timer(const Duration(milliseconds: 2), () {
+    _room ??= Zone.root.createTimer(const Duration(milliseconds: 2), () {
       _room = null;
       outbox.pump();
     });
@@ -206,7 +206,7 @@ final class Transport extends SessionClient implements OutboxSink {
     if (_closed != null) return;
     outbox.drop(closedHere('write'));
     if (outbox.isSettled) return destroy();
-    final limit = Timer(_linger, destroy);
+    final limit = Zone.root.createTimer(_linger, destroy);
     unawaited(close().whenComplete(limit.cancel));
   }
 
