@@ -67,9 +67,10 @@ void closing() {
 
   conforms('cancelling the subscription closes the server', (log) async {
     final server = await log.bind();
+    final ServerSocket(:address, :port) = server;
     final subscription = server.listen((_) {});
     await log('server').outcome('cancel', subscription.cancel());
-    await nobodyListens(server.address, server.port);
+    await nobodyListens(address, port);
     await log('server').outcome('close', server.close());
   });
 

@@ -24,6 +24,7 @@ Future<void> main(List<String> arguments) {
   test('an isolate that has written in such a zone ends by itself', () async {
     final life = await Life.begin((arguments) async {
       final pair = await Pair.open();
+      await turns(); // nothing of before is still to be done
       standingStill(() => pair.connected.write([1]).ignore());
       arguments.$1.send(await pair.accepted.read());
     }, null);
