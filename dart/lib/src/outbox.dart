@@ -5,6 +5,7 @@ import 'dart:async';
 import 'dart:collection';
 import 'dart:typed_data';
 
+import 'bindings.dart';
 import 'exceptions.dart';
 
 /// How an [Outbox] hands bytes on.
@@ -121,7 +122,7 @@ final class Outbox {
       }
       return true;
     }
-    if (status == _outOfMemory) {
+    if (status == TCP_ERR_OUT_OF_MEMORY) {
       _sink.awaitRoom();
     } else {
       fail(_sink.failure(status, 0));
@@ -175,9 +176,6 @@ final class Outbox {
     }
   }
 }
-
-/// Too much is queued, in the library or in the daemon.
-const _outOfMemory = -12;
 
 final class _Piece {
   _Piece(this.data, this.offset, this.count);
