@@ -68,11 +68,11 @@ void connections() {
   });
 
   test('a connection that is forgotten sends what was written', () async {
-    final peer = await forget((connection) => connection.write(longPattern(16 << 20)).ignore());
+    final peer = await forget((connection) => connection.write(pattern(16 << 20)).ignore());
     await whenCollected(() => collected, 'it is collected');
     await letOthersGoOn();
     await peer.receive(16 << 20);
-    expect(peer.sum, checksum(longPattern(16 << 20)), 'the checksum');
+    expect(peer.sum, checksum(pattern(16 << 20)), 'the checksum');
     await expectCollected(peer);
   });
 

@@ -24,17 +24,22 @@ Future<void> main(List<String> arguments) {
   return runTests(arguments);
 }
 
-/// Comes back when the number does not grow any more, with the number. If that is only because the machine is busy
-/// elsewhere, the number is smaller than it could be.
-Future<int> _settled(int Function() number) async {
-  var last = number(), still = 0;
-  while (still < 25) {
-    await Future<void>.delayed(const Duration(milliseconds: 4));
-    final now = number();
-    still = now == last ? still + 1 : 0;
-    last = now;
-  }
-  return last;
+/// Sends so much, and closes; returns who tells how much of it was taken.
+int Function() _send(Socket socket, int total) {
+  var taken = 0;
+  unawaited(
+    socket
+        .addStream(pieces(total ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
+        .then((_) => socket.close()),
+  );
+  return () => taken;
+}
+
+/// Notes that a sender is held back before too much is on its way.
+Future<void> _noteHeldBack(Log log, int Function() taken) async {
+  final outstanding = await settled(taken);
+  log('out')('some was sent: ${outstanding > 0}');
+  log('out')('held back: ${outstanding <= _onItsWay}');
 }
 
 void holdingBack() {
@@ -42,15 +47,8 @@ void holdingBack() {
     'a reader that does not listen holds back addStream',
     (log) async {
       final (client, server) = await log.pair();
-      var taken = 0;
-      unawaited(
-        client
-            .addStream(pieces(_much ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
-            .then((_) => client.close()),
-      );
-      final outstanding = await _settled(() => taken);
-      log('out')('some was sent: ${outstanding > 0}');
-      log('out')('held back: ${outstanding <= _onItsWay}');
+      final taken = _send(client, _much);
+      await _noteHeldBack(log, taken);
       await sumUp(log('in'), server);
     },
   );
@@ -59,21 +57,14 @@ void holdingBack() {
     'a reader that pauses holds back addStream',
     (log) async {
       final (client, server) = await log.pair();
-      var taken = 0;
       final sum = Sum();
       final done = Completer<void>();
       final subscription = server.listen((data) {
         sum.add(data);
       }, onDone: done.complete);
       subscription.pause();
-      unawaited(
-        client
-            .addStream(pieces(_much ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
-            .then((_) => client.close()),
-      );
-      final outstanding = await _settled(() => taken);
-      log('out')('some was sent: ${outstanding > 0}');
-      log('out')('held back: ${outstanding <= _onItsWay}');
+      final taken = _send(client, _much);
+      await _noteHeldBack(log, taken);
       subscription.resume();
       await done.future;
       log('in')('$sum');
@@ -84,7 +75,6 @@ void holdingBack() {
     'a reader that pauses in the middle holds back addStream',
     (log) async {
       final (client, server) = await log.pair();
-      var taken = 0;
       final sum = Sum();
       final done = Completer<void>(), middle = Completer<void>();
       late final StreamSubscription<Uint8List> subscription;
@@ -95,17 +85,13 @@ void holdingBack() {
           middle.complete();
         }
       }, onDone: done.complete);
-      unawaited(
-        client
-            .addStream(pieces(_far ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
-            .then((_) => client.close()),
-      );
+      final taken = _send(client, _far);
       await middle.future;
       final before = sum.bytes;
-      await _settled(() => taken);
+      await settled(taken);
       log('in')('nothing while paused: ${sum.bytes == before}');
       // What was read before has made the system's window grow, to 32 MiB by default.
-      log('out')('held back: ${taken < _far}');
+      log('out')('held back: ${taken() < _far}');
       subscription.resume();
       await done.future;
       log('in')('$sum');
@@ -126,9 +112,7 @@ void holdingBack() {
         }
         await client.close();
       }());
-      final outstanding = await _settled(() => flushed);
-      log('out')('some was sent: ${outstanding > 0}');
-      log('out')('held back: ${outstanding <= _onItsWay}');
+      await _noteHeldBack(log, () => flushed);
       await sumUp(log('in'), server);
     },
   );
@@ -156,13 +140,8 @@ void holdingBack() {
     'a proxy hands on that its client does not read',
     (log) async {
       final server = await log.bind();
-      var taken = 0;
-      server.listen((socket) {
-        log.own(socket);
-        socket
-            .addStream(pieces(_far ~/ 65536, 65536, onPiece: (count) => taken = count * 65536))
-            .then((_) => socket.close());
-      });
+      var taken = () => 0;
+      server.listen((socket) => taken = _send(log.own(socket), _far));
       final proxy = await log.bind();
       proxy.listen((front) async {
         log.own(front);
@@ -170,8 +149,8 @@ void holdingBack() {
         unawaited(back.cast<List<int>>().pipe(front));
       });
       final client = await log.connect(proxy);
-      await _settled(() => taken);
-      log('server')('held back: ${taken < _far}');
+      await settled(() => taken());
+      log('server')('held back: ${taken() < _far}');
       await sumUp(log('client'), client);
     },
   );

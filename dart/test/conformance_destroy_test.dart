@@ -8,8 +8,8 @@ import 'dart:io';
 import 'support/conformance.dart';
 
 Future<void> main(List<String> arguments) {
-  for (final accepted in [false, true]) {
-    idle(accepted: accepted, which: accepted ? 'an accepted socket' : 'a connected socket');
+  for (final (:accepted, :which) in origins) {
+    idle(accepted: accepted, which: which);
   }
   receiving();
   sending();
@@ -29,35 +29,27 @@ void idle({required bool accepted, required String which}) {
     },
   );
 
-  conforms('while listening, $which: the end, without an error', (log) async {
-    final (socket, peer) = await RawPeer.of(log, accepted: accepted);
-    final stream = log('in').watch(socket);
-    socket.destroy();
-    await stream.done;
-    await peer.ended();
-    await log('out').settles('done', socket.done);
-  });
+  void whileListening(String name, [Future<void> Function(Log log, Socket socket)? before]) =>
+      conforms(name, (log) async {
+        final (socket, peer) = await RawPeer.of(log, accepted: accepted);
+        final stream = log('in').watch(socket);
+        await before?.call(log, socket);
+        socket.destroy();
+        await stream.done;
+        await peer.ended();
+        await log('out').settles('done', socket.done);
+      });
 
-  conforms('after something was written and flushed, $which: it arrives', (log) async {
-    final (socket, peer) = await RawPeer.of(log, accepted: accepted);
-    final stream = log('in').watch(socket);
+  whileListening('while listening, $which: the end, without an error');
+
+  whileListening('after something was written and flushed, $which: it arrives', (log, socket) async {
     socket.write('goodbye');
     await socket.flush();
-    socket.destroy();
-    await stream.done;
-    await peer.ended();
-    await log('out').settles('done', socket.done);
   });
 
-  conforms('after close, $which', (log) async {
-    final (socket, peer) = await RawPeer.of(log, accepted: accepted);
-    final stream = log('in').watch(socket);
+  whileListening('after close, $which', (log, socket) async {
     socket.write('goodbye');
     await log('out').outcome('close', socket.close());
-    socket.destroy();
-    await stream.done;
-    await peer.ended();
-    await log('out').outcome('done', socket.done);
   });
 
   conforms('after the end of the peer, $which', (log) async {
@@ -326,14 +318,7 @@ void afterwards() {
       final (socket, peer) = await RawPeer.of(log);
       await peer.close();
       if (listens) await log('in').watch(socket).done;
-      final done = log('out').outcome('done', socket.done);
-      var over = false;
-      unawaited(done.whenComplete(() => over = true));
-      await eventually(() {
-        if (!over) socket.add(pattern(100));
-        return over;
-      }, 'writing fails');
-      await done;
+      await writeUntil(socket, log('out').outcome('done', socket.done));
     });
   }
 }

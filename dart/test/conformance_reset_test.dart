@@ -7,10 +7,11 @@ import 'dart:io';
 import 'dart:typed_data';
 
 import 'support/conformance.dart';
+import 'support/http.dart';
 
 Future<void> main(List<String> arguments) {
-  for (final accepted in [false, true]) {
-    listening(accepted: accepted, which: accepted ? 'an accepted socket' : 'a connected socket');
+  for (final (:accepted, :which) in origins) {
+    listening(accepted: accepted, which: which);
   }
   notListening();
   writing();
@@ -173,6 +174,11 @@ String _broken(Object error) => switch (error) {
       _ => describe(error),
     };
 
+Future<void> _noteDone(Log log, Socket socket) => socket.done.then(
+      (_) => log('out')('done'),
+      onError: (Object error) => log('out')('done fails: ${_broken(error)}'),
+    );
+
 final _much = pattern(32 << 20);
 
 void writing() {
@@ -314,18 +320,9 @@ void writing() {
     final stream = log('in').watch(socket);
     peer.shutdown();
     await stream.done;
-    var over = false;
-    final done = socket.done.then(
-      (_) => log('out')('done'),
-      onError: (Object error) => log('out')('done fails: ${_broken(error)}'),
-    );
-    unawaited(done.whenComplete(() => over = true));
+    final done = _noteDone(log, socket);
     await peer.reset();
-    await eventually(() {
-      if (!over) socket.add(pattern(100));
-      return over;
-    }, 'writing fails');
-    await done;
+    await writeUntil(socket, done);
   });
 
   conforms('a reader that pauses while a writer learns of the reset is told on resuming', (log) async {
@@ -335,16 +332,7 @@ void writing() {
     await peer.write(utf8.encode('hello'));
     await stream.received(5);
     await peer.reset();
-    var over = false;
-    final done = socket.done.then(
-      (_) => log('out')('done'),
-      onError: (Object error) => log('out')('done fails: ${_broken(error)}'),
-    );
-    unawaited(done.whenComplete(() => over = true));
-    await eventually(() {
-      if (!over) socket.add(pattern(100));
-      return over;
-    }, 'writing fails');
+    await writeUntil(socket, _noteDone(log, socket));
     await turns(10);
     log('in')('resume');
     stream.subscription.resume();
@@ -353,18 +341,9 @@ void writing() {
 
   conforms('a writer that does not listen learns of the reset', (log) async {
     final (socket, peer) = await RawPeer.of(log);
-    var over = false;
-    final done = socket.done.then(
-      (_) => log('out')('done'),
-      onError: (Object error) => log('out')('done fails: ${_broken(error)}'),
-    );
-    unawaited(done.whenComplete(() => over = true));
+    final done = _noteDone(log, socket);
     await peer.reset();
-    await eventually(() {
-      if (!over) socket.add(pattern(100));
-      return over;
-    }, 'writing fails');
-    await done;
+    await writeUntil(socket, done);
   });
 }
 
@@ -406,12 +385,7 @@ void unread() {
 
 void http() {
   conforms('an HTTP server goes on after clients have reset', (log) async {
-    final server = await HttpServer.bind(InternetAddress.loopbackIPv4, 0);
-    log.atEnd(() => server.close(force: true));
-    server.listen((request) {
-      request.response.write('hello');
-      request.response.close();
-    });
+    final server = await log.serve(sayHello);
     for (final text in [
       '',
       'GET',
@@ -424,10 +398,6 @@ void http() {
       await turns();
       await peer.reset();
     }
-    final client = HttpClient();
-    log.atEnd(() => client.close(force: true));
-    final request = await client.get('127.0.0.1', server.port, '/');
-    final response = await request.close();
-    log('client')(await utf8.decodeStream(response));
+    log('client')(await utf8.decodeStream(await log.httpClient().ask(server)));
   });
 }

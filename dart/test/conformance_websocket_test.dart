@@ -6,6 +6,7 @@ import 'dart:io';
 import 'dart:typed_data';
 
 import 'support/conformance.dart';
+import 'support/http.dart';
 
 Future<void> main(List<String> arguments) {
   messages();
@@ -15,8 +16,7 @@ Future<void> main(List<String> arguments) {
 
 /// A server that hands each WebSocket to [serve], and the address of it.
 Future<String> _serve(Log log, void Function(WebSocket socket) serve) async {
-  final server = await HttpServer.bind(InternetAddress.loopbackIPv4, 0);
-  log.atEnd(() => server.close(force: true));
+  final server = await log.bindHttp();
   server.transform(WebSocketTransformer()).listen(serve);
   return 'ws://127.0.0.1:${server.port}/';
 }
@@ -112,18 +112,14 @@ void messages() {
   });
 
   conforms('compression', (log) async {
-    final server = await HttpServer.bind(InternetAddress.loopbackIPv4, 0);
-    log.atEnd(() => server.close(force: true));
-    server.listen((request) async => _echo(await WebSocketTransformer.upgrade(request)));
+    final server = await log.serve((request) async => _echo(await WebSocketTransformer.upgrade(request)));
     final client = await _Client.connect(log, 'ws://127.0.0.1:${server.port}');
     log('client')('${client.socket.extensions.contains('permessage-deflate')}');
     log('client')('${(await client.ask('a' * 100000) as String).length}');
   });
 
   conforms('protocols', (log) async {
-    final server = await HttpServer.bind(InternetAddress.loopbackIPv4, 0);
-    log.atEnd(() => server.close(force: true));
-    server.listen((request) async {
+    final server = await log.serve((request) async {
       final socket = await WebSocketTransformer.upgrade(
         request,
         protocolSelector: (protocols) => protocols.last,
@@ -189,9 +185,7 @@ void ends() {
   });
 
   conforms('what is no WebSocket is refused', (log) async {
-    final server = await HttpServer.bind(InternetAddress.loopbackIPv4, 0);
-    log.atEnd(() => server.close(force: true));
-    server.listen((request) {
+    final server = await log.serve((request) {
       request.response.statusCode = 400;
       request.response.close();
     });
@@ -202,10 +196,8 @@ void ends() {
   });
 
   conforms('nobody there', (log) async {
-    final server = await RawServerSocket.bind(InternetAddress.loopbackIPv4, 0);
-    final port = server.port;
-    await server.close();
-    await WebSocket.connect('ws://127.0.0.1:$port').then(
+    final (address, port) = await deadEnd();
+    await WebSocket.connect('ws://${address.address}:$port').then(
       (_) => log('client')('connects'),
       onError: (Object error) => log('client')('${error is SocketException}'),
     );

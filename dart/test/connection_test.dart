@@ -48,9 +48,9 @@ void reading() {
 
   test('what was sent before the end comes before the end', () async {
     final pair = await Pair.open();
-    await pair.connected.write(longPattern(300000));
+    await pair.connected.write(pattern(300000));
     await pair.connected.close();
-    expect(checksum(await readAll(pair.accepted)), checksum(longPattern(300000)));
+    expect(checksum(await readAll(pair.accepted)), checksum(pattern(300000)));
     await pair.close();
   });
 
@@ -100,9 +100,9 @@ void streaming() {
   test('a stream brings everything until the end', () async {
     final pair = await Pair.open();
     final all = pair.accepted.stream.fold(1, (sum, data) => checksum(data, sum));
-    await pair.connected.write(longPattern(1 << 20));
+    await pair.connected.write(pattern(1 << 20));
     await pair.connected.closeWrite();
-    expect(await all, checksum(longPattern(1 << 20)));
+    expect(await all, checksum(pattern(1 << 20)));
     await pair.close();
   });
 
@@ -122,6 +122,18 @@ void streaming() {
     await failureOf<StateError>(pair.accepted.read);
     await pair.connected.close();
     await done;
+    await pair.close();
+  });
+
+  test('while somebody reads a stream that is listened to fails, and the read goes on', () async {
+    final pair = await Pair.open();
+    final read = pair.accepted.read();
+    final listening = failureOf<StateError>(pair.accepted.stream.drain<void>);
+    await pair.connected.write([1]);
+    expect(await read, [1]);
+    await listening;
+    await pair.connected.write([2]);
+    expect(await pair.accepted.read(), [2]);
     await pair.close();
   });
 
@@ -145,7 +157,7 @@ void streaming() {
 
   test('a stream that is paused holds the peer back, and goes on where it was', () async {
     final pair = await Pair.open();
-    final bytes = longPattern(32 << 20);
+    final bytes = pattern(32 << 20);
     var received = 0, sum = 1;
     final ended = Completer<void>();
     final subscription = pair.accepted.stream.listen((data) {
@@ -187,7 +199,7 @@ void streaming() {
 
   test('a stream that is paused at every event brings all of them', () async {
     final pair = await Pair.open();
-    final bytes = longPattern(4 << 20);
+    final bytes = pattern(4 << 20);
     final all = pair.accepted.stream.asyncMap((data) => Future(() => data)); // which pauses
     final sum = all.fold(1, (sum, data) => checksum(data, sum));
     await pair.connected.write(bytes);
@@ -321,7 +333,7 @@ void closing() {
 
   test('close sends what was written before', () async {
     final pair = await Pair.open();
-    final bytes = longPattern(8 << 20);
+    final bytes = pattern(8 << 20);
     unawaited(pair.connected.write(bytes));
     final closed = pair.connected.close();
     expect(checksum(await readAll(pair.accepted)), checksum(bytes), 'the checksum');
@@ -372,7 +384,7 @@ void closing() {
     final read = expectFails<ReadFailedException>(mixed.connection.read());
     await mixed.peer.reset();
     await read;
-    mixed.connection.write(longPattern(100000)).ignore();
+    mixed.connection.write(pattern(100000)).ignore();
     await mixed.connection.close();
   });
 }

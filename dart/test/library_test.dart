@@ -6,13 +6,10 @@ import 'dart:io';
 import 'package:oche/oche.dart';
 
 import 'support/children.dart';
+import 'support/daemon.dart';
+import 'support/environment.dart';
 import 'support/pairs.dart';
 import 'support/testing.dart';
-
-/// The library of this program.
-String get library => Platform.environment['OCHE_LIBRARY'] ?? (throw Skip('OCHE_LIBRARY is not set'));
-
-String get daemon => Platform.environment['OCHE_DAEMON'] ?? (throw Skip('OCHE_DAEMON is not set'));
 
 Future<void> main(List<String> arguments) async {
   await prepareProgram('finds.dart');
@@ -30,12 +27,12 @@ Future<Outcome> finds(
 
 void findingTheLibrary() {
   test('OCHE_LIBRARY names the library', () async {
-    expectSuccess(await finds(['echo'], environment: {'OCHE_LIBRARY': library}), ['echo: done']);
+    expectSuccess(await finds(['echo'], environment: {'OCHE_LIBRARY': libraryFile}), ['echo: done']);
   });
 
   test('useOcheLibrary names it as well, and goes before OCHE_LIBRARY', () async {
-    expectSuccess(await finds(['use=$library', 'echo'], unset: {'OCHE_LIBRARY'}), ['use: done', 'echo: done']);
-    expectSuccess(await finds(['use=$library', 'echo'], environment: {'OCHE_LIBRARY': '/nowhere/liboche.so'}),
+    expectSuccess(await finds(['use=$libraryFile', 'echo'], unset: {'OCHE_LIBRARY'}), ['use: done', 'echo: done']);
+    expectSuccess(await finds(['use=$libraryFile', 'echo'], environment: {'OCHE_LIBRARY': '/nowhere/liboche.so'}),
         ['use: done', 'echo: done']);
   });
 
@@ -56,7 +53,7 @@ void findingTheLibrary() {
 
   test('a program that did not find the library may name another one', () async {
     final outcome =
-        await finds(['listen', 'use=$library', 'echo'], environment: {'OCHE_LIBRARY': '/nowhere/liboche.so'});
+        await finds(['listen', 'use=$libraryFile', 'echo'], environment: {'OCHE_LIBRARY': '/nowhere/liboche.so'});
     expect(outcome.errors, '', 'standard error');
     expect(outcome.lines.sublist(1), ['use: done', 'echo: done'], 'what it printed');
   });
@@ -92,21 +89,21 @@ void findingTheLibrary() {
   });
 
   test('useOcheLibrary comes too late when there is a library', () async {
-    expectSuccess(await finds(['listen', 'use=$library']), [
+    expectSuccess(await finds(['listen', 'use=$libraryFile']), [
       'listen: done',
-      'use: StateError: useOcheLibrary("$library") comes too late: liboche is loaded already',
+      'use: StateError: useOcheLibrary("$libraryFile") comes too late: liboche is loaded already',
     ]);
   });
 
   test('useOcheLibrary comes too late in this program, too', () async {
     await (await Listener.bind(loopback, 0)).close();
-    await failureOf<StateError>(() => useOcheLibrary(library));
+    await failureOf<StateError>(() => useOcheLibrary(libraryFile));
   });
 }
 
 void findingTheDaemon() {
   test('a daemon that cannot be started is unavailable, and the message says why', () async {
-    await withDirectory((directory) async {
+    await inDirectory((directory) async {
       final outcome = await finds([
         'listen',
         'connect'
@@ -128,10 +125,10 @@ void findingTheDaemon() {
   });
 
   test('a program that found no daemon finds one that is started later', () async {
-    await withDirectory((directory) async {
+    await inDirectory((directory) async {
       final outcome = await finds([
         'listen',
-        'serve=$daemon',
+        'serve=$daemonProgram',
         'echo',
       ], environment: {
         'OCHE_SOCKET': '$directory/oched.sock',
@@ -139,18 +136,7 @@ void findingTheDaemon() {
       });
       expect(outcome.errors, '', 'standard error');
       expect(outcome.lines.sublist(1), ['serve: done', 'echo: done'], 'what it printed');
-      final lock = File('$directory/oched.sock.lock');
-      Process.killPid(int.parse(lock.readAsStringSync().trim()), ProcessSignal.sigkill);
+      killDaemon('$directory/oched.sock');
     });
   });
-}
-
-/// A directory for the socket of a daemon that is not that of the other tests.
-Future<void> withDirectory(Future<void> Function(String path) body) async {
-  final directory = Directory.systemTemp.createTempSync('oche-');
-  try {
-    await body(directory.path);
-  } finally {
-    directory.deleteSync(recursive: true);
-  }
 }

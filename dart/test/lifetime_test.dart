@@ -84,9 +84,9 @@ void programs() {
     expect(
         sums,
         [
-          checksum(longPattern(16 << 20)),
+          checksum(pattern(16 << 20)),
           checksum([for (var i = 0; i < 100; i++) i]),
-          checksum(longPattern(100000)),
+          checksum(pattern(100000)),
         ],
         'the checksums');
   });
@@ -134,10 +134,10 @@ void isolates() {
       final life = await Life.begin((arguments) async {
         final (_, (port, count)) = arguments;
         final connection = await Connection.connect(loopback, port);
-        unawaited(connection.write(longPattern(count)));
+        unawaited(connection.write(pattern(count)));
       }, (listener.port, count));
       final accepted = await listener.accept();
-      expect(checksum(await readAll(accepted)), checksum(longPattern(count)), 'the checksum');
+      expect(checksum(await readAll(accepted)), checksum(pattern(count)), 'the checksum');
       await life.exited;
       await listener.close(force: true);
     }

@@ -69,8 +69,9 @@ void binding() {
     for (final port in [-1, 65536]) {
       await expectFails<InvalidArgumentException>(Listener.bind(loopback, port));
     }
-    final path = InternetAddress('/a/path/that/is/longer/than/an/address', type: InternetAddressType.unix);
-    await expectFails<InvalidAddressException>(Listener.bind(path, 0));
+    for (final path in paths) {
+      await expectFails<InvalidAddressException>(Listener.bind(path, 0));
+    }
   });
 
   test('address and port are known after close', () async {

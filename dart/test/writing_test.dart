@@ -90,7 +90,7 @@ void order() {
     final sum = pair.accepted.stream.fold(1, (sum, data) => checksum(data, sum));
     var expected = 1;
     for (var i = 0; i < 60; i++) {
-      final bytes = longPattern(const [1, 100, 16384, 131072, 131073, 700000][i % 6] + i, i);
+      final bytes = pattern(const [1, 100, 16384, 131072, 131073, 700000][i % 6] + i, i);
       expected = checksum(bytes, expected);
       final written = pair.connected.write(bytes);
       if (i % 7 == 0) await written;
@@ -102,7 +102,7 @@ void order() {
 
   test('both ends write at once', () async {
     final pair = await Pair.open();
-    final bytes = longPattern(8 << 20);
+    final bytes = pattern(8 << 20);
     Future<int> exchange(Connection connection) async {
       unawaited(connection.write(bytes));
       unawaited(connection.closeWrite());
@@ -148,7 +148,7 @@ void room() {
   test('a large write completes when little of it is left', () async {
     final mixed = await Mixed.open();
     mixed.peer.narrow();
-    final bytes = longPattern(total);
+    final bytes = pattern(total);
     var receivedThen = -1;
     final write = mixed.connection.write(bytes).then((_) => receivedThen = mixed.peer.received);
     await letOthersGoOn();
@@ -162,10 +162,10 @@ void room() {
 
   test('a write that finds room completes though the peer reads nothing', () async {
     final mixed = await Mixed.open();
-    await mixed.connection.write(longPattern(400 << 10));
+    await mixed.connection.write(pattern(400 << 10));
     expect(mixed.peer.received, 0, 'what came');
     await mixed.peer.receive(400 << 10);
-    expect(mixed.peer.sum, checksum(longPattern(400 << 10)), 'the checksum');
+    expect(mixed.peer.sum, checksum(pattern(400 << 10)), 'the checksum');
     await mixed.close();
   });
 
@@ -173,7 +173,7 @@ void room() {
     final slow = await Mixed.open(), pair = await Pair.open();
     slow.peer.narrow();
     var done = false;
-    final write = slow.connection.write(longPattern(total)).whenComplete(() => done = true);
+    final write = slow.connection.write(pattern(total)).whenComplete(() => done = true);
     for (var i = 0; i < 100; i++) {
       await expectEcho(pair.connected, pair.accepted, i);
     }
@@ -197,7 +197,7 @@ void ending() {
     final mixed = await Mixed.open();
     mixed.peer.narrow();
     await mixed.connection.flush();
-    final write = mixed.connection.write(longPattern(16 << 20));
+    final write = mixed.connection.write(pattern(16 << 20));
     var flushed = false;
     final flush = mixed.connection.flush().whenComplete(() => flushed = true);
     await letOthersGoOn();
@@ -257,7 +257,7 @@ void ending() {
     final mixed = await Mixed.open();
     mixed.peer.narrow();
     final failures = [
-      expectFails<WriteFailedException>(mixed.connection.write(longPattern(32 << 20))),
+      expectFails<WriteFailedException>(mixed.connection.write(pattern(32 << 20))),
       expectFails<WriteFailedException>(mixed.connection.write([1])),
       expectFails<WriteFailedException>(mixed.connection.flush()),
     ];
@@ -271,23 +271,23 @@ void ending() {
     await pair.connected.write([1]);
     await pair.connected.closeWrite();
     expect(await readAll(pair.accepted), [1]);
-    await pair.accepted.write(longPattern(100000));
+    await pair.accepted.write(pattern(100000));
     await pair.accepted.closeWrite();
-    expect(checksum(await readAll(pair.connected)), checksum(longPattern(100000)));
+    expect(checksum(await readAll(pair.connected)), checksum(pattern(100000)));
     await pair.close();
   });
 
   test('closeWrite goes behind all that was written', () async {
     final mixed = await Mixed.open();
     mixed.peer.narrow();
-    final write = mixed.connection.write(longPattern(8 << 20));
+    final write = mixed.connection.write(pattern(8 << 20));
     var closed = false;
     final close = mixed.connection.closeWrite().whenComplete(() => closed = true);
     await letOthersGoOn();
     expect(closed, false, 'completion of closeWrite');
     await mixed.peer.ended;
     expect(mixed.peer.received, 8 << 20, 'what came');
-    expect(mixed.peer.sum, checksum(longPattern(8 << 20)), 'the checksum');
+    expect(mixed.peer.sum, checksum(pattern(8 << 20)), 'the checksum');
     await write;
     await close;
     await mixed.close();
@@ -315,9 +315,9 @@ void ending() {
     });
     final connection = await Connection.connect(loopback, server.port);
     final answer = readAll(connection);
-    await connection.write(longPattern(1 << 20));
+    await connection.write(pattern(1 << 20));
     await connection.closeWrite();
-    expect(checksum(await answer), checksum(longPattern(1 << 20)));
+    expect(checksum(await answer), checksum(pattern(1 << 20)));
     await served;
     await connection.close();
   });

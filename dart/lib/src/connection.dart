@@ -53,7 +53,7 @@ final class Connection {
         timeout: timeout,
       ).connection;
 
-  /// Like [connect], but can be given up.
+  /// Like [connect], but can be given up. Throws an [OcheException] if there is no library or no daemon.
   static ConnectionAttempt startConnect(
     InternetAddress address,
     int port, {
@@ -88,7 +88,7 @@ final class Connection {
 
   /// The next bytes that have come, at least one; null at the end of the stream.
   ///
-  /// The list is the caller's. One read at a time. A connection that broke fails with a [ReadFailedException]: what was
+  /// The list is the caller's. One read at a time: another one throws a [StateError]. A connection that broke fails with a [ReadFailedException]: what was
   /// read before may be incomplete.
   Future<Uint8List?> read() {
     final read = _Read();
@@ -100,12 +100,13 @@ final class Connection {
   /// All that is still to come: [read] until the end, as a stream that can be listened to once.
   ///
   /// While it is paused nothing is read, and the peer has to wait when the buffers between are full. A subscription that
-  /// is cancelled leaves the connection open.
+  /// is cancelled leaves the connection open. If a [read] is pending when somebody begins to listen or resumes, the stream
+  /// ends with a [StateError].
   late final Stream<Uint8List> stream = Incoming(_transport, this).stream;
 
   /// Writes [bytes], from [offset] on, or [count] of them.
   ///
-  /// The bytes go out in the order of the calls. Completes when there is room for more: soon, unless the peer is slow;
+  /// Throws a [RangeError] if there are no such bytes. They go out in the order of the calls. Completes when there is room for more: soon, unless the peer is slow;
   /// a program that waits for it never holds more than half a megabyte per connection. The bytes must not change
   /// before that.
   ///

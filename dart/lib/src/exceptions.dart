@@ -7,6 +7,16 @@ import 'dart:io' show InternetAddress, OSError, SocketException;
 import 'bindings.dart';
 import 'native.dart';
 
+/// What an exception tells.
+typedef _Facts = ({
+  int code,
+  String operation,
+  String message,
+  OSError? osError,
+  InternetAddress? address,
+  int? port,
+});
+
 /// A failure of a socket that oche serves.
 ///
 /// There is one subclass for each error code of `oche/tcp_socket.h`, so a `switch` over an [OcheException] can be
@@ -15,7 +25,8 @@ sealed class OcheException implements SocketException {
   /// One of the `TCP_ERR_` codes, negative; 0 for a [LibraryNotFoundException].
   final int code;
 
-  /// What was being done: 'connect', 'listen', 'accept', 'read', 'write', 'closeWrite', 'close', 'setOption' or 'open'.
+  /// What was being done: 'open' for the session with the daemon, 'connect', 'listen', 'accept', 'read', 'write', 'flush',
+  /// 'closeWrite', 'setOption', or the name of a getter such as 'localPort'.
   final String operation;
 
   @override
@@ -33,14 +44,13 @@ sealed class OcheException implements SocketException {
   @override
   final int? port;
 
-  OcheException._(
-    this.code,
-    this.operation, {
-    required this.message,
-    this.osError,
-    this.address,
-    this.port,
-  });
+  OcheException._(_Facts facts)
+      : code = facts.code,
+        operation = facts.operation,
+        message = facts.message,
+        osError = facts.osError,
+        address = facts.address,
+        port = facts.port;
 
   /// The exception for a code that a function or a completion returned, with errno if there is one.
   factory OcheException.of(
@@ -74,7 +84,7 @@ sealed class OcheException implements SocketException {
       TCP_ERR_PROTOCOL => ProtocolException._,
       _ => UnknownErrorException._,
     };
-    return make(code, operation, message: text, osError: osError, address: address, port: port);
+    return make((code: code, operation: operation, message: text, osError: osError, address: address, port: port));
   }
 
   @override
@@ -89,230 +99,97 @@ sealed class OcheException implements SocketException {
 
 /// The socket is not open any more.
 final class InvalidHandleException extends OcheException {
-  InvalidHandleException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  InvalidHandleException._(super.facts) : super._();
 }
 
 /// The address is neither IPv4 nor IPv6, or the source is of another family than the destination.
 final class InvalidAddressException extends OcheException {
-  InvalidAddressException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  InvalidAddressException._(super.facts) : super._();
 }
 
 /// The connection was refused, the peer cannot be reached, or no descriptor is left in the daemon.
 final class ConnectFailedException extends OcheException {
-  ConnectFailedException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  ConnectFailedException._(super.facts) : super._();
 }
 
 /// The local address or port cannot be used: see [osError].
 final class BindFailedException extends OcheException {
-  BindFailedException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  BindFailedException._(super.facts) : super._();
 }
 
 /// The system does not let the socket listen: see [osError].
 final class ListenFailedException extends OcheException {
-  ListenFailedException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  ListenFailedException._(super.facts) : super._();
 }
 
 /// A connection could not be accepted: see [osError].
 final class AcceptFailedException extends OcheException {
-  AcceptFailedException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  AcceptFailedException._(super.facts) : super._();
 }
 
 /// The connection broke, for example by a reset: what came before may be incomplete.
 final class ReadFailedException extends OcheException {
-  ReadFailedException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  ReadFailedException._(super.facts) : super._();
 }
 
 /// The connection broke, or its sending side was closed before.
 final class WriteFailedException extends OcheException {
-  WriteFailedException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  WriteFailedException._(super.facts) : super._();
 }
 
 /// This side closed the socket, or gave up the connect, before the operation was done.
 final class ClosedException extends OcheException {
-  ClosedException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  ClosedException._(super.facts) : super._();
 }
 
 /// The system does not take the option: see [osError].
 final class SocketOptionException extends OcheException {
-  SocketOptionException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  SocketOptionException._(super.facts) : super._();
 }
 
 /// The isolate has no session with the daemon.
 final class NotInitializedException extends OcheException {
-  NotInitializedException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  NotInitializedException._(super.facts) : super._();
 }
 
 /// No memory is left, in this process or in the daemon.
 final class OutOfMemoryException extends OcheException {
-  OutOfMemoryException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  OutOfMemoryException._(super.facts) : super._();
 }
 
 /// A value is out of range, or the operation does not fit the state of the socket.
 final class InvalidArgumentException extends OcheException {
-  InvalidArgumentException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  InvalidArgumentException._(super.facts) : super._();
 }
 
 /// The daemon went away, and all sockets with it. The next connect or listen starts a new one.
 final class DaemonLostException extends OcheException {
-  DaemonLostException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  DaemonLostException._(super.facts) : super._();
 }
 
 /// No daemon answers, and none could be started: the message says what was tried.
 final class DaemonUnavailableException extends OcheException {
-  DaemonUnavailableException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  DaemonUnavailableException._(super.facts) : super._();
 }
 
 /// The time limit passed.
 final class TimedOutException extends OcheException {
-  TimedOutException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  TimedOutException._(super.facts) : super._();
 }
 
 /// A limit of the daemon, on sessions or on sockets of this one, is reached.
 final class QuotaException extends OcheException {
-  QuotaException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  QuotaException._(super.facts) : super._();
 }
 
 /// The library and the daemon have no protocol version in common.
 final class ProtocolException extends OcheException {
-  ProtocolException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  ProtocolException._(super.facts) : super._();
 }
 
 /// A code that this version of the package does not know.
 final class UnknownErrorException extends OcheException {
-  UnknownErrorException._(
-    super.code,
-    super.operation, {
-    required super.message,
-    super.osError,
-    super.address,
-    super.port,
-  }) : super._();
+  UnknownErrorException._(super.facts) : super._();
 }
 
 /// liboche is not to be found.
@@ -322,12 +199,15 @@ final class LibraryNotFoundException extends OcheException {
 
   /// Made with what was [tried].
   LibraryNotFoundException(this.tried)
-      : super._(
-          0,
-          'open',
+      : super._((
+          code: 0,
+          operation: 'open',
           message: [
             'liboche cannot be loaded. Set OCHE_LIBRARY to the path of liboche.so, or call useOcheLibrary(). Tried:',
             ...tried,
           ].join('\n  '),
-        );
+          osError: null,
+          address: null,
+          port: null,
+        ));
 }

@@ -31,9 +31,17 @@ final class Incoming implements Reader {
   Stream<Uint8List> get stream => _controller.stream;
 
   void _read() {
-    if (_ended || _transport.isReading || _controller.isPaused) return;
-    final refusal = _transport.read(this, _keeper);
-    if (refusal != null) scheduleMicrotask(() => onReadFailed(refusal));
+    if (_ended || _transport.isReadBy(this) || _controller.isPaused) return;
+    try {
+      final refusal = _transport.read(this, _keeper);
+      if (refusal != null) scheduleMicrotask(() => onReadFailed(refusal));
+    } on StateError catch (error, trace) {
+      // Thrown from here it would be an uncaught error, and the stream would wait for ever.
+      scheduleMicrotask(() {
+        if (!_ended) _controller.addError(error, trace);
+        end();
+      });
+    }
   }
 
   @override

@@ -5,6 +5,7 @@ import 'dart:async';
 import 'dart:collection';
 import 'dart:typed_data';
 
+import 'bindings.dart';
 import 'exceptions.dart';
 
 /// How an [Outbox] hands bytes on.
@@ -47,8 +48,8 @@ final class Outbox {
   bool _mustSettle = false;
   OcheException? _failure;
 
-  /// What [write] returns when there is room.
-  static final Future<void> done = Future.value();
+  /// What [write] returns when there is room. It is told in its own zone, which must not be that of who writes first.
+  static final Future<void> done = Zone.root.run(Future<void>.value);
 
   /// All that was written has been given to the system.
   bool get isSettled => _acknowledged == _written;
@@ -121,7 +122,7 @@ final class Outbox {
       }
       return true;
     }
-    if (status == _outOfMemory) {
+    if (status == TCP_ERR_OUT_OF_MEMORY) {
       _sink.awaitRoom();
     } else {
       fail(_sink.failure(status, 0));
@@ -175,9 +176,6 @@ final class Outbox {
     }
   }
 }
-
-/// Too much is queued, in the library or in the daemon.
-const _outOfMemory = -12;
 
 final class _Piece {
   _Piece(this.data, this.offset, this.count);

@@ -3,7 +3,7 @@ library;
 
 import 'dart:async';
 import 'dart:ffi';
-import 'dart:io' show InternetAddress;
+import 'dart:io' show InternetAddress, InternetAddressType;
 import 'dart:isolate';
 import 'dart:typed_data';
 
@@ -126,7 +126,7 @@ final class Session implements Finalizable {
   void _checkLifeSoon() {
     if (_pending > 0 || _checksLife) return;
     _checksLife = true;
-    scheduleMicrotask(_checkLife);
+    Zone.root.scheduleMicrotask(_checkLife); // in another one it may never run
   }
 
   /// Runs behind what the completions of a message have set off, so that a loop that makes one request after the other
@@ -153,6 +153,9 @@ final class Session implements Finalizable {
 
   // ---- requests that make a socket ----
 
+  /// Whether it is of the Unix domain. Its bytes are a path then, which may be as long as an address.
+  static bool _isPath(InternetAddress? address) => address?.type == InternetAddressType.unix;
+
   Pointer<Uint8> _addressAt(int index, Uint8List bytes) {
     final place = _addresses + index * 16;
     place.asTypedList(16).setAll(0, bytes);
@@ -168,11 +171,9 @@ final class Session implements Finalizable {
     int sourcePort,
     Duration? timeout,
   ) {
+    if (_isPath(address) || _isPath(source)) return TCP_ERR_INVALID_ADDRESS;
     final raw = address.rawAddress;
     final rawSource = source?.rawAddress;
-    if (raw.length > 16 || (rawSource != null && rawSource.length > 16)) {
-      return TCP_ERR_INVALID_ADDRESS; // of the Unix domain
-    }
     return oche_isolate_connect(
       requestId,
       _addressAt(0, raw),
@@ -197,8 +198,8 @@ final class Session implements Finalizable {
     required int backlog,
     required bool shared,
   }) {
+    if (_isPath(address)) return TCP_ERR_INVALID_ADDRESS;
     final raw = address.rawAddress;
-    if (raw.length > 16) return TCP_ERR_INVALID_ADDRESS;
     return tcp_listen(requestId, _addressAt(0, raw), raw.length, port, v6Only, backlog, shared);
   }
 }

@@ -69,10 +69,11 @@ final class Transport extends SessionClient implements OutboxSink {
 
   // ---- reading ----
 
-  /// Whether a read is under way.
-  bool get isReading => _reader != null;
+  /// Whether a read for [reader] is under way.
+  bool isReadBy(Reader reader) => identical(_reader, reader);
 
-  /// Reads once: one of the functions of [reader] will be called. Returns what speaks against it at once.
+  /// Reads once: one of the functions of [reader] will be called. Returns what speaks against it at once, but throws a
+  /// [StateError] if somebody else reads.
   OcheException? read(Reader reader, Object keptAlive) {
     if (_reader != null) throw StateError('a read is pending on this connection');
     if (isClosed) return closedHere('read');
@@ -116,7 +117,7 @@ final class Transport extends SessionClient implements OutboxSink {
   @override
   void awaitRoom() {
     // Writes of any connection fill the queue, heard or not, so there is no single event to wait for.
-    _room ??= Timer(const Duration(milliseconds: 2), () {
+    _room ??= Zone.root.createTimer(const Duration(milliseconds: 2), () {
       _room = null;
       outbox.pump();
     });
@@ -205,7 +206,7 @@ final class Transport extends SessionClient implements OutboxSink {
     if (_closed != null) return;
     outbox.drop(closedHere('write'));
     if (outbox.isSettled) return destroy();
-    final limit = Timer(_linger, destroy);
+    final limit = Zone.root.createTimer(_linger, destroy);
     unawaited(close().whenComplete(limit.cancel));
   }
 

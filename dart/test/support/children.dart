@@ -4,6 +4,7 @@ library;
 import 'dart:convert';
 import 'dart:io';
 
+import 'environment.dart';
 import 'testing.dart';
 
 /// What a program printed, and how it ended.
@@ -13,9 +14,7 @@ final _compiled = <String, Future<String>>{};
 
 /// Compiles a program, beside the socket of the daemon, which is a place of this test only.
 Future<String> _compile(String name) async {
-  final socket =
-      Platform.environment['OCHE_SOCKET'] ?? (throw Skip('set OCHE_SOCKET to a place that is of this test only'));
-  final output = '${File(socket).parent.path}/$name.dill';
+  final output = '${File(socketPath).parent.path}/$name.dill';
   final result = await Process.run(Platform.resolvedExecutable, [
     ...Platform.executableArguments,
     '--snapshot-kind=kernel',

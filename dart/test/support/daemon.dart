@@ -7,47 +7,41 @@ import 'dart:io';
 import 'package:oche/src/library.dart';
 import 'package:oche/src/native.dart';
 
+import 'environment.dart';
 import 'testing.dart';
 
-String _socketPath() =>
-    Platform.environment['OCHE_SOCKET'] ?? (throw Skip('set OCHE_SOCKET to a place that is of this test only'));
+/// The process that serves [socket], by default for this program: it has written its number to the file beside it.
+int daemonPid([String? socket]) => int.parse(File('${socket ?? socketPath}.lock').readAsStringSync().trim());
 
-/// The process that serves: it has written its number to the file beside the socket.
-int daemonPid() => int.parse(File('${_socketPath()}.lock').readAsStringSync().trim());
-
-/// Kills the daemon; returns which process it was.
-int killDaemon() {
-  final pid = daemonPid();
+/// Kills that process; returns which it was.
+int killDaemon([String? socket]) {
+  final pid = daemonPid(socket);
   expectTrue(Process.killPid(pid, ProcessSignal.sigkill), 'process $pid could be killed');
   return pid;
 }
 
 /// Lets another daemon take over from the one that serves, and comes back when that is done.
 Future<void> replaceDaemon() async {
-  final daemon = Platform.environment['OCHE_DAEMON'] ?? (throw Skip('OCHE_DAEMON does not say which daemon'));
   final before = daemonPid();
-  final arguments = ['--replace', '--socket', _socketPath(), '--idle-exit', '60'];
-  final started = await Process.run(daemon, arguments);
+  final arguments = ['--replace', '--socket', socketPath, '--idle-exit', '60'];
+  final started = await Process.run(daemonProgram, arguments);
   expect(started.exitCode, 0, 'the exit code of the successor, which printed ${started.stderr},');
   expectTrue(daemonPid() != before, 'another daemon serves than process $before');
 }
 
 /// Runs [body] with a daemon of its own that is started with [options]; a program finds it by the environment.
-Future<void> withDaemon(List<String> options, Future<void> Function(Map<String, String> environment) body) async {
-  final daemon = Platform.environment['OCHE_DAEMON'] ?? (throw Skip('OCHE_DAEMON does not say which daemon'));
-  final directory = Directory.systemTemp.createTempSync('oche-');
-  final environment = {'OCHE_SOCKET': '${directory.path}/oched.sock'};
-  // It goes to the background as soon as it serves.
-  final started = await Process.run(daemon, [...options, '--idle-exit', '60'], environment: environment);
-  expect(started.exitCode, 0, 'the exit code of the daemon, which printed ${started.stderr},');
-  try {
-    await body(environment);
-  } finally {
-    final lock = File('${directory.path}/oched.sock.lock');
-    Process.killPid(int.parse(lock.readAsStringSync().trim()), ProcessSignal.sigkill);
-    directory.deleteSync(recursive: true);
-  }
-}
+Future<void> withDaemon(List<String> options, Future<void> Function(Map<String, String> environment) body) =>
+    inDirectory((directory) async {
+      final socket = '$directory/oched.sock', environment = {'OCHE_SOCKET': socket};
+      // It goes to the background as soon as it serves.
+      final started = await Process.run(daemonProgram, [...options, '--idle-exit', '60'], environment: environment);
+      expect(started.exitCode, 0, 'the exit code of the daemon, which printed ${started.stderr},');
+      try {
+        await body(environment);
+      } finally {
+        killDaemon(socket);
+      }
+    });
 
 final class _Statistics extends Struct {
   @Size()

@@ -8,9 +8,10 @@ import 'dart:typed_data';
 
 import 'package:oche/oche.dart';
 
+import 'system.dart';
 import 'testing.dart';
 
-final loopback = InternetAddress.loopbackIPv4;
+export 'system.dart';
 
 /// What errno is called on Linux.
 const econnreset = 104, econnrefused = 111, eaddrinuse = 98, eaddrnotavail = 99;
@@ -114,10 +115,7 @@ class Peer {
   void write(List<int> bytes) => expect(_socket.write(bytes), bytes.length, 'what was written');
 
   /// Makes the system hold few bytes that nobody reads.
-  void narrow() => _setOption(8, [1 << 16]); // SO_RCVBUF
-
-  void _setOption(int option, List<int> value) => _socket.setRawOption(
-      RawSocketOption(RawSocketOption.levelSocket, option, Uint8List.sublistView(Int32List.fromList(value))));
+  void narrow() => setSocketOption(_socket, 8, [1 << 16]); // SO_RCVBUF
 
   /// Sends the end of the stream.
   void shutdown() => _socket.shutdown(SocketDirection.send);
@@ -126,18 +124,9 @@ class Peer {
 
   /// Ends the connection with a reset instead of the end of the stream.
   Future<void> reset() async {
-    _setOption(13, [1, 0]); // SO_LINGER, on, without time
+    resetOnClose(_socket);
     await _socket.close();
   }
-}
-
-/// Like [pattern], which repeats itself every 64 KiB, but this does not.
-Uint8List longPattern(int length, [int seed = 1]) {
-  final bytes = pattern(length, seed);
-  for (var i = 1 << 16; i < length; i++) {
-    bytes[i] += i >> 16;
-  }
-  return bytes;
 }
 
 /// What comes until the end of the stream.
@@ -181,23 +170,6 @@ Future<T> failureOf<T extends Object>(FutureOr<Object?> Function() call) async {
 
 /// The future fails with a [T], by what is returned and not by a throw.
 Future<T> expectFails<T extends Object>(Future<Object?> future) => failureOf<T>(() => future);
-
-/// A port of a loopback address of our own where nobody listens.
-Future<(InternetAddress, int)> deadEnd() async {
-  final address = InternetAddress('127.84.${pid >> 8 & 255}.${pid & 255}');
-  final server = await ServerSocket.bind(address, 0);
-  final port = server.port;
-  await server.close();
-  return (address, port);
-}
-
-Future<void> needIpv6() async {
-  try {
-    await (await ServerSocket.bind(InternetAddress.loopbackIPv6, 0)).close();
-  } on SocketException catch (exception) {
-    throw Skip('no IPv6 here: ${exception.message}');
-  }
-}
 
 /// Keeps the daemon and this isolate busy for a while: what could happen meanwhile, has happened.
 Future<void> letOthersGoOn() async {

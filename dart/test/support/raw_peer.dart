@@ -7,6 +7,9 @@ import 'dart:typed_data';
 
 import 'conformance.dart';
 
+/// Both ways in which a socket comes to be, for [RawPeer.of], and what such a socket is called.
+const origins = [(accepted: false, which: 'a connected socket'), (accepted: true, which: 'an accepted socket')];
+
 /// A socket of dart:io that reads only when it is told to, and can reset.
 final class RawPeer {
   RawPeer._(this._log, this._socket, this._witness) {
@@ -40,7 +43,7 @@ final class RawPeer {
       final peer = RawPeer._(log, raw, log('peer'));
       return (log.own(await first), peer);
     }
-    final server = await RawServerSocket.bind(InternetAddress.loopbackIPv4, 0);
+    final server = await RawServerSocket.bind(loopback, 0);
     final first = server.first; // which closes the server
     final socket = log.own(await Socket.connect(server.address, server.port));
     return (socket, RawPeer._(log, await first, log('peer')));
@@ -137,9 +140,7 @@ final class RawPeer {
 
   /// Ends the connection with a reset instead of the end of the stream; comes back when the system has done so.
   Future<void> reset() async {
-    const soLinger = 13;
-    final onWithoutTime = Uint8List.sublistView(Int32List.fromList([1, 0]));
-    _socket.setRawOption(RawSocketOption(RawSocketOption.levelSocket, soLinger, onWithoutTime));
+    resetOnClose(_socket);
     _stopWriting();
     await _socket.close();
     await _subscription.cancel();

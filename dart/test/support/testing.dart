@@ -89,6 +89,23 @@ Future<void> eventually(FutureOr<bool> Function() condition, String what) async 
   }
 }
 
+/// Lets what is ready to happen in this isolate happen.
+Future<void> turns([int count = 5]) async {
+  for (var i = 0; i < count; i++) {
+    await Future<void>.delayed(Duration.zero);
+  }
+}
+
+/// A directory that is gone at the end.
+Future<T> inDirectory<T>(Future<T> Function(String path) body) async {
+  final directory = await Directory.systemTemp.createTemp('oche-');
+  try {
+    return await body(directory.path);
+  } finally {
+    await directory.delete(recursive: true);
+  }
+}
+
 bool _equal(Object? a, Object? b) {
   if (a is! List || b is! List) return a == b;
   if (a.length != b.length) return false;
@@ -121,3 +138,20 @@ int checksum(List<int> bytes, [int start = 1]) {
   }
   return b << 16 | a;
 }
+
+/// Adds up what a stream brings.
+final class Sum {
+  int bytes = 0;
+  int _sum = 1;
+
+  void add(List<int> data) {
+    bytes += data.length;
+    _sum = checksum(data, _sum);
+  }
+
+  @override
+  String toString() => '$bytes bytes, Adler-32 ${_sum.toRadixString(16)}';
+}
+
+/// How many bytes these are, and their [checksum].
+String summary(List<int> bytes) => '${Sum()..add(bytes)}';

@@ -8,23 +8,23 @@ import '../bindings.dart';
 import '../connection.dart';
 import '../exceptions.dart';
 
-/// Tries the [addresses] of a host in their order: the next one when an attempt fails or has taken [headStart], while
+/// Tries the addresses of a host in their order, as soon as they are known: the next one when an attempt fails or has taken [headStart], while
 /// the earlier ones go on (RFC 8305). The first to succeed is the [connection]; the others are given up.
 final class Dialing {
-  /// Begins.
-  Dialing(this._addresses, this._port, this._connect) {
-    _tryNext();
+  /// Begins. That [addresses] fails is the failure of the [connection].
+  Dialing(Future<List<InternetAddress>> addresses, this._port, this._connect) {
+    addresses.then(_start, onError: _fail);
   }
 
   /// As dart:io has it; RFC 8305 recommends the same.
   static const headStart = Duration(milliseconds: 250);
 
-  final List<InternetAddress> _addresses;
   final int _port;
   final ConnectionAttempt Function(InternetAddress address) _connect;
 
   final _completer = Completer<Connection>();
   final _attempts = <ConnectionAttempt>[];
+  List<InternetAddress> _addresses = const []; // until they are known
   int _tried = 0;
   Timer? _timer;
   Object? _firstFailure;
@@ -41,7 +41,7 @@ final class Dialing {
 
   void _giveUp(int code) {
     if (_completer.isCompleted) return;
-    final failure = OcheException.of(code, 'connect', address: _addresses.first, port: _port);
+    final failure = OcheException.of(code, 'connect', address: _addresses.firstOrNull, port: _port);
     _fail(failure, StackTrace.current);
     _stop();
   }
@@ -52,6 +52,12 @@ final class Dialing {
     for (final attempt in _attempts.toList()) {
       attempt.cancel();
     }
+  }
+
+  void _start(List<InternetAddress> addresses) {
+    if (_completer.isCompleted) return;
+    _addresses = addresses;
+    _tryNext();
   }
 
   void _tryNext() {

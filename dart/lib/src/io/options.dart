@@ -23,16 +23,12 @@ enum FlagOption {
   final int Function(int requestId, int handle, bool enabled) set;
 
   static const _tcpNoDelay = 1; // netinet/tcp.h
-  static final _keepAlive = RawSocketOption.fromBool(
-    RawSocketOption.levelSocket,
-    Platform.isLinux ? 9 : 8, // asm-generic/socket.h; BSD's sys/socket.h
-    true,
-  );
+  static const _soKeepAlive = 9; // asm-generic/socket.h
 
   /// The option that a raw one means, or null.
   static FlagOption? of(RawSocketOption raw) => switch ((raw.level, raw.option)) {
         (final level, _tcpNoDelay) when level == RawSocketOption.levelTcp => noDelay,
-        (final level, final option) when level == _keepAlive.level && option == _keepAlive.option => keepAlive,
+        (final level, _soKeepAlive) when level == RawSocketOption.levelSocket => keepAlive,
         _ => null,
       };
 

@@ -1,7 +1,6 @@
 /// How code that knows only dart:io gets sockets of the daemon.
 library;
 
-import 'dart:async';
 import 'dart:io';
 
 import 'server_socket.dart';

@@ -8,9 +8,9 @@ import 'dart:typed_data';
 
 import '../connection.dart';
 import '../exceptions.dart' show OcheException;
+import '../incoming.dart';
 import '../transport.dart';
 import 'dialing.dart';
-import '../incoming.dart';
 import 'options.dart';
 import 'resolve.dart';
 import 'writer.dart';
@@ -41,11 +41,11 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     Object? sourceAddress,
     int sourcePort = 0,
     Duration? timeout,
-  }) =>
-      _dial(host, port, sourceAddress, sourcePort).then((dialing) {
-        final timer = timeout == null ? null : Timer(timeout, dialing.timeOut);
-        return dialing.connection.whenComplete(() => timer?.cancel()).then(OcheSocket._);
-      });
+  }) {
+    final dialing = _dial(host, port, sourceAddress, sourcePort);
+    final timer = timeout == null ? null : Timer(timeout, dialing.timeOut);
+    return dialing.connection.whenComplete(() => timer?.cancel()).then(OcheSocket._);
+  }
 
   /// As [Socket.startConnect], through the daemon.
   static Future<ConnectionTask<Socket>> startConnect(
@@ -53,16 +53,13 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     int port, {
     Object? sourceAddress,
     int sourcePort = 0,
-  }) =>
-      _dial(host, port, sourceAddress, sourcePort).then(
-        (dialing) => ConnectionTask.fromSocket(
-          dialing.connection.then(OcheSocket._),
-          dialing.cancel,
-        ),
-      );
+  }) {
+    final dialing = _dial(host, port, sourceAddress, sourcePort);
+    return Future.value(ConnectionTask.fromSocket(dialing.connection.then(OcheSocket._), dialing.cancel));
+  }
 
   /// Throws at once what is wrong with the arguments, as dart:io does.
-  static Future<Dialing> _dial(
+  static Dialing _dial(
     Object? host,
     int port,
     Object? sourceAddress,
@@ -75,16 +72,14 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
       String() => InternetAddress(sourceAddress), // not the name of a host
       _ => throw ArgumentError.value(sourceAddress, 'sourceAddress', 'must be an InternetAddress or a String'),
     };
-    return resolve(host).then(
-      (addresses) => Dialing(
-        addresses,
+    return Dialing(
+      resolve(host),
+      port,
+      (address) => Connection.startConnect(
+        address,
         port,
-        (address) => Connection.startConnect(
-          address,
-          port,
-          sourceAddress: source,
-          sourcePort: sourcePort,
-        ),
+        sourceAddress: source,
+        sourcePort: sourcePort,
       ),
     );
   }

@@ -1,8 +1,6 @@
 /// Many connections write at once, more than the daemon takes.
 library;
 
-import 'dart:async';
-
 import 'package:oche/oche.dart';
 
 import '../pairs.dart';
@@ -11,7 +9,7 @@ import '../testing.dart';
 Future<void> main() async {
   const count = 30, each = 1 << 20;
   final all = [for (var i = 0; i < count; i++) await Mixed.open()];
-  final sent = [for (var i = 0; i < 5; i++) longPattern(each, i)];
+  final sent = [for (var i = 0; i < 5; i++) pattern(each, i)];
   final done = [
     for (final (i, mixed) in all.indexed) ...[
       mixed.connection.write(sent[i % 5]),

@@ -26,13 +26,13 @@ Future<void> main(List<String> arguments) async {
       unawaited(listener.accept().then((accepted) => accepted.read()).then(say));
       unawaited(connection.write(utf8.encode('${listener.port}')));
     case 'write':
-      unawaited(connection.write(longPattern(16 << 20)));
+      unawaited(connection.write(pattern(16 << 20)));
     case 'write little':
       for (var i = 0; i < 100; i++) {
         unawaited(connection.write([i]));
       }
     case 'closeWrite':
-      unawaited(connection.write(longPattern(100000)));
+      unawaited(connection.write(pattern(100000)));
       unawaited(connection.closeWrite());
     case 'throw':
       unawaited(connection.read());
