@@ -46,9 +46,9 @@ static int hear_answer(int fd, int64_t deadline)
     return r;
 }
 
-int handover_offer(int fd, int door, const struct rendezvous *rendezvous, const struct estate *estate)
+int handover_offer(int fd, int64_t limit, int door, const struct rendezvous *rendezvous, const struct estate *estate)
 {
-    int64_t deadline = passing_deadline(HANDOVER_TIME_LIMIT);
+    int64_t deadline = passing_deadline(limit);
     int r = offer_door(fd, deadline, door, rendezvous, estate->count);
     for (uint32_t i = 0; i < estate->count && r == 0; i++)
         r = offer_listener(fd, deadline, &estate->items[i]);

@@ -8,9 +8,9 @@
 #include "daemon/rendezvous.h"
 
 /* Offers the listening socket `door`, the lock and the estate to the successor behind `fd`, and waits for it to take
- * them. Blocks, for HANDOVER_TIME_LIMIT at most. 0: it has taken them, and waits for handover_confirm(). A negative
+ * them. Blocks, for `limit` milliseconds at most. 0: it has taken them, and waits for handover_confirm(). A negative
  * errno: it has not, and handover_refuse() is to follow. All descriptors stay the caller's. */
-int handover_offer(int fd, int door, const struct rendezvous *rendezvous, const struct estate *estate);
+int handover_offer(int fd, int64_t limit, int door, const struct rendezvous *rendezvous, const struct estate *estate);
 
 /* Nothing is accepted here any more. */
 void handover_confirm(int fd);

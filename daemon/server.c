@@ -112,7 +112,8 @@ static void hand_over(struct server *server)
     struct rendezvous *rendezvous = server->rendezvous;
     int error = atomic_load(&server->bequest.failed);
     if (!error)
-        error = -handover_offer(server->successor, engine_socket_fd(server->listener), rendezvous, &server->bequest);
+        error = -handover_offer(server->successor, (int64_t)server->options->handover_timeout_s * 1000,
+                                engine_socket_fd(server->listener), rendezvous, &server->bequest);
     if (error) {
         keep(server, error);
         return;

@@ -33,8 +33,9 @@ enum handover_word {
 };
 
 enum {
-    HANDOVER_TOKEN_SIZE = 16,    /* bytes */
-    HANDOVER_TIME_LIMIT = 5000,  /* milliseconds for the whole conversation; then the daemon serves on */
+    HANDOVER_TOKEN_SIZE = 16, /* bytes */
+    HANDOVER_TIME_LIMIT =
+        5000, /* milliseconds for the whole conversation, unless the daemon is told otherwise; then it serves on */
     HANDOVER_CLAIM_LIMIT = 10000 /* milliseconds for clients to claim their listeners */
 };
 

@@ -62,6 +62,7 @@ TEST_CASE("--help names every option, --version the version, and both leave with
                                "--max-queued-bytes",
                                "--max-arena-bytes",
                                "--drain-timeout",
+                               "--handover-timeout",
                                "--user-max-handles",
                                "--user-max-queued-bytes",
                                "--user-max-arena-bytes",
@@ -95,6 +96,7 @@ TEST_CASE("a wrong command line gives status 2, and standard error names what is
         {"--max-handles", "99999999999999999999"},
         {"--max-sessions", ""},
         {"--drain-timeout", "5s"},
+        {"--handover-timeout", "0"},
         {"stray"},
     };
     for (const auto &arguments : wrong) {
