@@ -7,23 +7,6 @@
 #include <errno.h>
 #include <unistd.h>
 
-void bequest_init(struct bequest *bequest)
-{
-    *bequest = (struct bequest){.over = false};
-    estate_init(&bequest->estate);
-    atomic_init(&bequest->asking, -1);
-}
-
-void bequest_deinit(struct bequest *bequest)
-{
-    if (bequest->successor)
-        handover_refuse(bequest->successor);
-    int asking = atomic_load(&bequest->asking);
-    if (asking >= 0)
-        close(asking);
-    estate_deinit(&bequest->estate);
-}
-
 static void log_kept(const struct bequest *bequest, int error)
 {
     log_line(LOG_WARNING, "event=kept listeners=%u error=\"%s\" errno=%d", bequest->estate.count, log_errno_text(error),
@@ -50,12 +33,17 @@ static void keep(struct bequest *bequest, int error)
 static void give(struct bequest *bequest)
 {
     const struct bequest_giver *giver = &bequest->giver;
-    bequest->over = true;
+    bequest->giving = bequest->over = true;
     giver->given(giver->context, bequest->estate.count);
-    handover_confirm(bequest->successor);
-    dismiss(bequest);
     for (unsigned i = 0; i < giver->worker_count; i++)
         worker_hand_over(giver->workers[i]);
+}
+
+static void finish(struct bequest *bequest)
+{
+    handover_confirm(bequest->successor);
+    bequest->giving = false;
+    dismiss(bequest);
 }
 
 static void on_answered(void *owner, int error)
@@ -71,6 +59,16 @@ static bool all_workers_have_listed(const struct bequest *bequest)
 {
     for (unsigned i = 0; i < bequest->giver.worker_count; i++) {
         if (!atomic_load(&bequest->giver.workers[i]->listed))
+            return false;
+    }
+    return true;
+}
+
+static bool all_workers_have_handed_over(const struct bequest *bequest)
+{
+    for (unsigned i = 0; i < bequest->giver.worker_count; i++) {
+        const struct worker *worker = bequest->giver.workers[i];
+        if (!atomic_load(&worker->handed_over) && !atomic_load(&worker->finished))
             return false;
     }
     return true;
@@ -113,6 +111,25 @@ static void offer(struct bequest *bequest)
         handover_offer(bequest->successor, &offered, giver->limit);
 }
 
+void bequest_init(struct bequest *bequest)
+{
+    *bequest = (struct bequest){.over = false};
+    estate_init(&bequest->estate);
+    atomic_init(&bequest->asking, -1);
+}
+
+void bequest_deinit(struct bequest *bequest)
+{
+    if (bequest->giving)
+        finish(bequest);
+    else if (bequest->successor)
+        handover_refuse(bequest->successor);
+    int asking = atomic_load(&bequest->asking);
+    if (asking >= 0)
+        close(asking);
+    estate_deinit(&bequest->estate);
+}
+
 void bequest_ask(struct bequest *bequest, int fd)
 {
     int before = atomic_exchange(&bequest->asking, fd);
@@ -127,6 +144,8 @@ void bequest_go_on(struct bequest *bequest)
         begin(bequest);
     else if (bequest->listing && all_workers_have_listed(bequest))
         offer(bequest);
+    else if (bequest->giving && all_workers_have_handed_over(bequest))
+        finish(bequest);
 }
 
 bool bequest_is_under_way(const struct bequest *bequest)
@@ -137,6 +156,6 @@ bool bequest_is_under_way(const struct bequest *bequest)
 void bequest_withdraw(struct bequest *bequest)
 {
     bequest->over = true;
-    if (bequest->successor && !bequest->listing)
+    if (bequest->successor && !bequest->listing && !bequest->giving)
         keep(bequest, ECANCELED);
 }

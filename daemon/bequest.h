@@ -2,8 +2,8 @@
  * A bequest: what a daemon leaves to a successor that has asked for it, and the way there.
  *
  * The workers list their listeners; the successor is offered them, and the door, and takes them, or nothing has
- * happened; the workers tell their clients. Nothing of it waits, so clients are let in meanwhile. One successor at a
- * time; one more may wait.
+ * happened; the workers close theirs, and tell their clients; then the successor hears that it is the only one. Nothing
+ * of it waits, so clients are let in meanwhile. One successor at a time; one more may wait.
  */
 #ifndef OCHE_DAEMON_BEQUEST_H
 #define OCHE_DAEMON_BEQUEST_H
@@ -27,7 +27,7 @@ struct bequest_giver {
     const struct rendezvous *rendezvous;
     int door;       /* the listening socket */
     uint64_t limit; /* milliseconds for a successor to take what it is offered */
-    /* A successor has everything: nothing may be accepted any more, and the daemon is to leave. */
+    /* A successor has everything: nobody may be let in any more, and the daemon is to leave. The workers know. */
     void (*given)(void *context, uint32_t listeners);
     void *context;
 };
@@ -37,6 +37,7 @@ struct bequest {
     struct estate estate;
     struct handover *successor; /* that is being served; NULL: none */
     bool listing;               /* workers may still put something into the estate */
+    bool giving;                /* the successor has taken it, and workers may still accept something */
     bool over;                  /* given, or the daemon leaves: nobody gets anything any more */
     _Atomic int asking;         /* the conversation with a successor that waits for its turn; -1: none */
 };

@@ -130,10 +130,12 @@ static void on_received(void *owner, ssize_t result)
         return;
     }
     handover->heard_size += (size_t)result;
-    if (handover->heard_size < sizeof handover->heard)
+    if (handover->heard_size < sizeof handover->heard) {
         engine_recv(handover->socket);
-    else
-        handover->answered(handover->owner, is_taken(handover->heard) ? 0 : -EPROTO);
+        return;
+    }
+    engine_timer_cancel(handover->timer);
+    handover->answered(handover->owner, is_taken(handover->heard) ? 0 : -EPROTO);
 }
 
 static void on_timeout(void *owner)
