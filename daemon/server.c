@@ -109,10 +109,15 @@ static void on_given(void *context, uint32_t listeners)
 static void on_signal(void *context, int signal)
 {
     struct server *server = context;
-    if (signal == SIGHUP) {
+    switch (signal) {
+    case SIGHUP:
         log_reopen_file();
         log_line(LOG_INFO, "event=log-reopened");
-    } else {
+        break;
+    case SIGUSR2: /* with which other servers start their successors; the filter would not let us */
+        log_failure(LOG_WARNING, "event=ignored signal=SIGUSR2 advice=\"oched --replace is how to hand over\"");
+        break;
+    default:
         leave(server, signal == SIGTERM ? "SIGTERM" : "SIGINT");
     }
 }
@@ -291,7 +296,7 @@ static int start_loop(struct server *server)
     server->claim_timer = engine_timer_new(server->engine, on_unclaimed, server);
     if (!server->accept_timer || !server->idle_timer || !server->drain_timer || !server->claim_timer)
         return -ENOMEM;
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         int r = engine_catch_signal(server->engine, signals[i], on_signal);
         if (r < 0)
