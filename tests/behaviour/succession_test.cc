@@ -223,6 +223,35 @@ TEST_CASE("only the token of the session gets its listeners")
     }
 }
 
+TEST_CASE("a client is told of each listener that its session has lost, behind its Welcome, and once")
+{
+    Daemon daemon;
+    const Wire client(daemon.place().socket_path());
+    const std::string token = greet(client).token;
+    const Listening kept = listen_with(client);
+    const auto lost = client.ask(listen_frame(2, {loopback4(2), 0}));
+    REQUIRE(lost);
+    const Successor successor(daemon.place(), {"--allow-listen", "127.0.0.1"});
+    REQUIRE(successor.serves());
+    const Wire heir(daemon.place().socket_path());
+    CHECK(greet(heir, token, 7).resumed);
+    const auto told = heir.receive();
+    REQUIRE(told);
+    CHECK(told->header.opcode == FRAME_HANDOVER);
+    CHECK(told->header.flags == FRAME_REPLY);
+    CHECK(told->header.request_id == 0);
+    CHECK(told->header.handle == lost->header.value);
+    CHECK(told->header.value == HANDOVER_LOST);
+    const auto refused = heir.ask(plain_frame(FRAME_ACCEPT, 5, lost->header.value));
+    REQUIRE(refused);
+    CHECK(refused->header.value == TCP_ERR_INVALID_HANDLE);
+    const Peer peer = Peer::connect(kept.at);
+    const auto accepted = heir.ask(plain_frame(FRAME_ACCEPT, 6, kept.handle));
+    REQUIRE(accepted);
+    CHECK(accepted->header.value > 0);
+    CHECK(daemon.wait() == 0);
+}
+
 TEST_CASE("listeners that nobody claims are closed after a while")
 {
     Daemon daemon;
