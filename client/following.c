@@ -65,3 +65,16 @@ bool following_prepare(struct oche_session *session, bool *wanted)
     *wanted = handles_keep_listeners(&session->handles);
     return queue_pending(session);
 }
+
+void following_lose(struct oche_session *session, int64_t handle)
+{
+    struct pending_request *request = NULL;
+    struct handle_entry *entry = handles_find(&session->handles, handle);
+    if (entry && entry->kind == HANDLE_LISTENER)
+        handles_remove(entry);
+    while ((request = pending_next(&session->pending, request))) {
+        bool waits = request->opcode == FRAME_ACCEPT || request->opcode == FRAME_LISTENER_CLOSE;
+        if (waits && public_to_wire(request->handle) == handle)
+            request->orphaned = true;
+    }
+}

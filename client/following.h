@@ -9,11 +9,16 @@
 #define OCHE_CLIENT_FOLLOWING_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct oche_session;
 
 /* Of a session whose lane is detached: ends what ends, and queues the rest for the successor. *wanted: there is a
  * listener that must be there. False: no memory, and the session has to be lost. The mutex is held. */
 bool following_prepare(struct oche_session *session, bool *wanted);
+
+/* The successor does not have that listener, a handle of the wire: what is pending on it is going to end with
+ * OCHE_ERR_DAEMON_LOST, when the successor has refused it. The mutex is held. */
+void following_lose(struct oche_session *session, int64_t handle);
 
 #endif

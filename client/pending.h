@@ -32,6 +32,7 @@ struct pending_request {
     uint16_t opcode; /* 0: the slot is free */
     uint8_t option;  /* SET_OPTION: an Oche__Option__Name */
     bool doomed;     /* ACCEPT: the listener was closed by force since, and with it what this accepts */
+    bool orphaned;   /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
     bool unheard;    /* SET_OPTION: who waited for it has given up */
     bool quiet;      /* WRITE: only a failure is worth a completion */
     uint32_t reads;  /* CLOSE, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of these.

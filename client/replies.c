@@ -1,5 +1,6 @@
 #include "client/replies.h"
 
+#include "client/following.h"
 #include "client/public_handle.h"
 #include "client/session.h"
 #include "proto/endpoints.h"
@@ -172,6 +173,8 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
     } else {
         if (frame->payload_length != 0 || frame->body_length != 0)
             return "a failure with data";
+        if (request->orphaned && frame->value == OCHE_ERR_INVALID_HANDLE)
+            completion.result = OCHE_ERR_DAEMON_LOST;
         completion.os_error = frame->os_error;
     }
     end_reads(session, request);
@@ -233,14 +236,18 @@ static const char *take_reading(struct oche_session *session, struct lane_messag
                             : take_data(session, &entry->reading, message);
 }
 
-/* The last word of the daemon. */
+/* The last word of the daemon, or the first ones of its successor. */
 static const char *take_handover(struct oche_session *session, const struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
-    if (!session->has_token || frame->value != HANDOVER_YOURS || frame->request_id != 0 || frame->body_length != 0 ||
+    bool known = frame->value == HANDOVER_YOURS || frame->value == HANDOVER_LOST;
+    if (!session->has_token || !known || frame->request_id != 0 || frame->body_length != 0 ||
         frame->payload_length != 0)
         return "not how a daemon hands over";
-    session->handed_over = true;
+    if (frame->value == HANDOVER_LOST)
+        following_lose(session, frame->handle);
+    else
+        session->handed_over = true;
     return NULL;
 }
 

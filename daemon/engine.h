@@ -79,6 +79,10 @@ struct engine_handlers {
     int (*send_vectors)(void *owner, struct iovec *vectors, int max);
     void (*sent)(void *owner, ssize_t result);
 
+    /* How many descriptors go with the first of these bytes, over a Unix-domain socket, and which; they stay open, and
+     * the handler's. At most PASSING_DESCRIPTORS_MAX. NULL: never any. */
+    int (*send_descriptors)(void *owner, const int **descriptors);
+
     /* A descriptor, close-on-exec and non-blocking, which is now the handler's; or -errno. */
     void (*accepted)(void *owner, int result, const struct sockaddr_storage *peer);
 

@@ -9,6 +9,7 @@
  * level-triggered. (Edge-triggered, a reset that came together with the last bytes would be reported once and lost.)
  */
 #include "daemon/engine_libevent.h"
+#include "daemon/passing.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -274,6 +275,17 @@ static ssize_t send_some(int fd, struct iovec *vectors, int count)
     return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
+static ssize_t send_with_descriptors(const struct engine_socket *socket, struct iovec *vectors, int count)
+{
+    const int *descriptors;
+    int descriptor_count = socket->handlers->send_descriptors(socket->owner, &descriptors);
+    union passing_control control;
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
+    if (descriptor_count > 0)
+        passing_attach(&message, &control, descriptors, descriptor_count);
+    return sendmsg(socket->fd, &message, MSG_NOSIGNAL);
+}
+
 static void perform_send(struct engine_socket *socket)
 {
     struct iovec vectors[VECTORS_PER_SEND];
@@ -282,7 +294,8 @@ static void perform_send(struct engine_socket *socket)
         return;
     ssize_t result;
     do
-        result = send_some(socket->fd, vectors, count);
+        result = socket->handlers->send_descriptors ? send_with_descriptors(socket, vectors, count)
+                                                    : send_some(socket->fd, vectors, count);
     while (result < 0 && errno == EINTR);
     if (result < 0) {
         result = -errno;

@@ -52,19 +52,41 @@ static bool is_same(const uint8_t *one, const uint8_t *other)
     return difference == 0;
 }
 
-bool estate_claim(struct estate *estate, const uint8_t token[HANDOVER_TOKEN_SIZE], struct estate_item *item)
+static uint32_t count_of(const struct estate *estate, const uint8_t token[HANDOVER_TOKEN_SIZE])
 {
-    bool found = false;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < estate->count; i++)
+        count += is_same(estate->items[i].token, token);
+    return count;
+}
+
+/* In the order in which they were added. */
+static void take_out(struct estate *estate, const uint8_t token[HANDOVER_TOKEN_SIZE], struct estate_item *items)
+{
+    uint32_t taken = 0, left = 0;
+    for (uint32_t i = 0; i < estate->count; i++) {
+        const struct estate_item *item = &estate->items[i];
+        if (!is_same(item->token, token))
+            estate->items[left++] = *item;
+        else if (items)
+            items[taken++] = *item;
+        else
+            close(item->fd);
+    }
+    estate->count = left;
+}
+
+uint32_t estate_claim(struct estate *estate, const uint8_t token[HANDOVER_TOKEN_SIZE], struct estate_item **items)
+{
+    *items = NULL;
     pthread_mutex_lock(&estate->lock);
-    for (uint32_t i = 0; i < estate->count && !found; i++) {
-        found = is_same(estate->items[i].token, token);
-        if (found) {
-            *item = estate->items[i];
-            estate->items[i] = estate->items[--estate->count];
-        }
+    uint32_t count = count_of(estate, token);
+    if (count > 0) {
+        *items = malloc(count * sizeof **items);
+        take_out(estate, token, *items);
     }
     pthread_mutex_unlock(&estate->lock);
-    return found;
+    return *items ? count : 0;
 }
 
 uint32_t estate_close(struct estate *estate)

@@ -36,8 +36,9 @@ void estate_deinit(struct estate *estate);
 /* Takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
 int estate_add(struct estate *estate, const uint8_t token[HANDOVER_TOKEN_SIZE], int64_t handle, int fd);
 
-/* Takes out one that goes with the token, which is now the caller's. False: there is none, or none any more. */
-bool estate_claim(struct estate *estate, const uint8_t token[HANDOVER_TOKEN_SIZE], struct estate_item *item);
+/* Takes out all that go with the token. How many these are; *items, which is to be freed, and the descriptors are now
+ * the caller's. 0: there are none, or none any more, or no memory, which closes them; then *items is NULL. */
+uint32_t estate_claim(struct estate *estate, const uint8_t token[HANDOVER_TOKEN_SIZE], struct estate_item **items);
 
 /* Closes what nobody has claimed, and returns how many these were. */
 uint32_t estate_close(struct estate *estate);

@@ -1,5 +1,6 @@
 #include "daemon/greeting.h"
 
+#include "daemon/estate.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "daemon/worker.h"
@@ -9,6 +10,7 @@
 #include "proto/oche.pb-c.h"
 #include "proto/version.h"
 
+#include <stdlib.h>
 #include <sys/random.h>
 
 enum { RING_BYTES = 256 * 1024 /* of each of a session's rings: some thousand frames */ };
@@ -88,15 +90,21 @@ static void welcome(struct session *session, const struct frame *request, const 
     session->follows = hello->follows && getrandom(session->token, sizeof session->token, 0) == sizeof session->token;
     if (session->follows)
         welcome.token = (ProtobufCBinaryData){.data = session->token, .len = sizeof session->token};
+    struct estate_item *items = NULL;
+    uint32_t count = 0;
     if (hello->token.len == HANDOVER_TOKEN_SIZE) {
         socket_table_begin_after(&session->sockets, hello->generation);
-        welcome.resumed = session_resume(session, hello->token.data);
+        count = estate_claim(session->worker->shared->estate, hello->token.data, &items);
+        welcome.resumed = count > 0;
     }
     engine_timer_cancel(session->timer);
     session->state = SESSION_OPEN;
     bool in_memory = hello->memory && welcome_in_memory(session, request, &welcome, hello->arena);
     if (!in_memory)
         session_reply_message(session, request, 0, &welcome.base);
+    if (count > 0)
+        session_resume(session, items, count);
+    free(items);
     log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" lane=%s", (unsigned long long)session->number,
              (int)session->pid, hello->software, in_memory ? "memory" : "plain");
 }

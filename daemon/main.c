@@ -43,6 +43,7 @@ static void set_signals(int how)
     sigaddset(&answered, SIGTERM);
     sigaddset(&answered, SIGINT);
     sigaddset(&answered, SIGHUP);
+    sigaddset(&answered, SIGUSR2);
     sigprocmask(how, &answered, NULL);
 }
 

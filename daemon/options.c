@@ -2,6 +2,7 @@
 
 #include "proto/arena.h"
 #include "proto/handle.h"
+#include "proto/handover.h"
 #include "proto/version.h"
 
 #include <errno.h>
@@ -23,6 +24,8 @@ static const char help[] =
     "  --method epoll|select    how the loops wait (default epoll; select serves some 750 sockets)\n"
     "  --idle-exit SECONDS      leave when there was no session for so long (default 0: never)\n"
     "  --drain-timeout SECONDS  how long unsent data may take to leave on SIGTERM (default 5)\n"
+    "  --handover-timeout SECONDS\n"
+    "                           how long a successor may take over what it is offered (default 5)\n"
     "  --log-level LEVEL        error, warning, info or debug (default info)\n"
     "  --log-file PATH          append the log to PATH; in the background the default is SOCKET.log\n"
     "  --max-sessions N         sessions of a user open at once (default 1024)\n"
@@ -53,7 +56,7 @@ static const char help[] =
     "  --help                   print this help and leave\n"
     "\n"
     "Signals: SIGTERM and SIGINT send what is queued and leave, a second one leaves at once; SIGHUP reopens\n"
-    "the log file.\n"
+    "the log file; SIGUSR2 does nothing: --replace is how to hand over.\n"
     "Exit status: 0 left in order, 1 failure, 2 wrong command line, 3 another daemon serves the socket.\n";
 
 enum option_code {
@@ -64,6 +67,7 @@ enum option_code {
     OPTION_METHOD,
     OPTION_IDLE_EXIT,
     OPTION_DRAIN_TIMEOUT,
+    OPTION_HANDOVER_TIMEOUT,
     OPTION_LOG_LEVEL,
     OPTION_LOG_FILE,
     OPTION_MAX_SESSIONS,
@@ -92,6 +96,7 @@ static const struct option long_options[] = {
     {"method", required_argument, NULL, OPTION_METHOD},
     {"idle-exit", required_argument, NULL, OPTION_IDLE_EXIT},
     {"drain-timeout", required_argument, NULL, OPTION_DRAIN_TIMEOUT},
+    {"handover-timeout", required_argument, NULL, OPTION_HANDOVER_TIMEOUT},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log-file", required_argument, NULL, OPTION_LOG_FILE},
     {"max-sessions", required_argument, NULL, OPTION_MAX_SESSIONS},
@@ -253,6 +258,11 @@ static bool parse_one(struct options *options, int code, const char *name, const
             return false;
         options->drain_timeout_s = (unsigned)number;
         return true;
+    case OPTION_HANDOVER_TIMEOUT:
+        if (!parse_number(name, text, 1, 1000000, &number))
+            return false;
+        options->handover_timeout_s = (unsigned)number;
+        return true;
     case OPTION_MAX_SESSIONS:
     case OPTION_MAX_HANDLES:
     case OPTION_MAX_QUEUED_BYTES:
@@ -285,6 +295,7 @@ int options_parse(struct options *options, int argc, char **argv)
         .workers = 1,
         .method = ENGINE_EPOLL,
         .drain_timeout_s = 5,
+        .handover_timeout_s = HANDOVER_TIME_LIMIT / 1000,
         .log_level = LOG_INFO,
         .limits =
             {

@@ -16,8 +16,9 @@ struct options {
     const char *log_path;    /* NULL: standard error in the foreground, SOCKET.log otherwise */
     unsigned workers;
     enum engine_method method;
-    unsigned idle_exit_s;     /* 0: stay for ever */
-    unsigned drain_timeout_s; /* how long writes may take to leave after SIGTERM */
+    unsigned idle_exit_s;        /* 0: stay for ever */
+    unsigned drain_timeout_s;    /* how long writes may take to leave after SIGTERM */
+    unsigned handover_timeout_s; /* how long a successor may take over what it is offered */
     enum log_level log_level;
     bool foreground;
     bool replace; /* a daemon that serves is to hand over */

@@ -36,12 +36,7 @@ static int wait_for(int fd, short events, int64_t deadline)
     }
 }
 
-union control {
-    char bytes[CMSG_SPACE(PASSING_DESCRIPTORS_MAX * sizeof(int))];
-    struct cmsghdr align;
-};
-
-static void attach(struct msghdr *message, union control *control, const int *descriptors, int count)
+void passing_attach(struct msghdr *message, union passing_control *control, const int *descriptors, int count)
 {
     size_t size = (size_t)count * sizeof(int);
     memset(control, 0, sizeof *control);
@@ -60,7 +55,7 @@ int passing_send(int fd, int64_t deadline, const struct frame *frame, const void
     uint8_t bytes[FRAME_HEADER_SIZE + FRAME_BODY_MAX];
     size_t length = (size_t)frame->body_length + frame->payload_length;
     size_t size = FRAME_HEADER_SIZE + length;
-    union control control;
+    union passing_control control;
     struct iovec vector = {.iov_base = bytes, .iov_len = size};
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
     if (size > sizeof bytes)
@@ -69,7 +64,7 @@ int passing_send(int fd, int64_t deadline, const struct frame *frame, const void
     if (length > 0)
         memcpy(bytes + FRAME_HEADER_SIZE, data, length);
     if (count > 0)
-        attach(&message, &control, descriptors, count);
+        passing_attach(&message, &control, descriptors, count);
     for (;;) {
         ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
         if (sent >= 0) /* unix(7): so small a message goes in one piece */
@@ -109,7 +104,7 @@ static void detach(const struct msghdr *message, int *descriptors, int count)
 static int receive(int fd, int64_t deadline, uint8_t *data, size_t size, int *descriptors, int count)
 {
     while (size > 0) {
-        union control control;
+        union passing_control control;
         struct iovec vector = {.iov_base = data, .iov_len = size};
         struct msghdr message = {
             .msg_iov = &vector,

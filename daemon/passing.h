@@ -7,8 +7,18 @@
 #include "proto/frame.h"
 
 #include <stdint.h>
+#include <sys/socket.h>
 
 enum { PASSING_DESCRIPTORS_MAX = 4 };
+
+/* Where descriptors are while their message is sent or received. */
+union passing_control {
+    char bytes[CMSG_SPACE(PASSING_DESCRIPTORS_MAX * sizeof(int))];
+    struct cmsghdr align;
+};
+
+/* Makes 1 to PASSING_DESCRIPTORS_MAX descriptors go with the message. */
+void passing_attach(struct msghdr *message, union passing_control *control, const int *descriptors, int count);
 
 /* Milliseconds of CLOCK_MONOTONIC that are `limit` from now. */
 int64_t passing_deadline(int64_t limit);

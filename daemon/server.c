@@ -1,9 +1,9 @@
 #include "daemon/server.h"
 
 #include "daemon/account.h"
+#include "daemon/bequest.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
-#include "daemon/handover.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "daemon/shared.h"
@@ -26,7 +26,7 @@ enum {
     MOST_DESCRIPTORS = 1 << 24,
 };
 
-enum server_state { SERVER_SERVING, SERVER_LISTING, SERVER_DRAINING, SERVER_STOPPING };
+enum server_state { SERVER_SERVING, SERVER_DRAINING, SERVER_STOPPING };
 
 struct server {
     const struct options *options;
@@ -45,9 +45,7 @@ struct server {
     unsigned next_worker;
     uint64_t session_number;
     struct engine_timer *claim_timer; /* of listeners that we have from a predecessor */
-    struct estate bequest;            /* what a successor shall get */
-    _Atomic int asking;               /* the conversation with a successor that has asked; -1: none */
-    int successor;                    /* the one that is being served; -1: none */
+    struct bequest bequest;           /* to a successor */
 };
 
 /* ---- leaving ---- */
@@ -72,10 +70,11 @@ static void on_drain_timeout(void *owner)
 
 static void leave(struct server *server, const char *why)
 {
-    if (server->state <= SERVER_LISTING) {
+    if (server->state == SERVER_SERVING) {
         server->state = SERVER_DRAINING;
         log_line(LOG_INFO, "event=leaving why=\"%s\" sessions=%llu", why,
                  (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+        bequest_withdraw(&server->bequest);
         close_door(server);
         for (unsigned i = 0; i < server->worker_count; i++)
             worker_drain(server->workers[i]);
@@ -87,109 +86,51 @@ static void leave(struct server *server, const char *why)
 
 /* ---- handing over ---- */
 
-static void dismiss(struct server *server)
-{
-    close(server->successor);
-    server->successor = -1;
-    estate_close(&server->bequest);
-}
-
-static void keep(struct server *server, int error)
-{
-    handover_refuse(server->successor);
-    log_line(LOG_WARNING, "event=kept listeners=%u error=\"%s\" errno=%d", server->bequest.count, log_errno_text(error),
-             error);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        worker_keep(server->workers[i]);
-    if (server->state == SERVER_LISTING)
-        server->state = SERVER_SERVING;
-    dismiss(server);
-    engine_wake(server->engine); /* the next one may be waiting */
-}
-
-static void hand_over(struct server *server)
-{
-    struct rendezvous *rendezvous = server->rendezvous;
-    int error = atomic_load(&server->bequest.failed);
-    if (!error)
-        error = -handover_offer(server->successor, engine_socket_fd(server->listener), rendezvous, &server->bequest);
-    if (error) {
-        keep(server, error);
-        return;
-    }
-    server->state = SERVER_DRAINING;
-    log_line(LOG_INFO, "event=handed-over listeners=%u sessions=%llu", server->bequest.count,
-             (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
-    rendezvous_leave(rendezvous);
-    close_door(server);
-    handover_confirm(server->successor);
-    dismiss(server);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        worker_hand_over(server->workers[i]);
-    engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
-}
-
 /* In the thread of a worker. */
 static void on_ask(void *context, int fd)
 {
     struct server *server = context;
-    int before = atomic_exchange(&server->asking, fd);
-    if (before >= 0)
-        close(before); /* one at a time */
-    engine_wake(server->engine);
+    bequest_ask(&server->bequest, fd);
 }
 
-static bool all_workers_have_listed(const struct server *server)
+static void on_given(void *context, uint32_t listeners)
 {
-    for (unsigned i = 0; i < server->worker_count; i++) {
-        if (!atomic_load(&server->workers[i]->listed))
-            return false;
-    }
-    return true;
+    struct server *server = context;
+    server->state = SERVER_DRAINING;
+    log_line(LOG_INFO, "event=handed-over listeners=%u sessions=%llu", listeners,
+             (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+    rendezvous_leave(server->rendezvous);
+    close_door(server);
+    engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
 }
 
-static void begin_handing_over(struct server *server)
-{
-    server->successor = atomic_exchange(&server->asking, -1);
-    if (server->successor < 0)
-        return;
-    if (server->state != SERVER_SERVING) {
-        dismiss(server);
-        return;
-    }
-    server->state = SERVER_LISTING;
-    atomic_store(&server->bequest.failed, 0);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        worker_list(server->workers[i], &server->bequest);
-}
-
-static void go_on_handing_over(struct server *server)
-{
-    if (server->successor < 0) {
-        begin_handing_over(server);
-    } else if (all_workers_have_listed(server)) {
-        if (server->state == SERVER_LISTING)
-            hand_over(server);
-        else
-            keep(server, ECANCELED); /* it is to leave */
-    }
-}
+/* ---- what happens ---- */
 
 static void on_signal(void *context, int signal)
 {
     struct server *server = context;
-    if (signal == SIGHUP) {
+    switch (signal) {
+    case SIGHUP:
         log_reopen_file();
         log_line(LOG_INFO, "event=log-reopened");
-    } else {
+        break;
+    case SIGUSR2: /* with which other servers start their successors; the filter would not let us */
+        log_failure(LOG_WARNING, "event=ignored signal=SIGUSR2 advice=\"oched --replace is how to hand over\"");
+        break;
+    default:
         leave(server, signal == SIGTERM ? "SIGTERM" : "SIGINT");
     }
+}
+
+static bool is_idle(struct server *server)
+{
+    return statistics_read(&server->shared.statistics.sessions_open) == 0 && !bequest_is_under_way(&server->bequest);
 }
 
 static void on_idle(void *owner)
 {
     struct server *server = owner;
-    if (statistics_read(&server->shared.statistics.sessions_open) == 0)
+    if (is_idle(server))
         leave(server, "idle");
 }
 
@@ -213,8 +154,7 @@ static bool all_workers_finished(const struct server *server)
 
 static void start_idle_timer(struct server *server)
 {
-    if (server->options->idle_exit_s && server->state == SERVER_SERVING &&
-        statistics_read(&server->shared.statistics.sessions_open) == 0)
+    if (server->options->idle_exit_s && server->state == SERVER_SERVING && is_idle(server))
         engine_timer_set(server->idle_timer, (uint64_t)server->options->idle_exit_s * 1000);
 }
 
@@ -223,9 +163,9 @@ static void on_wake(void *context)
 {
     struct server *server = context;
     start_idle_timer(server);
-    if (server->state <= SERVER_LISTING && has_failed_worker(server))
+    if (server->state == SERVER_SERVING && has_failed_worker(server))
         leave(server, "a loop has failed");
-    go_on_handing_over(server);
+    bequest_go_on(&server->bequest);
     if (server->state >= SERVER_DRAINING && all_workers_finished(server))
         engine_stop(server->engine);
 }
@@ -356,7 +296,7 @@ static int start_loop(struct server *server)
     server->claim_timer = engine_timer_new(server->engine, on_unclaimed, server);
     if (!server->accept_timer || !server->idle_timer || !server->drain_timer || !server->claim_timer)
         return -ENOMEM;
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         int r = engine_catch_signal(server->engine, signals[i], on_signal);
         if (r < 0)
@@ -384,6 +324,21 @@ static int start_workers(struct server *server)
     return 0;
 }
 
+/* Before anybody is let in, who might ask. */
+static void prepare_bequest(struct server *server)
+{
+    server->bequest.giver = (struct bequest_giver){
+        .share = &server->share,
+        .workers = server->workers,
+        .worker_count = server->worker_count,
+        .rendezvous = server->rendezvous,
+        .door = engine_socket_fd(server->listener),
+        .limit = (uint64_t)server->options->handover_timeout_s * 1000,
+        .given = on_given,
+        .context = server,
+    };
+}
+
 struct server *server_new(const struct options *options, struct rendezvous *rendezvous, struct estate *estate)
 {
     struct server *server = calloc(1, sizeof *server);
@@ -400,9 +355,7 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     server->shared.estate = estate;
     server->shared.ask = on_ask;
     server->shared.context = server;
-    estate_init(&server->bequest);
-    atomic_init(&server->asking, -1);
-    server->successor = -1;
+    bequest_init(&server->bequest);
     server->shared.policy = &options->policy;
     server->shared.statistics.started = now.tv_sec;
     descriptors_init(&server->shared.descriptors,
@@ -412,6 +365,8 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     int r = start_loop(server);
     if (r == 0)
         r = start_workers(server);
+    if (r == 0)
+        prepare_bequest(server);
     if (r < 0) {
         fprintf(stderr, "oched: cannot start the event loops: %s\n", strerror(-r));
         server_free(server);
@@ -451,6 +406,7 @@ void server_free(struct server *server)
     free(server->workers);
     accounts_deinit(&server->accounts);
     close_door(server);
+    bequest_deinit(&server->bequest);
     engine_timer_free(server->accept_timer);
     engine_timer_free(server->idle_timer);
     engine_timer_free(server->drain_timer);
@@ -458,11 +414,5 @@ void server_free(struct server *server)
     if (server->share.engine)
         engine_share_deinit(&server->share);
     engine_free(server->engine);
-    int asking = atomic_load(&server->asking);
-    if (asking >= 0)
-        close(asking);
-    if (server->successor >= 0)
-        close(server->successor);
-    estate_deinit(&server->bequest);
     free(server);
 }

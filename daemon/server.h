@@ -5,8 +5,7 @@
  * can start, and lets the workers finish what was asked of them, for a bounded time. Asked twice, or when that time is
  * over, it ends what is left.
  *
- * Handing over to a successor has three: the workers list their listeners; the successor is offered them, and the door,
- * and takes them, or nothing has happened; the workers tell their clients, and leave as above.
+ * A successor that has asked gets everything by way of daemon/bequest.h; then the server leaves as above.
  */
 #ifndef OCHE_DAEMON_SERVER_H
 #define OCHE_DAEMON_SERVER_H

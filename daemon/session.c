@@ -238,22 +238,33 @@ static bool is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
 }
 
-bool session_resume(struct session *session, const uint8_t token[HANDOVER_TOKEN_SIZE])
+static void tell_lost(struct session *session, int64_t handle)
 {
-    struct estate_item item;
+    const struct frame frame = {
+        .opcode = FRAME_HANDOVER,
+        .flags = FRAME_REPLY,
+        .handle = handle,
+        .value = HANDOVER_LOST,
+    };
+    session_reply_frame(session, &frame, NULL, NULL);
+}
+
+void session_resume(struct session *session, const struct estate_item *items, uint32_t count)
+{
     uint32_t lost = 0;
-    while (estate_claim(session->worker->shared->estate, token, &item)) {
-        bool closed = !is_listening(item.fd); /* while it was handed over */
-        if (!closed && listener_restore(session, item.handle, item.fd))
+    for (uint32_t i = 0; i < count; i++) {
+        const struct estate_item *item = &items[i];
+        bool closed = !is_listening(item->fd); /* while it was handed over */
+        if (!closed && session->state == SESSION_OPEN && listener_restore(session, item->handle, item->fd))
             continue;
-        lost += !closed;
-        close(item.fd);
+        close(item->fd);
+        if (closed)
+            continue;
+        lost++;
+        tell_lost(session, item->handle);
     }
     log_line(LOG_INFO, "session=%llu event=resume pid=%d listeners=%u lost=%u", (unsigned long long)session->number,
              (int)session->pid, session->sockets.used, lost);
-    if (lost > 0)
-        abandon_sockets(session);
-    return session->sockets.used > 0;
 }
 
 void session_hand_over(struct session *session)

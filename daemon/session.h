@@ -20,6 +20,7 @@
 
 struct connection;
 struct estate;
+struct estate_item;
 struct worker;
 
 enum session_state {
@@ -99,8 +100,9 @@ void session_end_refused(struct session *session, const char *why);
 /* Puts the session's listeners into the estate, and goes on with them. 0 or a negative errno. */
 int session_bequeath(const struct session *session, struct estate *estate);
 
-/* Opens the listeners that the token goes with. False: there are none, or not all of them could be had, and none is. */
-bool session_resume(struct session *session, const uint8_t token[HANDOVER_TOKEN_SIZE]);
+/* Opens the listeners that a session before this one had, and tells the client, which has its Welcome, which of them
+ * could not be had. Takes over their descriptors. */
+void session_resume(struct session *session, const struct estate_item *items, uint32_t count);
 
 /* Tells a client that follows that the listeners are a successor's. session_drain() does the rest. */
 void session_hand_over(struct session *session);

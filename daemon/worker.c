@@ -90,6 +90,10 @@ static void begin_drain(struct worker *worker, bool handed)
         session_drain(list_entry(node, struct session, node));
     }
     engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
+    if (handed) {
+        atomic_store(&worker->handed_over, true);
+        worker->changed(worker->context);
+    }
 }
 
 static void on_wake(void *context)

@@ -38,6 +38,7 @@ struct worker {
     bool draining;
     bool handing;                   /* our listeners are in an estate, and it is open whether a successor takes them */
     atomic_bool listed;             /* the estate has our listeners */
+    atomic_bool handed_over;        /* the listeners are the successor's alone */
     atomic_bool finished;           /* the thread is about to end */
     atomic_bool failed;             /* … because its loop cannot wait any more; its sessions have ended */
     void (*changed)(void *context); /* a session is gone, or the worker has finished; in the worker's thread */
@@ -73,7 +74,8 @@ void worker_drain(struct worker *worker);
 void worker_list(struct worker *worker, struct estate *estate);
 /* Go on as before. */
 void worker_keep(struct worker *worker);
-/* The listeners are a successor's now: tell the clients, finish what they have written, then stop. */
+/* The listeners are a successor's now: close them, of which `handed_over` tells, and tell the clients; finish what
+ * these have written, then stop. */
 void worker_hand_over(struct worker *worker);
 /* End all sessions and stop. */
 void worker_stop(struct worker *worker);

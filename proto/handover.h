@@ -19,6 +19,9 @@
  * Then the daemon sends each client that follows a HANDOVER frame with HANDOVER_YOURS. It is the last one of the
  * session that matters: what the client has asked for and has not been answered was not done, but for writes, which may
  * still leave.
+ *
+ * The successor's Welcome says whether it knows the session. Behind it comes a HANDOVER frame with HANDOVER_LOST and
+ * the handle for each listener that it could not open: the handle is none any more.
  */
 #ifndef OCHE_PROTO_HANDOVER_H
 #define OCHE_PROTO_HANDOVER_H
@@ -30,11 +33,13 @@ enum handover_word {
     HANDOVER_TAKE,
     HANDOVER_YOURS,
     HANDOVER_KEPT,
+    HANDOVER_LOST,
 };
 
 enum {
-    HANDOVER_TOKEN_SIZE = 16,    /* bytes */
-    HANDOVER_TIME_LIMIT = 5000,  /* milliseconds for the whole conversation; then the daemon serves on */
+    HANDOVER_TOKEN_SIZE = 16, /* bytes */
+    HANDOVER_TIME_LIMIT =
+        5000, /* milliseconds for the whole conversation, unless the daemon is told otherwise; then it serves on */
     HANDOVER_CLAIM_LIMIT = 10000 /* milliseconds for clients to claim their listeners */
 };
 

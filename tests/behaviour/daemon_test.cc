@@ -62,6 +62,7 @@ TEST_CASE("--help names every option, --version the version, and both leave with
                                "--max-queued-bytes",
                                "--max-arena-bytes",
                                "--drain-timeout",
+                               "--handover-timeout",
                                "--user-max-handles",
                                "--user-max-queued-bytes",
                                "--user-max-arena-bytes",
@@ -95,6 +96,7 @@ TEST_CASE("a wrong command line gives status 2, and standard error names what is
         {"--max-handles", "99999999999999999999"},
         {"--max-sessions", ""},
         {"--drain-timeout", "5s"},
+        {"--handover-timeout", "0"},
         {"stray"},
     };
     for (const auto &arguments : wrong) {
@@ -247,6 +249,20 @@ TEST_CASE("SIGHUP reopens the log file")
     CHECK(eventually([&] { return contains(contents_of(log), "event=open"); }));
     CHECK_FALSE(contains(contents_of(log + ".1"), "event=open"));
     CHECK(mode_of(log) == 0600);
+}
+
+TEST_CASE("SIGUSR2 does not end the daemon, and the log says how to hand over")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair before = connected(isolate);
+    daemon.kill(SIGUSR2);
+    CHECK(daemon.logs("event=ignored signal=SIGUSR2 .*--replace"));
+    daemon.kill(SIGUSR2);
+    CHECK(daemon.logs("event=ignored signal=SIGUSR2 .*--replace", 2));
+    CHECK(echoes(isolate, before));
+    CHECK(daemon.place().is_served());
 }
 
 TEST_CASE("the socket has mode 0600, and a directory that the daemon makes for it 0700")

@@ -192,6 +192,66 @@ TEST_CASE("a listener that is being closed while the daemon hands over is closed
     CHECK(echoes(isolate, accepted(isolate, kept)));
 }
 
+TEST_CASE("a listener that the successor may not have is lost, and what else the session has goes on")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const int64_t kept = listening(isolate);
+    std::vector<std::string> arguments;
+    Address address = loopback4();
+    SECTION("its --allow-listen does not name it")
+    {
+        arguments = {"--allow-listen", "127.0.0.1"};
+        address = loopback4(2);
+    }
+    SECTION("its --max-handles are fewer")
+    {
+        arguments = {"--max-handles", "3"};
+        connected(isolate);
+        connected(isolate);
+    }
+    const int64_t lost = isolate.value(isolate.listen({address, 0}));
+    const Endpoint at = Isolate::local(lost);
+    const Request accept = isolate.accept(kept);
+    const std::vector<Request> pending{isolate.accept(lost), isolate.accept(lost)};
+    const Successor successor(daemon.place(), arguments);
+    REQUIRE(successor.serves());
+    for (const Request &request : pending)
+        CHECK(isolate.result(request) == TCP_ERR_DAEMON_LOST);
+    CHECK(successor.logs("event=resume .*listeners=1 lost=1"));
+    CHECK(is_refused(at));
+    CHECK(isolate.result(isolate.accept(lost)) == TCP_ERR_INVALID_HANDLE);
+    CHECK(isolate.result(isolate.listener_close(lost, true)) == TCP_ERR_INVALID_HANDLE);
+    CHECK(tcp_get_local_port(lost) == TCP_ERR_INVALID_HANDLE);
+    CHECK(isolate.is_pending(accept));
+    Peer peer = Peer::connect(Isolate::local(kept));
+    const int64_t handle = isolate.value(accept);
+    CHECK(echoes(isolate, Pair{handle, std::move(peer)}));
+    const int64_t fresh = listening(isolate); // in the place of the lost one, perhaps
+    CHECK(fresh != lost);
+    CHECK(isolate.result(isolate.close(handle)) == 0);
+    CHECK(echoes(isolate, accepted(isolate, fresh)));
+    CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("a session whose listeners are all lost goes on without them")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Request accept = isolate.accept(isolate.value(isolate.listen({loopback4(2), 0})));
+    const Request other = isolate.accept(isolate.value(isolate.listen({loopback4(2), 0})));
+    const Successor successor(daemon.place(), {"--allow-listen", "127.0.0.1"});
+    REQUIRE(successor.serves());
+    CHECK(isolate.result(accept) == TCP_ERR_DAEMON_LOST);
+    CHECK(isolate.result(other) == TCP_ERR_DAEMON_LOST);
+    CHECK(successor.logs("event=resume .*listeners=0 lost=2"));
+    CHECK(echoes(isolate, accepted(isolate, listening(isolate))));
+    CHECK(daemon.wait() == 0);
+    CHECK(daemon.place().starts() == 0);
+}
+
 TEST_CASE("every session keeps its own listeners, over several handovers in a row")
 {
     Daemon daemon({{"--workers", "3"}});

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -222,6 +223,35 @@ TEST_CASE("only the token of the session gets its listeners")
     }
 }
 
+TEST_CASE("a client is told of each listener that its session has lost, behind its Welcome, and once")
+{
+    Daemon daemon;
+    const Wire client(daemon.place().socket_path());
+    const std::string token = greet(client).token;
+    const Listening kept = listen_with(client);
+    const auto lost = client.ask(listen_frame(2, {loopback4(2), 0}));
+    REQUIRE(lost);
+    const Successor successor(daemon.place(), {"--allow-listen", "127.0.0.1"});
+    REQUIRE(successor.serves());
+    const Wire heir(daemon.place().socket_path());
+    CHECK(greet(heir, token, 7).resumed);
+    const auto told = heir.receive();
+    REQUIRE(told);
+    CHECK(told->header.opcode == FRAME_HANDOVER);
+    CHECK(told->header.flags == FRAME_REPLY);
+    CHECK(told->header.request_id == 0);
+    CHECK(told->header.handle == lost->header.value);
+    CHECK(told->header.value == HANDOVER_LOST);
+    const auto refused = heir.ask(plain_frame(FRAME_ACCEPT, 5, lost->header.value));
+    REQUIRE(refused);
+    CHECK(refused->header.value == TCP_ERR_INVALID_HANDLE);
+    const Peer peer = Peer::connect(kept.at);
+    const auto accepted = heir.ask(plain_frame(FRAME_ACCEPT, 6, kept.handle));
+    REQUIRE(accepted);
+    CHECK(accepted->header.value > 0);
+    CHECK(daemon.wait() == 0);
+}
+
 TEST_CASE("listeners that nobody claims are closed after a while")
 {
     Daemon daemon;
@@ -329,6 +359,90 @@ TEST_CASE("a daemon that is told to leave while it hands over keeps what it has,
     CHECK(daemon.wait() == 0);
     CHECK(isolate.result(accept) == TCP_ERR_CLOSED);
     CHECK_FALSE(std::filesystem::exists(daemon.place().socket_path()));
+}
+
+TEST_CASE("who asks for a handover and then takes its time holds nobody up")
+{
+    Daemon daemon({{"--handover-timeout", "3600"}});
+    Isolate isolate;
+    isolate.start();
+    const auto others_are_served = [&] {
+        Isolate newcomer;
+        newcomer.start();
+        CHECK(echoes(newcomer, connected(newcomer)));
+        CHECK(echoes(isolate, connected(isolate)));
+        const size_t reopened = daemon.count_lines("event=log-reopened");
+        daemon.kill(SIGHUP);
+        CHECK(daemon.logs("event=log-reopened", reopened + 1));
+    };
+    const std::string take = encoded(handover_frame(HANDOVER_TAKE).header);
+    std::unique_ptr<Wire> wire;
+    SECTION("it says nothing")
+    {
+        listening(isolate);
+        wire = offered(daemon, 1);
+        others_are_served();
+        wire->send_bytes(take);
+    }
+    SECTION("it says it byte by byte")
+    {
+        wire = offered(daemon, 0);
+        for (size_t i = 0; i < take.size(); i++) {
+            wire->send_bytes(take.substr(i, 1));
+            if (i % 16 == 0)
+                others_are_served();
+        }
+    }
+    SECTION("it does not read what it is offered, which is more than the socket holds")
+    {
+        constexpr size_t listeners = 400;
+        for (size_t i = 0; i < listeners; i++)
+            listening(isolate);
+        wire = std::make_unique<Wire>(daemon.place().socket_path());
+        wire->send(handover_frame(HANDOVER_ASK));
+        pollfd offer{wire->fd(), POLLIN, 0};
+        REQUIRE(poll(&offer, 1, -1) == 1);
+        others_are_served();
+        for (size_t i = 0; i <= listeners; i++) {
+            const auto offered = wire->receive();
+            REQUIRE(offered);
+            CHECK(offered->header.value == (i == 0 ? HANDOVER_DOOR : HANDOVER_LISTENER));
+        }
+        wire->send_bytes(take);
+    }
+    const auto reply = wire->receive();
+    REQUIRE(reply);
+    CHECK(reply->header.value == HANDOVER_YOURS);
+    CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("a daemon that is told to leave while a successor takes its time leaves at once, and says so")
+{
+    Daemon daemon({{"--handover-timeout", "3600"}});
+    Isolate isolate;
+    isolate.start();
+    const Request accept = isolate.accept(listening(isolate));
+    const auto wire = offered(daemon, 1);
+    daemon.kill(SIGTERM);
+    const auto reply = wire->receive();
+    REQUIRE(reply);
+    CHECK(reply->header.value == HANDOVER_KEPT);
+    CHECK(daemon.wait() == 0);
+    CHECK(isolate.result(accept) == TCP_ERR_CLOSED);
+}
+
+TEST_CASE("a daemon that is idle does not leave while a successor takes its time")
+{
+    Daemon daemon({{"--handover-timeout", "3600", "--idle-exit", "1"}});
+    const auto wire = offered(daemon, 0);
+    {
+        Daemon other({{"--idle-exit", "1"}}); // which began to be idle later
+        CHECK(other.wait() == 0);
+    }
+    const auto taken = wire->ask(handover_frame(HANDOVER_TAKE));
+    REQUIRE(taken);
+    CHECK(taken->header.value == HANDOVER_YOURS);
+    CHECK(daemon.wait() == 0);
 }
 
 TEST_CASE("a predecessor that hangs up before all is offered leaves a clean start, if it is gone")

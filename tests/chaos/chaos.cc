@@ -184,7 +184,7 @@ class Chaos
         case Blow::fault: {
             sigval value{};
             value.sival_int = plan.fault;
-            sigqueue(daemon_, SIGUSR2, value);
+            sigqueue(daemon_, SIGUSR1, value);
             break;
         }
         case Blow::stop:

@@ -1,5 +1,5 @@
 /*
- * What //tests/chaos:oched_with_faults has more than oched: on SIGUSR2 it arms itself, and some calls later it aborts,
+ * What //tests/chaos:oched_with_faults has more than oched: on SIGUSR1 it arms itself, and some calls later it aborts,
  * in the middle of its work. The value that comes with the signal (sigqueue) says where and when: the remainder modulo
  * FAULT_PLACES is the place, the quotient how many calls at that place are still let through.
  *
@@ -28,7 +28,7 @@ static void arm(int signal, siginfo_t *info, void *context)
 __attribute__((constructor)) static void listen_for_signal(void)
 {
     struct sigaction action = {.sa_sigaction = arm, .sa_flags = SA_SIGINFO | SA_RESTART};
-    sigaction(SIGUSR2, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
 }
 
 static void pass(enum fault_place place)

@@ -48,6 +48,7 @@ TEST_CASE("every option that takes a value takes it")
                             "select",
                             "--idle-exit=7",
                             "--drain-timeout=0",
+                            "--handover-timeout=13",
                             "--log-level=debug",
                             "--max-sessions=5",
                             "--max-handles=6",
@@ -70,6 +71,7 @@ TEST_CASE("every option that takes a value takes it")
     CHECK(parsed.method == ENGINE_SELECT);
     CHECK(parsed.idle_exit_s == 7);
     CHECK(parsed.drain_timeout_s == 0);
+    CHECK(parsed.handover_timeout_s == 13);
     CHECK(parsed.log_level == LOG_DEBUG);
     CHECK(parsed.limits.sessions == 5);
     CHECK(parsed.limits.handles == 6);
