@@ -6,15 +6,29 @@
 
 #include <stdlib.h>
 
+static bool can_be_repeated(const struct pending_request *request)
+{
+    switch (request->opcode) {
+    case FRAME_CONNECT:
+        return !request->given_up;
+    case FRAME_LISTEN:
+    case FRAME_ACCEPT:
+    case FRAME_LISTENER_CLOSE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Pending reads included: those that end with the close of a listener do not wait for it any more. */
 static void end_others(struct oche_session *session)
 {
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
         request->reads = 0;
-        if (request->opcode == FRAME_ACCEPT || request->opcode == FRAME_LISTENER_CLOSE)
+        if (can_be_repeated(request))
             continue;
-        struct oche_completion completion = {.result = OCHE_ERR_DAEMON_LOST};
+        struct oche_completion completion = {.result = request->given_up ? OCHE_ERR_CLOSED : OCHE_ERR_DAEMON_LOST};
         session_complete(session, request, &completion);
     }
 }
@@ -26,10 +40,11 @@ static bool queue_again(struct oche_session *session, const struct pending_reque
         .request_id = pending_wire_id(&session->pending, request),
         .handle = public_to_wire(request->handle),
         .value = request->argument,
+        .body_length = request->body_length,
     };
-    if (lane_reserve(&session->lane, 0, 0) < 0)
+    if (lane_reserve(&session->lane, request->body_length, 0) < 0)
         return false;
-    lane_put(&session->lane, &frame, NULL, NULL, 0, CHANNEL_WITH_THE_BATCH);
+    lane_put(&session->lane, &frame, request->body, NULL, 0, CHANNEL_WITH_THE_BATCH);
     return true;
 }
 

@@ -13,6 +13,8 @@ static const uint32_t GENERATION_MAX = INT32_MAX; /* so that ids on the wire are
 
 void pending_deinit(struct pending *pending)
 {
+    for (uint32_t i = 0; i < pending->capacity; i++)
+        free(pending->requests[i].body);
     free(pending->requests);
     *pending = (struct pending){0};
 }
@@ -59,9 +61,20 @@ struct pending_request *pending_add(struct pending *pending, uint16_t opcode)
 void pending_remove(struct pending *pending, struct pending_request *request)
 {
     assert(request->opcode != 0);
+    free(request->body);
     uint32_t generation = request->generation < GENERATION_MAX ? request->generation + 1 : 1;
     release(pending, (uint32_t)(request - pending->requests), generation);
     pending->count--;
+}
+
+bool pending_keep_body(struct pending_request *request, const uint8_t *body, size_t length)
+{
+    request->body = malloc(length);
+    if (!request->body)
+        return false;
+    memcpy(request->body, body, length);
+    request->body_length = (uint16_t)length;
+    return true;
 }
 
 int64_t pending_wire_id(const struct pending *pending, const struct pending_request *request)

@@ -23,6 +23,7 @@ struct pending_request {
     int64_t argument;   /* WRITE: count; SET_OPTION: the value */
     uint64_t charge;    /* bytes counted against the limit until the answer */
     uint64_t serial;    /* requests in the order in which they were made */
+    uint8_t *body;      /* CONNECT, LISTEN: the frame's, on the heap, for another daemon if this one hands over */
     union {
         struct oche_statistics *statistics; /* STATISTICS: where the numbers go */
         struct waiter *waiter;              /* SET_OPTION: who waits, NULL if a completion is wanted */
@@ -30,8 +31,10 @@ struct pending_request {
     uint32_t generation;
     uint32_t next_free;
     uint16_t opcode; /* 0: the slot is free */
+    uint16_t body_length;
     uint8_t option;  /* SET_OPTION: an Oche__Option__Name */
     bool doomed;     /* ACCEPT: the listener was closed by force since, and with it what this accepts */
+    bool given_up;   /* CONNECT: it was cancelled, which the daemon may not know yet */
     bool orphaned;   /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
     bool unheard;    /* SET_OPTION: who waited for it has given up */
     bool quiet;      /* WRITE: only a failure is worth a completion */
@@ -56,6 +59,9 @@ void pending_deinit(struct pending *pending);
 struct pending_request *pending_add(struct pending *pending, uint16_t opcode);
 
 void pending_remove(struct pending *pending, struct pending_request *request);
+
+/* Copies the body of its frame. False: no memory. */
+bool pending_keep_body(struct pending_request *request, const uint8_t *body, size_t length);
 
 int64_t pending_wire_id(const struct pending *pending, const struct pending_request *request);
 

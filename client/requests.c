@@ -122,6 +122,22 @@ static struct pending_request *begin_with_body(struct oche_session *session, enu
     return begin(session, opcode, request_id, handle, *body_length, 0);
 }
 
+/* A request that makes a socket. A successor of the daemon may have to be asked again. */
+static int64_t submit_repeatable(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
+                                 const ProtobufCMessage *message)
+{
+    uint8_t body[BODY_MAX];
+    size_t body_length;
+    struct pending_request *request = begin_with_body(session, opcode, request_id, 0, message, body, &body_length);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    if (!pending_keep_body(request, body, body_length)) {
+        pending_remove(&session->pending, request);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    return submit(session, request, body, body_length);
+}
+
 /* protobuf-c does not write through the pointer; its type cannot say so. */
 static ProtobufCBinaryData binary(const uint8_t *data, size_t length)
 {
@@ -161,15 +177,10 @@ int64_t request_connect(struct oche_session *session, int64_t request_id, const 
     message.source_address = binary(options->source_address, options->source_address_length);
     message.source_port = options->source_port;
     message.timeout_ms = options->timeout_ms;
-
-    uint8_t body[BODY_MAX];
-    size_t body_length;
-    struct pending_request *request =
-        begin_with_body(session, FRAME_CONNECT, request_id, 0, &message.base, body, &body_length);
-    return request ? submit(session, request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
+    return submit_repeatable(session, FRAME_CONNECT, request_id, &message.base);
 }
 
-static struct pending_request *find_connect(const struct oche_session *session, int64_t request_id)
+static struct pending_request *find_connect(struct oche_session *session, int64_t request_id)
 {
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
@@ -184,7 +195,7 @@ int64_t request_cancel(struct oche_session *session, int64_t request_id)
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
         return status;
-    const struct pending_request *request = find_connect(session, request_id);
+    struct pending_request *request = find_connect(session, request_id);
     if (!request)
         return OCHE_ERR_INVALID_ARGUMENT;
     if (lane_reserve(&session->lane, 0, 0) < 0)
@@ -194,6 +205,7 @@ int64_t request_cancel(struct oche_session *session, int64_t request_id)
         .value = pending_wire_id(&session->pending, request),
     };
     lane_put(&session->lane, &frame, NULL, NULL, 0, urgency(session));
+    request->given_up = true;
     return 0;
 }
 
@@ -215,12 +227,7 @@ int64_t request_listen(struct oche_session *session, int64_t request_id, const s
     message.v6_only = options->v6_only;
     message.backlog = options->backlog;
     message.shared = options->shared;
-
-    uint8_t body[BODY_MAX];
-    size_t body_length;
-    struct pending_request *request =
-        begin_with_body(session, FRAME_LISTEN, request_id, 0, &message.base, body, &body_length);
-    return request ? submit(session, request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
+    return submit_repeatable(session, FRAME_LISTEN, request_id, &message.base);
 }
 
 int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t listener)

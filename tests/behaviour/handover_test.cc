@@ -101,7 +101,6 @@ TEST_CASE("connections of before end with DAEMON_LOST, each request once, and th
         isolate.start();
         const int64_t listener = listening(isolate);
         const Request accept = isolate.accept(listener);
-        const FullListener full;
         const Pair reads = connected(isolate);
         const Pair writes = connected(isolate);
         std::vector<int64_t> before{reads.handle, writes.handle};
@@ -111,9 +110,7 @@ TEST_CASE("connections of before end with DAEMON_LOST, each request once, and th
             isolate.read(reads.handle),
             isolate.write(writes.handle, std::string(32 << 20, 'x')),
             isolate.close_write(writes.handle),
-            isolate.connect({full.address(), full.port()}),
         };
-        REQUIRE(isolate.is_pending(pending.back()));
         const Successor successor(daemon.place());
         REQUIRE(successor.serves());
         for (size_t i = 0; i < pending.size(); i++) {
@@ -133,6 +130,38 @@ TEST_CASE("connections of before end with DAEMON_LOST, each request once, and th
         CHECK(daemon.wait() == 0);
     }
     CHECK(eventually([&] { return descriptor_count(getpid()) <= here; }));
+}
+
+TEST_CASE("a connect that is pending when the daemon hands over is made by the successor")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    FullListener full;
+    const Request connect = isolate.connect({full.address(), full.port()});
+    REQUIRE(isolate.is_pending(connect));
+    const Successor successor(daemon.place());
+    REQUIRE(successor.serves());
+    CHECK(daemon.wait() == 0);
+    CHECK(isolate.is_pending(connect));
+    full.drain();
+    const int64_t handle = isolate.value(connect);
+    CHECK(Isolate::remote(handle).port == full.port());
+}
+
+TEST_CASE("a connect that was cancelled before the daemon handed over is not made by the successor")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const FullListener full;
+    const Request connect = isolate.connect({full.address(), full.port()});
+    REQUIRE(isolate.is_pending(connect));
+    CHECK(isolate.cancel(connect) == 0);
+    const Successor successor(daemon.place());
+    REQUIRE(successor.serves());
+    CHECK(isolate.result(connect) == TCP_ERR_CLOSED);
+    CHECK(daemon.wait() == 0);
 }
 
 TEST_CASE("what a client has written before a handover still arrives")
