@@ -2,9 +2,9 @@
  * Following a daemon that has handed over, see proto/handover.h: what a session takes along to the successor, and what
  * ends.
  *
- * Listeners go along, with their handles, and so do the requests to accept from them and to close them, and those for new
- * sockets: what the old daemon has not answered it has not done, or, a connect, has given up. Connections stay behind.
- * All other requests end with OCHE_ERR_DAEMON_LOST.
+ * Listeners go along, with their handles, and so do the requests to accept from them and to close them, and those for
+ * new sockets: what the old daemon has not answered it has not done, or, a connect, has given up. Connections stay
+ * behind. All other requests end with OCHE_ERR_DAEMON_LOST.
  */
 #ifndef OCHE_CLIENT_FOLLOWING_H
 #define OCHE_CLIENT_FOLLOWING_H

@@ -32,14 +32,14 @@ struct pending_request {
     uint32_t next_free;
     uint16_t opcode; /* 0: the slot is free */
     uint16_t body_length;
-    uint8_t option;  /* SET_OPTION: an Oche__Option__Name */
-    bool doomed;     /* ACCEPT: the listener was closed by force since, and with it what this accepts */
-    bool given_up;   /* CONNECT: it was cancelled, which the daemon may not know yet */
-    bool orphaned;   /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
-    bool unheard;    /* SET_OPTION: who waited for it has given up */
-    bool quiet;      /* WRITE: only a failure is worth a completion */
-    uint32_t reads;  /* CLOSE, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of these.
-                        As pending_number() */
+    uint8_t option; /* SET_OPTION: an Oche__Option__Name */
+    bool doomed;    /* ACCEPT: the listener was closed by force since, and with it what this accepts */
+    bool given_up;  /* CONNECT: it was cancelled, which the daemon may not know yet */
+    bool orphaned;  /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
+    bool unheard;   /* SET_OPTION: who waited for it has given up */
+    bool quiet;     /* WRITE: only a failure is worth a completion */
+    uint32_t reads; /* CLOSE, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of these.
+                       As pending_number() */
 };
 
 /* All zero is an empty table. */

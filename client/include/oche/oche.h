@@ -101,8 +101,9 @@ int oche_session_get_fd(const oche_session *session);
  *
  * When the daemon has handed over to a successor (oched --replace), this goes on with that one: listeners and what is
  * pending on them stay, and so do pending requests for new connections and listeners. Everything else completes with
- * TCP_ERR_DAEMON_LOST, and the handles of connections are gone. So is a listener that the successor may not have, by its options or the system's limits, with what is pending on it. It
- * waits for the successor's greeting then, for five seconds at most.
+ * TCP_ERR_DAEMON_LOST, and the handles of connections are gone. So is a listener that the successor may not have, by
+ * its options or the system's limits, with what is pending on it. It waits for the successor's greeting then, for five
+ * seconds at most.
  */
 int64_t oche_session_dispatch(oche_session *session);
 
