@@ -88,8 +88,8 @@ final class Connection {
 
   /// The next bytes that have come, at least one; null at the end of the stream.
   ///
-  /// The list is the caller's. One read at a time: another one throws a [StateError]. A connection that broke fails with a [ReadFailedException]: what was
-  /// read before may be incomplete.
+  /// The list is the caller's. One read at a time: another one throws a [StateError]. A connection that broke fails
+  /// with a [ReadFailedException]: what was read before may be incomplete.
   Future<Uint8List?> read() {
     final read = _Read();
     final refusal = _transport.read(read, this);
@@ -99,16 +99,16 @@ final class Connection {
 
   /// All that is still to come: [read] until the end, as a stream that can be listened to once.
   ///
-  /// While it is paused nothing is read, and the peer has to wait when the buffers between are full. A subscription that
-  /// is cancelled leaves the connection open. If a [read] is pending when somebody begins to listen or resumes, the stream
-  /// ends with a [StateError].
+  /// While it is paused nothing is read, and the peer has to wait when the buffers between are full. A subscription
+  /// that is cancelled leaves the connection open. If a [read] is pending when somebody begins to listen or resumes,
+  /// the stream ends with a [StateError].
   late final Stream<Uint8List> stream = Incoming(_transport, this).stream;
 
   /// Writes [bytes], from [offset] on, or [count] of them.
   ///
-  /// Throws a [RangeError] if there are no such bytes. They go out in the order of the calls. Completes when there is room for more: soon, unless the peer is slow;
-  /// a program that waits for it never holds more than half a megabyte per connection. The bytes must not change
-  /// before that.
+  /// Throws a [RangeError] if there are no such bytes. They go out in the order of the calls. Completes when there is
+  /// room for more: soon, unless the peer is slow; a program that waits for it never holds more than half a megabyte
+  /// per connection. The bytes must not change before that.
   ///
   /// Fails with a [WriteFailedException] if the connection is broken; if that shows only later, the next write, [flush]
   /// or [closeWrite] fails.

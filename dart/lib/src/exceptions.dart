@@ -25,8 +25,8 @@ sealed class OcheException implements SocketException {
   /// One of the `TCP_ERR_` codes, negative; 0 for a [LibraryNotFoundException].
   final int code;
 
-  /// What was being done: 'open' for the session with the daemon, 'connect', 'listen', 'accept', 'read', 'write', 'flush',
-  /// 'closeWrite', 'setOption', or the name of a getter such as 'localPort'.
+  /// What was being done: 'open' for the session with the daemon, 'connect', 'listen', 'accept', 'read', 'write',
+  /// 'flush', 'closeWrite', 'setOption', or the name of a getter such as 'localPort'.
   final String operation;
 
   @override

@@ -8,8 +8,9 @@ import '../bindings.dart';
 import '../connection.dart';
 import '../exceptions.dart';
 
-/// Tries the addresses of a host in their order, as soon as they are known: the next one when an attempt fails or has taken [headStart], while
-/// the earlier ones go on (RFC 8305). The first to succeed is the [connection]; the others are given up.
+/// Tries the addresses of a host in their order, as soon as they are known: the next one when an attempt fails or has
+/// taken [headStart], while the earlier ones go on (RFC 8305). The first to succeed is the [connection]; the others
+/// are given up.
 final class Dialing {
   /// Begins. That [addresses] fails is the failure of the [connection].
   Dialing(Future<List<InternetAddress>> addresses, this._port, this._connect) {
