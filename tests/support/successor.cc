@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "proto/handover.h"
+#include "proto/oche.pb-c.h"
 }
 
 namespace test_support
@@ -89,6 +90,30 @@ std::unique_ptr<Wire> offered(const Daemon &daemon, size_t listeners)
         REQUIRE(listener->header.value == HANDOVER_LISTENER);
     }
     return wire;
+}
+
+Greeted greet(const Wire &wire, std::string token, uint32_t generation)
+{
+    std::string software = "test 1";
+    Oche__Hello hello = OCHE__HELLO__INIT;
+    hello.version_min = hello.version_max = 1;
+    hello.software = software.data();
+    hello.follows = true;
+    hello.token = {token.size(), reinterpret_cast<uint8_t *>(token.data())};
+    hello.generation = generation;
+    WireFrame frame = plain_frame(FRAME_HELLO);
+    frame.body.resize(protobuf_c_message_get_packed_size(&hello.base));
+    protobuf_c_message_pack(&hello.base, reinterpret_cast<uint8_t *>(frame.body.data()));
+    const auto reply = wire.ask(frame);
+    REQUIRE(reply);
+    REQUIRE(reply->header.value == 0);
+    Oche__Welcome *welcome =
+        oche__welcome__unpack(nullptr, reply->body.size(), reinterpret_cast<const uint8_t *>(reply->body.data()));
+    REQUIRE(welcome);
+    const Greeted greeted{{reinterpret_cast<const char *>(welcome->token.data), welcome->token.len},
+                          static_cast<bool>(welcome->resumed)};
+    oche__welcome__free_unpacked(welcome, nullptr);
+    return greeted;
 }
 
 bool is_refused(const Endpoint &at)

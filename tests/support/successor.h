@@ -1,4 +1,5 @@
-// The next daemon, which takes over from the one that serves: a real one, or one that the test plays.
+// The next daemon, which takes over from the one that serves: a real one, or one that the test plays; and a client that
+// follows to it.
 #pragma once
 
 #include <memory>
@@ -38,6 +39,14 @@ WireFrame handover_frame(int64_t word);
 
 // A conversation in which the test plays the successor: it has asked, and was offered everything.
 std::unique_ptr<Wire> offered(const Daemon &daemon, size_t listeners);
+
+struct Greeted {
+    std::string token;
+    bool resumed;
+};
+
+// Says hello as a client that follows; with a token, as one that comes from a predecessor.
+Greeted greet(const Wire &wire, std::string token = "", uint32_t generation = 0);
 
 // True: nobody listens there.
 bool is_refused(const Endpoint &at);
