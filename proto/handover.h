@@ -18,7 +18,7 @@
  *
  * Then the daemon sends each client that follows a HANDOVER frame with HANDOVER_YOURS. It is the last one of the
  * session that matters: what the client has asked for and has not been answered was not done, but for writes, which may
- * still leave.
+ * still leave, and connects, which may have begun and are given up.
  *
  * The successor's Welcome says whether it knows the session. Behind it comes a HANDOVER frame with HANDOVER_LOST and
  * the handle for each listener that it could not open: the handle is none any more.
@@ -37,9 +37,8 @@ enum handover_word {
 };
 
 enum {
-    HANDOVER_TOKEN_SIZE = 16, /* bytes */
-    HANDOVER_TIME_LIMIT =
-        5000, /* milliseconds for the whole conversation, unless the daemon is told otherwise; then it serves on */
+    HANDOVER_TOKEN_SIZE = 16,    /* bytes */
+    HANDOVER_TIME_LIMIT = 5000,  /* milliseconds for the conversation, unless the daemon is told otherwise */
     HANDOVER_CLAIM_LIMIT = 10000 /* milliseconds for clients to claim their listeners */
 };
 
