@@ -35,8 +35,8 @@ static pid_t clone_process(int exit_signal)
     return (pid_t)syscall(SYS_clone, (unsigned long)exit_signal, 0L, 0L, 0L, 0L);
 }
 
-/* The child calls the kernel itself where libc's function may be a sanitizer's. Which does not know of the child, would
- * take its descriptors for the host's, look for the host's threads at its end, and end it for a race or a leak. */
+/* The child calls the kernel itself where libc's function may be a sanitizer's: that one does not know of the child,
+ * takes its descriptors for the host's, looks for the host's threads at its end, and ends it for a race or a leak. */
 
 static void assign_descriptor(int fd, int number, int flags)
 {
