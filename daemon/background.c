@@ -47,16 +47,20 @@ int background_enter(void)
     return ends[1];
 }
 
-void background_ready(int descriptor)
+void background_detach(int first)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null >= 0) {
-        dup2(null, STDIN_FILENO);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
-        if (null > STDERR_FILENO)
-            close(null);
-    }
+    if (null < 0)
+        return;
+    for (int stream = first; stream <= STDERR_FILENO; stream++)
+        dup2(null, stream);
+    if (null > STDERR_FILENO)
+        close(null);
+}
+
+void background_ready(int descriptor)
+{
+    background_detach(STDIN_FILENO);
     while (write(descriptor, "R", 1) < 0 && errno == EINTR) {
     }
     close(descriptor);

@@ -5,12 +5,16 @@
 #ifndef OCHE_DAEMON_BACKGROUND_H
 #define OCHE_DAEMON_BACKGROUND_H
 
-/* Returns in the process that will serve, a session of its own, with standard error still the starter's. The
+/* Returns in the process that will serve, a session of its own, with standard error still the caller's. The
  * descriptor is for background_ready(). -1: could not, and standard error says why. */
 int background_enter(void);
 
-/* Lets the starter leave with 0, and lets go of its standard streams. The directory stays, for paths may be relative.
+/* Lets the process that was started leave with 0, and lets go of its standard streams. The directory stays, for paths
+ * may be relative.
  */
 void background_ready(int descriptor);
+
+/* The standard streams from `first` on lead nowhere any more. */
+void background_detach(int first);
 
 #endif

@@ -72,6 +72,17 @@ int confinement_drop_capabilities(void)
     return set_capabilities(data);
 }
 
+void confinement_pass_on_capabilities(void)
+{
+    struct __user_cap_data_struct data[CAPABILITY_WORDS];
+    if (get_capabilities(data) < 0)
+        return;
+    for (int i = 0; i < CAPABILITY_WORDS; i++)
+        data[i].inheritable = data[i].permitted;
+    if (set_capabilities(data) == 0 && data[0].permitted & UINT32_C(1) << CAP_NET_BIND_SERVICE)
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0);
+}
+
 /* For the log: what the thread really has. */
 static const char *capabilities_text(char out[32])
 {

@@ -19,6 +19,10 @@ struct confinement {
  * there. 0 or -errno. */
 int confinement_drop_capabilities(void);
 
+/* A program that this thread executes gets the capabilities that it has itself; without this, that is so for root
+ * alone. */
+void confinement_pass_on_capabilities(void);
+
 /* Everything but the filter. These are properties of threads, which new threads inherit: call it while there is one. */
 void confinement_begin(struct confinement *confinement);
 

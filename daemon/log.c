@@ -66,6 +66,14 @@ int log_open_file(const char *path)
     return 0;
 }
 
+int log_descriptor(void)
+{
+    pthread_mutex_lock(&lock);
+    int fd = output;
+    pthread_mutex_unlock(&lock);
+    return fd;
+}
+
 void log_reopen_file(void)
 {
     pthread_mutex_lock(&lock);

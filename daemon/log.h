@@ -15,6 +15,9 @@ void log_set_level(enum log_level level);
  * where it was. */
 int log_open_file(const char *path);
 
+/* Where lines go now: for a process that closes all else. */
+int log_descriptor(void);
+
 /* Opens the file of log_open_file() anew: for log rotation. Nothing happens when the log goes to standard error. */
 void log_reopen_file(void);
 

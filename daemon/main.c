@@ -8,12 +8,14 @@
 #include "daemon/options.h"
 #include "daemon/rendezvous.h"
 #include "daemon/server.h"
+#include "daemon/starter.h"
 #include "daemon/user.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum exit_status { EXIT_IN_ORDER = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TAKEN = 3 };
 
@@ -25,7 +27,8 @@ static int open_log(const struct options *options, const struct rendezvous *rend
     if (!path && options->foreground)
         return 0;
     if (!path) {
-        snprintf(beside, sizeof beside, "%s.log", rendezvous->address.sun_path);
+        snprintf(beside, sizeof beside, "%.*s.log", (int)sizeof rendezvous->address.sun_path - 1,
+                 rendezvous->address.sun_path);
         path = beside;
     }
     int r = log_open_file(path);
@@ -47,30 +50,50 @@ static void set_signals(int how)
     sigprocmask(how, &answered, NULL);
 }
 
-/* Everything after the command line and the way to the background; the rendezvous is open. */
-static int serve(const struct options *options, struct rendezvous *rendezvous, struct estate *estate, int background)
+/* A daemon without a starter serves, and hands over to whoever is started by hand. */
+static int fork_starter(char **argv, const struct rendezvous *rendezvous, int background)
 {
-    if (open_log(options, rendezvous) < 0)
-        return EXIT_FAILED;
-    struct confinement confinement;
-    confinement_begin(&confinement);
-    struct server *server = server_new(options, rendezvous, estate);
+    int line = starter_fork(argv, rendezvous->address.sun_path, background >= 0);
+    if (line < 0)
+        log_line(LOG_WARNING, "event=no-starter error=\"%s\" errno=%d", log_errno_text(-line), -line);
+    return line;
+}
+
+/* Everything after confinement has begun; `background` is negative in the foreground. */
+static int serve(const struct server_parts *parts, struct confinement *confinement, int background)
+{
+    const struct options *options = parts->options;
+    struct server *server = server_new(parts);
     if (!server)
         return EXIT_FAILED;
     /* Now that nothing can go wrong any more. */
-    if (rendezvous_settle(rendezvous) < 0) {
+    if (rendezvous_settle(parts->rendezvous) < 0) {
         server_free(server);
         return EXIT_FAILED;
     }
     if (options->replace)
-        log_line(LOG_INFO, "event=inherited listeners=%u", estate->count);
+        log_line(LOG_INFO, "event=inherited listeners=%u", parts->estate->count);
     if (background >= 0)
         background_ready(background);
-    confinement_finish(&confinement, !options->no_seccomp);
+    confinement_finish(confinement, !options->no_seccomp);
     set_signals(SIG_UNBLOCK);
     int r = server_run(server);
     server_free(server);
     return r < 0 ? EXIT_FAILED : EXIT_IN_ORDER;
+}
+
+/* Everything after the command line and the way to the background; the rendezvous is open. */
+static int confine_and_serve(struct server_parts *parts, char **argv, int background)
+{
+    if (open_log(parts->options, parts->rendezvous) < 0)
+        return EXIT_FAILED;
+    struct confinement confinement;
+    confinement_begin(&confinement);
+    parts->starter = fork_starter(argv, parts->rendezvous, background);
+    int status = serve(parts, &confinement, background);
+    if (parts->starter >= 0)
+        close(parts->starter);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -97,7 +120,8 @@ int main(int argc, char **argv)
     r = rendezvous_open(&rendezvous, options.socket_path, options.replace ? &estate : NULL);
     if (r != 0)
         return r == RENDEZVOUS_TAKEN ? EXIT_TAKEN : EXIT_FAILED;
-    int status = serve(&options, &rendezvous, &estate, background);
+    struct server_parts parts = {.options = &options, .rendezvous = &rendezvous, .estate = &estate};
+    int status = confine_and_serve(&parts, argv, background);
     rendezvous_close(&rendezvous);
     estate_deinit(&estate);
     return status;

@@ -56,7 +56,7 @@ static const char help[] =
     "  --help                   print this help and leave\n"
     "\n"
     "Signals: SIGTERM and SIGINT send what is queued and leave, a second one leaves at once; SIGHUP reopens\n"
-    "the log file; SIGUSR2 does nothing: --replace is how to hand over.\n"
+    "the log file; SIGUSR2 starts a successor with the same options and hands over to it.\n"
     "Exit status: 0 left in order, 1 failure, 2 wrong command line, 3 another daemon serves the socket.\n";
 
 enum option_code {

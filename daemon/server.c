@@ -7,6 +7,7 @@
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "daemon/shared.h"
+#include "daemon/starter.h"
 #include "daemon/worker.h"
 #include "proto/version.h"
 
@@ -31,6 +32,7 @@ enum server_state { SERVER_SERVING, SERVER_DRAINING, SERVER_STOPPING };
 struct server {
     const struct options *options;
     struct rendezvous *rendezvous;
+    int starter; /* the line to it; negative: there is none */
     struct shared shared;
     struct accounts accounts;
     enum server_state state;
@@ -93,6 +95,18 @@ static void on_ask(void *context, int fd)
     bequest_ask(&server->bequest, fd);
 }
 
+static void start_successor(struct server *server)
+{
+    if (server->state != SERVER_SERVING) {
+        log_line(LOG_INFO, "event=ignored signal=SIGUSR2 why=\"oched is leaving\"");
+        return;
+    }
+    int r = starter_ask(server->starter);
+    if (r < 0)
+        log_line(LOG_ERROR, "event=successor-failed error=\"%s\" errno=%d advice=\"oched --replace hands over, too\"",
+                 log_errno_text(-r), -r);
+}
+
 static void on_given(void *context, uint32_t listeners)
 {
     struct server *server = context;
@@ -114,8 +128,8 @@ static void on_signal(void *context, int signal)
         log_reopen_file();
         log_line(LOG_INFO, "event=log-reopened");
         break;
-    case SIGUSR2: /* with which other servers start their successors; the filter would not let us */
-        log_failure(LOG_WARNING, "event=ignored signal=SIGUSR2 advice=\"oched --replace is how to hand over\"");
+    case SIGUSR2:
+        start_successor(server);
         break;
     default:
         leave(server, signal == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -339,8 +353,9 @@ static void prepare_bequest(struct server *server)
     };
 }
 
-struct server *server_new(const struct options *options, struct rendezvous *rendezvous, struct estate *estate)
+struct server *server_new(const struct server_parts *parts)
 {
+    const struct options *options = parts->options;
     struct server *server = calloc(1, sizeof *server);
     if (!server) {
         fprintf(stderr, "oched: out of memory\n");
@@ -349,10 +364,11 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     server->options = options;
-    server->rendezvous = rendezvous;
+    server->rendezvous = parts->rendezvous;
+    server->starter = parts->starter;
     server->shared.limits = options->limits;
     accounts_init(&server->accounts, &options->limits);
-    server->shared.estate = estate;
+    server->shared.estate = parts->estate;
     server->shared.ask = on_ask;
     server->shared.context = server;
     bequest_init(&server->bequest);
@@ -374,7 +390,7 @@ struct server *server_new(const struct options *options, struct rendezvous *rend
     }
     log_line(LOG_INFO,
              "event=serving version=" OCHE_VERSION " pid=%d socket=\"%s\" workers=%u method=%s descriptors=%ld",
-             (int)getpid(), rendezvous->address.sun_path, options->workers,
+             (int)getpid(), parts->rendezvous->address.sun_path, options->workers,
              options->method == ENGINE_SELECT ? "select" : "epoll", server->shared.descriptors.limit);
     return server;
 }

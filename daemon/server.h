@@ -15,8 +15,16 @@
 
 struct server;
 
-/* Takes over the rendezvous; sessions may claim what is in the estate. NULL: could not, and standard error says why. */
-struct server *server_new(const struct options *options, struct rendezvous *rendezvous, struct estate *estate);
+/* What a server is made of. All of it stays the caller's, and longer than the server. */
+struct server_parts {
+    const struct options *options;
+    struct rendezvous *rendezvous; /* open; the server closes it when it leaves */
+    struct estate *estate;         /* what sessions may claim */
+    int starter;                   /* the line to it, see daemon/starter.h; negative: there is none */
+};
+
+/* NULL: could not, and standard error says why. */
+struct server *server_new(const struct server_parts *parts);
 
 /* Serves until it is time to leave. 0 or -errno. */
 int server_run(struct server *server);

@@ -78,6 +78,35 @@ TEST_CASE("a daemon serves the socket that its service manager passes, and leave
     CHECK(std::filesystem::exists(place.socket_path()));
 }
 
+TEST_CASE("the successor of such a daemon has that socket, too, whatever its own options say, and leaves the file")
+{
+    const Place place;
+    const Descriptor passed = manager_socket(place.socket_path());
+    ProcessOptions options = activated(place, passed);
+    const Descriptor log = log_at(place);
+    options.error = log.get();
+    Process daemon(options);
+    const auto logged = [&] { return contents_of(place.path("log")); };
+    {
+        Isolate isolate;
+        isolate.start();
+        const int64_t listener = listening(isolate);
+        daemon.kill(SIGUSR2);
+        CHECK(daemon.wait() == 0);
+        CHECK(eventually([&] { return count_lines(logged(), "event=inherited listeners=1") == 1; }));
+        CHECK(echoes(isolate, accepted(isolate, listener)));
+        CHECK(place.starts() == 0);
+    }
+    CHECK_FALSE(std::filesystem::exists(place.path("own.sock")));
+    const auto served = lines_with(logged(), "event=serving");
+    REQUIRE(served.size() == 2);
+    const pid_t successor = atoi(served.back().c_str() + served.back().find("pid=") + 4);
+    REQUIRE(successor > 1);
+    kill(successor, SIGTERM);
+    CHECK(eventually([&] { return !is_alive(successor); }));
+    CHECK(std::filesystem::exists(place.socket_path()));
+}
+
 TEST_CASE("a descriptor from the service manager that is no listening Unix-domain socket is refused")
 {
     const Place place;

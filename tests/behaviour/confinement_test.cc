@@ -57,22 +57,22 @@ const char *why_no_others()
     return fchown(file.get(), nobody, nobody) == 0 ? nullptr : "this user namespace knows no other users";
 }
 
-// The status files of all threads of a process: those of which a line matches, and all.
-std::pair<size_t, size_t> threads_with(pid_t pid, const std::string &line)
+// The status files of all threads of a process: those of which so many lines match, and all.
+std::pair<size_t, size_t> threads_with(pid_t pid, const std::string &line, size_t lines)
 {
     size_t with = 0;
     size_t all = 0;
     for (const auto &entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
         all++;
-        with += count_lines(contents_of(entry.path() / "status"), line) == 1;
+        with += count_lines(contents_of(entry.path() / "status"), line) == lines;
     }
     return {with, all};
 }
 
-void check_all_threads(pid_t pid, const std::string &line)
+void check_all_threads(pid_t pid, const std::string &line, size_t lines = 1)
 {
     CAPTURE(line);
-    const auto [with, all] = threads_with(pid, line);
+    const auto [with, all] = threads_with(pid, line, lines);
     CHECK(all >= 2);
     CHECK(with == all);
 }
@@ -99,6 +99,12 @@ sockaddr_un address_of(const std::string &path)
     return address;
 }
 
+// The one that holds the lock.
+pid_t server_of(const std::string &socket)
+{
+    return atoi(contents_of(socket + ".lock").c_str());
+}
+
 // Whether a process of that user can say hello at the socket.
 bool is_let_in(const std::string &socket, uid_t user)
 {
@@ -123,7 +129,7 @@ bool is_let_in(const std::string &socket, uid_t user)
     return WEXITSTATUS(status) == 0;
 }
 
-// A daemon of another user's, made with --user, with a directory of its own.
+// A daemon of another user's, made with --user, with a directory of its own, and a program that the user may run.
 struct DaemonOfNobody {
     DaemonOfNobody() : directory(place.path("nobody")), socket(directory + "/oched.sock"), log(directory + "/log")
     {
@@ -131,9 +137,12 @@ struct DaemonOfNobody {
         std::filesystem::create_directory(directory);
         chmod(directory.c_str(), 0700);
         REQUIRE(chown(directory.c_str(), nobody, nobody) == 0);
+        const std::string program = place.path("oched-for-all");
+        std::filesystem::copy_file(oched_path(), program);
+        chmod(program.c_str(), 0755);
         ProcessOptions options;
-        options.arguments = {oched_path(), "--foreground", "--user", "65534",    "--socket",
-                             socket,       "--log-file",   log,      "--method", method_under_test()};
+        options.arguments = {program, "--foreground", "--user", "65534",    "--socket",
+                             socket,  "--log-file",   log,      "--method", method_under_test()};
         // Who has become another user may not be looked into, not even by its own LeakSanitizer.
         options.environment = {"LSAN_OPTIONS=detect_leaks=0"};
         process = std::make_unique<Process>(options);
@@ -276,6 +285,30 @@ TEST_CASE("--user makes the daemon that user's: its files, its groups, its clien
         CHECK((status.st_mode & 07777) == 0600);
     }
     CHECK(is_let_in(daemon.socket, nobody));
+}
+
+TEST_CASE("the successor of a daemon with --user is that user's, and has the same capability, too")
+{
+    if (const char *why = why_no_others()) {
+        SKIP(why);
+    }
+    const DaemonOfNobody daemon;
+    daemon.process->kill(SIGUSR2);
+    REQUIRE(daemon.logs("event=inherited"));
+    CHECK(daemon.process->wait() == 0);
+    const pid_t successor = server_of(daemon.socket);
+    REQUIRE(successor != daemon.process->pid());
+    REQUIRE(successor > 0);
+    CHECK(eventually([&] {
+        return count_lines(contents_of(daemon.log), "event=confined user=65534 .* capabilities=net_bind_service") == 2;
+    }));
+    check_all_threads(successor, "^Uid:\t65534\t65534\t65534\t65534$");
+    check_all_threads(successor, "^Cap(Prm|Eff):\t0000000000000400$", 2);
+    check_all_threads(successor, "^Cap(Inh|Amb):\t0000000000000000$", 2);
+    CHECK(is_let_in(daemon.socket, nobody));
+    CHECK_FALSE(is_let_in(daemon.socket, 0));
+    kill(successor, SIGTERM);
+    CHECK(eventually([&] { return !is_alive(successor); }));
 }
 
 TEST_CASE("a daemon with --user does not serve root, who started it")

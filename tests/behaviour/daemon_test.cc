@@ -251,20 +251,6 @@ TEST_CASE("SIGHUP reopens the log file")
     CHECK(mode_of(log) == 0600);
 }
 
-TEST_CASE("SIGUSR2 does not end the daemon, and the log says how to hand over")
-{
-    const Daemon daemon;
-    Isolate isolate;
-    isolate.start();
-    const Pair before = connected(isolate);
-    daemon.kill(SIGUSR2);
-    CHECK(daemon.logs("event=ignored signal=SIGUSR2 .*--replace"));
-    daemon.kill(SIGUSR2);
-    CHECK(daemon.logs("event=ignored signal=SIGUSR2 .*--replace", 2));
-    CHECK(echoes(isolate, before));
-    CHECK(daemon.place().is_served());
-}
-
 TEST_CASE("the socket has mode 0600, and a directory that the daemon makes for it 0700")
 {
     const Place place;

@@ -45,6 +45,19 @@ std::string make_directory()
     return path;
 }
 
+// With this directory in their command lines.
+std::vector<pid_t> processes_of_oched(const std::string &directory)
+{
+    std::vector<pid_t> found;
+    for (const auto &entry : std::filesystem::directory_iterator("/proc")) {
+        const auto command = contents_of(entry.path() / "cmdline");
+        if (command.find("oched") < command.find('\0') && command.find(directory) != std::string::npos) {
+            found.push_back(std::stoi(entry.path().filename()));
+        }
+    }
+    return found;
+}
+
 void end_process(pid_t pid)
 {
     kill(pid, SIGTERM);
@@ -108,6 +121,11 @@ bool Place::is_served() const
 
 std::optional<pid_t> Place::server() const
 {
+    const pid_t holder = atoi(contents_of(socket_path() + ".lock").c_str());
+    const std::vector<pid_t> ours = processes_of_oched(directory_);
+    if (std::find(ours.begin(), ours.end(), holder) != ours.end() && is_alive(holder)) {
+        return holder;
+    }
     const Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -133,14 +151,18 @@ size_t Place::starts() const
 
 size_t Place::daemons() const
 {
-    size_t count = 0;
-    for (const auto &entry : std::filesystem::directory_iterator("/proc")) {
-        const auto command = contents_of(entry.path() / "cmdline");
-        if (command.find("oched") < command.find('\0') && command.find(directory_) != std::string::npos) {
-            count++;
-        }
-    }
-    return count;
+    return processes_of_oched(directory_).size() - starters().size();
+}
+
+std::vector<pid_t> Place::starters() const
+{
+    std::vector<pid_t> found = processes_of_oched(directory_);
+    found.erase(std::remove_if(found.begin(), found.end(),
+                               [](pid_t pid) {
+                                   return contents_of("/proc/" + std::to_string(pid) + "/comm") != "oched-starter\n";
+                               }),
+                found.end());
+    return found;
 }
 
 void Place::start_with(const std::vector<std::string> &arguments) const

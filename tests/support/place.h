@@ -34,14 +34,16 @@ class Place
 
     // True: somebody listens at the socket. Nobody notices the question.
     bool is_served() const;
-    // Who serves the socket, if anybody does. The daemon sees a client that comes and goes.
+    // Who serves the socket, if anybody does: who holds the lock, or, without one, who began to listen. Then the daemon
+    // sees a client that comes and goes.
     std::optional<pid_t> server() const;
 
     // The log of the daemons that the library started.
     std::string started_log() const;
-    // How often the library started a daemon, and how many processes of oched there are now for this place.
+    // How often the library started a daemon, and how many daemons there are now for this place, and their starters.
     size_t starts() const;
     size_t daemons() const;
+    std::vector<pid_t> starters() const;
 
     // From now on the library starts the daemon with these arguments as well.
     void start_with(const std::vector<std::string> &arguments) const;

@@ -295,6 +295,35 @@ void handing_over(Stage &stage)
     }
 }
 
+// The same, told by a signal: the daemon's starter does it.
+void succeeding(Stage &stage)
+{
+    Isolate isolate;
+    begin(isolate);
+    const int64_t listener = value(isolate, isolate.listen({loopback4(), 0}));
+    const Request accept = isolate.accept(listener);
+    const Endpoint at = Isolate::local(listener);
+    if (at.port == 0) {
+        throw Ended("the daemon is lost");
+    }
+    stage.daemon().kill(SIGUSR2);
+    const auto over = [&] { return !stage.has_daemon() || count_lines(stage.log(), "event=successor-failed") > 0; };
+    // The line that says so may be the one that is lost.
+    if (!eventually(over, std::chrono::seconds(1)) && !stage.has_fired() && !eventually(over)) {
+        throw std::runtime_error("a handover has no end");
+    }
+    const Peer peer = Peer::connect(at);
+    const int64_t handle = value(isolate, accept);
+    value(isolate, isolate.write(handle, "after"));
+    compare(peer.receive(5), "after");
+    if (stage.has_daemon()) {
+        throw Ended("the daemon serves on");
+    }
+    if (stage.daemon().wait() != 0) {
+        throw Ended("the daemon does not leave in order");
+    }
+}
+
 void losing(Stage &stage)
 {
     PendingRead read;
@@ -398,6 +427,7 @@ const std::vector<Scenario> &scenarios()
         {"start", Start::within, false, {}, starting},
         {"autostart", Start::within, false, {}, starting_by_library},
         {"handover", Start::before, true, {}, handing_over},
+        {"succession", Start::before, true, {}, succeeding},
         {"leave", Start::before, true, {}, leaving},
         {"loss", Start::before, true, {}, losing},
     };
