@@ -125,7 +125,7 @@ def parse_arguments():
     parser.add_argument("--only", metavar="ATTACK", help="of these, separated by commas: see --list")
     parser.add_argument("--lane", choices=["plain", "memory"], default="memory", help="of the polite program")
     parser.add_argument("--echo", default="echo-64-50", help="the polite workload (default echo-64-50; or echo-64-1)")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the median is shown (default 5)")
+    parser.add_argument("--rounds", type=int, default=13, help="of which the median is shown (default 13)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement (default 1)")
     parser.add_argument("--no-build", action="store_true", help="measure what was built before")
     parser.add_argument("--list", action="store_true", help="list the attacks")
