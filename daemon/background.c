@@ -24,6 +24,16 @@ static _Noreturn void wait_for_ready(int descriptor, pid_t serving)
     _exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1);
 }
 
+void background_open_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int background_enter(void)
 {
     int ends[2];

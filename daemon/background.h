@@ -5,6 +5,9 @@
 #ifndef OCHE_DAEMON_BACKGROUND_H
 #define OCHE_DAEMON_BACKGROUND_H
 
+/* First of all: opens what is closed of the standard streams, so that no file of ours becomes one. */
+void background_open_streams(void);
+
 /* Returns in the process that will serve, a session of its own, with standard error still the caller's. The
  * descriptor is for background_ready(). -1: could not, and standard error says why. */
 int background_enter(void);

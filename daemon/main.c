@@ -103,6 +103,7 @@ int main(int argc, char **argv)
     struct estate estate;
     int background = -1;
 
+    background_open_streams();
     int r = options_parse(&options, argc, argv);
     if (r != 0)
         return r == 1 ? EXIT_IN_ORDER : EXIT_USAGE;

@@ -54,6 +54,10 @@ static const char *program(void)
 /* In the child that becomes the successor. What that has to say before its own log is open goes to this one. */
 static _Noreturn void become_successor(char **command_line)
 {
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGCHLD);
+    sigprocmask(SIG_UNBLOCK, &blocked, NULL);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null >= 0)
         dup2(null, STDIN_FILENO);

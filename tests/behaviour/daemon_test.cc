@@ -251,6 +251,25 @@ TEST_CASE("SIGHUP reopens the log file")
     CHECK(mode_of(log) == 0600);
 }
 
+TEST_CASE("a daemon that is started with closed standard streams writes nothing into files of its own by mistake")
+{
+    const Place place;
+    Process process({{"/bin/sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", oched_path(), "--foreground", "--socket",
+                      place.socket_path()},
+                     {},
+                     -1,
+                     -1,
+                     -1,
+                     0,
+                     0});
+    REQUIRE(eventually([&] { return place.is_served(); }));
+    for (int stream = 0; stream <= 2; stream++)
+        CHECK(descriptors_of(process.pid()).at(stream) == "/dev/null");
+    CHECK(contents_of(place.socket_path() + ".lock") == std::to_string(process.pid()) + "\n");
+    process.kill(SIGTERM);
+    CHECK(process.wait() == 0);
+}
+
 TEST_CASE("the socket has mode 0600, and a directory that the daemon makes for it 0700")
 {
     const Place place;
