@@ -1,6 +1,7 @@
 #include "daemon/confinement.h"
 
 #include "daemon/log.h"
+#include "daemon/territory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,6 +113,12 @@ void confinement_begin(struct confinement *confinement)
     confinement->capabilities = -confinement_drop_capabilities();
 }
 
+void confinement_leave_files(struct confinement *confinement, const char *socket_path, const char *log_path)
+{
+    const char *const paths[] = {*socket_path ? socket_path : NULL, log_path};
+    confinement->files = SANITIZED ? ENOTSUP : -territory_enter(paths, sizeof paths / sizeof paths[0]);
+}
+
 /* ---- the filter ---- */
 
 #define CALL(name) SCMP_SYS(name)
@@ -204,17 +211,28 @@ struct condition {
     uint32_t value;
 };
 
+/* Calls that open files, with the indices of their arguments. */
+struct opening {
+    int call;
+    unsigned flags;
+    unsigned mode;
+};
+
 enum {
     /* daemon/log.c: to append to a file, and never through a symbolic link. So no file can be read. */
     LOG_FLAGS = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW,
+    LOG_MODE = 0600, /* nothing that can be run */
     FREE_OPEN_FLAGS = O_CLOEXEC | 00100000 /* O_LARGEFILE, which the headers define as 0 on 64-bit systems */,
+};
+
+static const struct opening openings[] = {
+    {CALL(open), 1, 2},
+    {CALL(openat), 2, 3},
 };
 
 static const struct condition conditions[] = {
     {CALL(socket), 0, UINT32_MAX, AF_INET},
     {CALL(socket), 0, UINT32_MAX, AF_INET6},
-    {CALL(open), 1, ~(uint32_t)FREE_OPEN_FLAGS, LOG_FLAGS},
-    {CALL(openat), 2, ~(uint32_t)FREE_OPEN_FLAGS, LOG_FLAGS},
     {CALL(mmap), 2, PROT_EXEC, 0},
     {CALL(mmap2), 2, PROT_EXEC, 0},
     {CALL(mprotect), 2, PROT_EXEC, 0},
@@ -256,6 +274,15 @@ static int allow_on_condition(scmp_filter_ctx filter, const struct condition *co
     return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, condition->call, 1, &compare);
 }
 
+static int allow_log(scmp_filter_ctx filter, const struct opening *opening)
+{
+    const struct scmp_arg_cmp compare[] = {
+        {opening->flags, SCMP_CMP_MASKED_EQ, ~(uint32_t)FREE_OPEN_FLAGS, LOG_FLAGS},
+        {opening->mode, SCMP_CMP_MASKED_EQ, UINT32_MAX, LOG_MODE},
+    };
+    return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, opening->call, 2, compare);
+}
+
 static int fill(scmp_filter_ctx filter)
 {
     int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -265,6 +292,8 @@ static int fill(scmp_filter_ctx filter)
         r = allow(filter, hot, sizeof hot / sizeof hot[0], true);
     if (r == 0)
         r = allow(filter, allowed, sizeof allowed / sizeof allowed[0], false);
+    for (size_t i = 0; r == 0 && i < sizeof openings / sizeof openings[0]; i++)
+        r = allow_log(filter, &openings[i]);
     for (size_t i = 0; r == 0 && i < sizeof conditions / sizeof conditions[0]; i++)
         r = allow_on_condition(filter, &conditions[i]);
     /* abort(3), for assertions: signals go nowhere else. */
@@ -309,8 +338,10 @@ void confinement_finish(struct confinement *confinement, bool wanted)
     log_lack("no-new-privileges", confinement->no_new_privileges);
     log_lack("core-files", confinement->core_files);
     log_lack("capabilities", confinement->capabilities);
+    log_lack("landlock", confinement->files);
     log_lack("seccomp", confinement->filter);
-    log_line(LOG_INFO, "event=confined user=%u no-new-privileges=%s core-files=%s capabilities=%s seccomp=%s",
+    log_line(LOG_INFO,
+             "event=confined user=%u no-new-privileges=%s core-files=%s capabilities=%s landlock=%s seccomp=%s",
              (unsigned)geteuid(), yes_or_no(!confinement->no_new_privileges), yes_or_no(confinement->core_files),
-             capabilities, yes_or_no(wanted && !confinement->filter));
+             capabilities, yes_or_no(!confinement->files), yes_or_no(wanted && !confinement->filter));
 }

@@ -12,6 +12,7 @@ struct confinement {
     int no_new_privileges;
     int core_files;
     int capabilities;
+    int files;
     int filter;
 };
 
@@ -23,8 +24,13 @@ int confinement_drop_capabilities(void);
  * alone. */
 void confinement_pass_on_capabilities(void);
 
-/* Everything but the filter. These are properties of threads, which new threads inherit: call it while there is one. */
+/* Everything but files and the filter. These are properties of threads, which new threads inherit: call it while there
+ * is one. */
 void confinement_begin(struct confinement *confinement);
+
+/* From now on there are only the files beside the socket and the log (NULL: none), see daemon/territory.h. While there
+ * is one thread. */
+void confinement_leave_files(struct confinement *confinement, const char *socket_path, const char *log_path);
 
 /* From now on every thread of the process has the system calls that a daemon needs that has started, and EPERM for all
  * others. 0 or -errno; -ENOTSUP under sanitizers, which need more. */

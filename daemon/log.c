@@ -19,7 +19,7 @@ static const char *const level_names[] = {"error", "warning", "info", "debug"};
 static atomic_int threshold = LOG_INFO;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int output = STDERR_FILENO;
-static char *output_path;
+static char *output_path; /* written while there is one thread */
 static unsigned long lines_lost;
 
 static time_t failure_second;
@@ -72,6 +72,18 @@ int log_descriptor(void)
     int fd = output;
     pthread_mutex_unlock(&lock);
     return fd;
+}
+
+const char *log_path(void)
+{
+    return output_path;
+}
+
+void log_release_file(void)
+{
+    pthread_mutex_lock(&lock);
+    replace_output(STDERR_FILENO);
+    pthread_mutex_unlock(&lock);
 }
 
 void log_reopen_file(void)

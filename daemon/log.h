@@ -15,8 +15,15 @@ void log_set_level(enum log_level level);
  * where it was. */
 int log_open_file(const char *path);
 
-/* Where lines go now: for a process that closes all else. */
+/* Where lines go now. */
 int log_descriptor(void);
+
+/* The file of log_open_file(); NULL: there is none. Static storage. */
+const char *log_path(void);
+
+/* Closes that file until log_reopen_file(): for a process that logs seldom, and must not hold on to one that is rotated
+ * meanwhile. Lines go to standard error. */
+void log_release_file(void);
 
 /* Opens the file of log_open_file() anew: for log rotation. Nothing happens when the log goes to standard error. */
 void log_reopen_file(void);

@@ -51,9 +51,15 @@ static void set_signals(int how)
 }
 
 /* A daemon without a starter serves, and hands over to whoever is started by hand. */
-static int fork_starter(char **argv, const struct rendezvous *rendezvous, int background)
+static int fork_starter(const struct server_parts *parts, char **argv, int background)
 {
-    int line = starter_fork(argv, rendezvous->address.sun_path, background >= 0);
+    const struct starter_order order = {
+        .argv = argv,
+        .is_successor = parts->options->replace,
+        .socket_path = parts->rendezvous->address.sun_path,
+        .background = background >= 0,
+    };
+    int line = starter_fork(&order);
     if (line < 0)
         log_line(LOG_WARNING, "event=no-starter error=\"%s\" errno=%d", log_errno_text(-line), -line);
     return line;
@@ -89,7 +95,8 @@ static int confine_and_serve(struct server_parts *parts, char **argv, int backgr
         return EXIT_FAILED;
     struct confinement confinement;
     confinement_begin(&confinement);
-    parts->starter = fork_starter(argv, parts->rendezvous, background);
+    parts->starter = fork_starter(parts, argv, background);
+    confinement_leave_files(&confinement, parts->rendezvous->address.sun_path, log_path());
     int status = serve(parts, &confinement, background);
     if (parts->starter >= 0)
         close(parts->starter);

@@ -152,6 +152,17 @@ static void sign_lock(const struct rendezvous *rendezvous)
     }
 }
 
+/* Without the lock: a daemon whose socket a service manager made holds none, and the manager listens without one. */
+static bool is_listened_to(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool is = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN;
+    close(fd);
+    return is;
+}
+
 static int listen_here(struct rendezvous *rendezvous)
 {
     const char *path = rendezvous->address.sun_path;
@@ -159,6 +170,10 @@ static int listen_here(struct rendezvous *rendezvous)
     if (lstat(path, &status) == 0) {
         if (!S_ISSOCK(status.st_mode))
             return refuse("%s is there and is not a socket; remove it, or choose another path with --socket", path);
+        if (status.st_uid == geteuid() && is_listened_to(&rendezvous->address)) {
+            refuse("somebody else listens at %s, perhaps a service manager", path);
+            return RENDEZVOUS_TAKEN;
+        }
         if (unlink(path) < 0)
             return refuse("cannot remove the stale socket %s: %s", path, strerror(errno));
     }
@@ -233,9 +248,10 @@ int rendezvous_open(struct rendezvous *rendezvous, const char *path, struct esta
     int taken = take_lock(rendezvous);
     if (taken)
         return taken;
-    if (listen_here(rendezvous) < 0) {
+    taken = listen_here(rendezvous);
+    if (taken) {
         rendezvous_close(rendezvous);
-        return -1;
+        return taken;
     }
     sign_lock(rendezvous);
     return 0;

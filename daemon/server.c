@@ -97,8 +97,11 @@ static void on_ask(void *context, int fd)
 
 static void start_successor(struct server *server)
 {
-    if (server->state != SERVER_SERVING) {
-        log_line(LOG_INFO, "event=ignored signal=SIGUSR2 why=\"oched is leaving\"");
+    const char *why_not = server->state != SERVER_SERVING ? "oched is leaving"
+                          : getpid() == 1 ? "with process 1 its successor would end, too" /* pid_namespaces(7) */
+                                          : NULL;
+    if (why_not) {
+        log_line(LOG_WARNING, "event=ignored signal=SIGUSR2 why=\"%s\"", why_not);
         return;
     }
     int r = starter_ask(server->starter);

@@ -18,27 +18,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LINE = STDIN_FILENO, FIRST_DESCRIPTOR = STDERR_FILENO + 1, STATUS_NOT_RUN = 127 };
+enum { LINE = STDIN_FILENO, STATUS_NOT_RUN = 127 };
 
-static char socket_option[sizeof "--socket=" + PATH_MAX];
-
-/* What a successor is run with: `argv`, and where the daemon really serves, for a service manager may have chosen. A
- * daemon that was started like this needs no more. NULL: out of memory. */
-static char **successors_command_line(char **argv, const char *socket_path)
+/* What a successor is run with: --replace, and where the daemon really serves, for a service manager may have chosen,
+ * in the place of those that a successor has already. NULL: out of memory. */
+static char **command_line_of(const struct starter_order *order)
 {
     static char replace[] = "--replace";
+    static char socket[sizeof "--socket=" + PATH_MAX];
     size_t count = 0;
-    while (argv[count])
+    while (order->argv[count])
         count++;
-    snprintf(socket_option, sizeof socket_option, "--socket=%s", socket_path);
-    if (count >= 2 && strcmp(argv[count - 2], replace) == 0 && strcmp(argv[count - 1], socket_option) == 0)
-        return argv;
+    snprintf(socket, sizeof socket, "--socket=%s", order->socket_path);
+    if (order->is_successor && count > 2 && strcmp(order->argv[count - 2], replace) == 0 &&
+        strcmp(order->argv[count - 1], socket) == 0)
+        count -= 2;
     char **command_line = calloc(count + 3, sizeof *command_line);
     if (!command_line)
         return NULL;
-    memcpy(command_line, argv, count * sizeof *argv);
+    memcpy(command_line, order->argv, count * sizeof *order->argv);
     command_line[count] = replace;
-    command_line[count + 1] = socket_option;
+    command_line[count + 1] = socket;
     return command_line;
 }
 
@@ -51,46 +51,55 @@ static const char *program(void)
 
 /* ---- in the starter ---- */
 
-/* In the child that becomes the successor. What that has to say before its own log is open goes to this one. */
-static _Noreturn void become_successor(char **command_line)
+struct starter {
+    char **command_line;
+    bool background;
+    pid_t successor; /* the child that is to be one; -1: there is none */
+};
+
+/* In the child. What it has to say before its own log is open goes where it went for the daemon, or else to the log. */
+static _Noreturn void become_successor(const struct starter *starter)
 {
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGCHLD);
-    sigprocmask(SIG_UNBLOCK, &blocked, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null >= 0)
         dup2(null, STDIN_FILENO);
-    dup2(log_descriptor(), STDERR_FILENO);
+    if (starter->background)
+        dup2(log_descriptor(), STDERR_FILENO);
     confinement_pass_on_capabilities();
-    execve(program(), command_line, environ);
+    execve(program(), starter->command_line, environ);
     fprintf(stderr, "oched: cannot run %s: %s\n", program(), strerror(errno));
     _exit(STATUS_NOT_RUN);
 }
 
-/* The successor's process, or -1. */
-static pid_t start(char **command_line)
+static void start(struct starter *starter)
 {
-    pid_t pid = fork();
-    if (pid == 0)
-        become_successor(command_line);
-    if (pid < 0)
+    if (starter->successor > 0) {
+        log_line(LOG_WARNING, "event=ignored signal=SIGUSR2 why=\"successor %d is on its way\"",
+                 (int)starter->successor);
+        return;
+    }
+    starter->successor = fork();
+    if (starter->successor == 0)
+        become_successor(starter);
+    if (starter->successor < 0)
         log_line(LOG_ERROR, "event=successor-failed error=\"%s\" errno=%d", log_errno_text(errno), errno);
     else
-        log_line(LOG_INFO, "event=successor pid=%d program=\"%s\"", (int)pid, program());
-    return pid;
+        log_line(LOG_INFO, "event=successor pid=%d program=\"%s\"", (int)starter->successor, program());
 }
 
-/* True: the child `pid` has ended. One that goes to the background ends when its daemon serves. */
-static bool has_ended(pid_t pid)
+/* A child that goes to the background ends when its daemon serves. */
+static void look_after(struct starter *starter)
 {
     int status = 0;
-    if (waitpid(pid, &status, WNOHANG) != pid)
-        return false;
+    if (starter->successor <= 0 || waitpid(starter->successor, &status, WNOHANG) != starter->successor)
+        return;
     if (status != 0)
-        log_line(LOG_ERROR, "event=successor-failed pid=%d status=%d", (int)pid,
+        log_line(LOG_ERROR, "event=successor-failed pid=%d status=%d", (int)starter->successor,
                  WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-    return true;
+    starter->successor = -1;
 }
 
 static void on_child_changed(int signal)
@@ -98,7 +107,7 @@ static void on_child_changed(int signal)
     (void)signal; /* ppoll(2) returns, which is all */
 }
 
-static _Noreturn void work(char **command_line)
+static _Noreturn void work(struct starter *starter)
 {
     struct sigaction action = {.sa_handler = on_child_changed};
     sigset_t blocked, while_waiting;
@@ -108,57 +117,75 @@ static _Noreturn void work(char **command_line)
     sigdelset(&while_waiting, SIGCHLD);
     sigaction(SIGCHLD, &action, NULL);
 
-    pid_t successor = -1;
     for (;;) {
         struct pollfd line = {.fd = LINE, .events = POLLIN};
         char word;
         bool asked = ppoll(&line, 1, NULL, &while_waiting) > 0;
         if (asked ? read(LINE, &word, sizeof word) <= 0 : errno != EINTR)
             _exit(0);
-        log_reopen_file(); /* it may have been rotated meanwhile */
-        if (successor > 0 && has_ended(successor))
-            successor = -1;
-        if (asked && successor > 0)
-            log_line(LOG_WARNING, "event=ignored signal=SIGUSR2 why=\"successor %d is on its way\"", (int)successor);
-        else if (asked)
-            successor = start(command_line);
+        log_reopen_file();
+        look_after(starter);
+        if (asked)
+            start(starter);
+        log_release_file();
     }
 }
 
-/* What the starter has inherited and has no use for: above all the door, the lock and listeners. */
-static void let_go(int line, bool background)
+/* Lets go of all that it has inherited, above all the door, the lock, listeners and the daemon's end of the line. 0 or
+ * an errno value. */
+static int let_go(const struct starter_order *order, int line)
 {
-    int log = log_descriptor();
-    dup2(line, LINE);
-    if (log > FIRST_DESCRIPTOR)
-        close_range(FIRST_DESCRIPTOR, (unsigned)log - 1, 0);
-    close_range(log < FIRST_DESCRIPTOR ? FIRST_DESCRIPTOR : (unsigned)log + 1, UINT_MAX, 0);
-    if (background)
-        background_detach(STDOUT_FILENO);
     prctl(PR_SET_NAME, "oched-starter", 0, 0, 0);
+    log_release_file();
+    if (dup2(line, LINE) < 0 || close_range(STDERR_FILENO + 1, UINT_MAX, 0) < 0)
+        return errno;
+    if (order->background)
+        background_detach(STDOUT_FILENO);
+    return 0;
+}
+
+static _Noreturn void begin(const struct starter_order *order, int line)
+{
+    struct starter starter = {command_line_of(order), order->background, -1};
+    int error = starter.command_line ? let_go(order, line) : ENOMEM;
+    if (send(error ? line : LINE, &error, sizeof error, MSG_NOSIGNAL) < 0 || error)
+        _exit(1);
+    work(&starter);
 }
 
 /* ---- in the daemon ---- */
 
-int starter_fork(char **argv, const char *socket_path, bool background)
+/* Until the starter has let go it holds listeners that the daemon may be about to close. 0 or -errno. */
+static int wait_for(int line)
+{
+    int error = 0;
+    ssize_t count;
+    do
+        count = recv(line, &error, sizeof error, 0);
+    while (count < 0 && errno == EINTR);
+    if (count == (ssize_t)sizeof error)
+        return -error;
+    return count < 0 ? -errno : -ECHILD;
+}
+
+int starter_fork(const struct starter_order *order)
 {
     int ends[2];
+    if (!*order->socket_path) /* one without a name cannot be named to a successor */
+        return -ENOTSUP;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
     pid_t pid = fork();
-    if (pid == 0) {
-        char **command_line = successors_command_line(argv, socket_path);
-        let_go(ends[1], background);
-        if (!command_line)
-            _exit(1);
-        work(command_line);
-    }
-    int error = errno;
+    if (pid == 0)
+        begin(order, ends[1]);
+    int r = pid < 0 ? -errno : 0;
     close(ends[1]);
-    if (pid > 0)
+    if (r == 0)
+        r = wait_for(ends[0]);
+    if (r == 0)
         return ends[0];
     close(ends[0]);
-    return -error;
+    return r;
 }
 
 int starter_ask(int line)

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -76,6 +77,25 @@ TEST_CASE("a daemon serves the socket that its service manager passes, and leave
     daemon.kill(SIGTERM);
     CHECK(daemon.wait() == 0);
     CHECK(std::filesystem::exists(place.socket_path()));
+}
+
+TEST_CASE("a socket at which a service manager listens is not taken away from it, whoever holds no lock")
+{
+    const Place place;
+    const Descriptor passed = manager_socket(place.socket_path());
+    struct stat before = {};
+    REQUIRE(stat(place.socket_path().c_str(), &before) == 0);
+    for (const char *option : {"--foreground", "--replace"}) {
+        CAPTURE(option);
+        const ProcessResult result =
+            run({{oched_path(), "--foreground", option, "--socket", place.socket_path()}, {}, -1, -1, -1, 0, 0});
+        CHECK(result.status == 3);
+        CHECK(count_lines(result.error, "^oched: somebody else listens at ") == 1);
+        struct stat after = {};
+        REQUIRE(stat(place.socket_path().c_str(), &after) == 0);
+        CHECK(after.st_ino == before.st_ino);
+        CHECK_FALSE(std::filesystem::exists(place.socket_path() + ".lock"));
+    }
 }
 
 TEST_CASE("the successor of such a daemon has that socket, too, whatever its own options say, and leaves the file")

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <grp.h>
 #include <linux/filter.h>
@@ -105,6 +106,24 @@ pid_t server_of(const std::string &socket)
     return atoi(contents_of(socket + ".lock").c_str());
 }
 
+// In a thread for which, and for whose children, that system call is not there. A daemon that it starts lives as long
+// as the thread.
+void in_thread_without(long call, const std::function<void()> &act)
+{
+    std::async(std::launch::async, [&] {
+        sock_filter program[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        const sock_fprog filter{sizeof program / sizeof program[0], program};
+        REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+        act();
+    }).get();
+}
+
 // Whether a process of that user can say hello at the socket.
 bool is_let_in(const std::string &socket, uid_t user)
 {
@@ -196,30 +215,37 @@ TEST_CASE("--no-seccomp leaves out the filter and nothing else, and the log says
     CHECK(connected(isolate).handle > 0);
 }
 
-TEST_CASE("where there are no filters to be had, the daemon says so and serves")
+TEST_CASE("what the system cannot do for its confinement the daemon does without, and says so")
 {
-    if (const char *why = why_no_filter()) {
-        SKIP(why);
+    struct Lack {
+        long call;
+        std::string said;
+    };
+    const std::vector<Lack> lacks{
+        {SYS_seccomp, " warning event=not-confined what=seccomp error="},
+        {SYS_landlock_create_ruleset, " warning event=not-confined what=landlock error="},
+        {SYS_close_range, " warning event=no-starter error="},
+    };
+    if (is_sanitized) {
+        SKIP("there is no filter under sanitizers");
     }
-    // A filter of this thread alone, which its children inherit: seccomp(2) is not there. The daemon lives as long as
-    // the thread that has started it.
-    std::async(std::launch::async, [] {
-        sock_filter program[] = {
-            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 1),
-            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        };
-        const sock_fprog filter{sizeof program / sizeof program[0], program};
-        REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-        REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
-        const Daemon daemon;
-        CHECK(daemon.logs(" warning event=not-confined what=seccomp error="));
-        CHECK(daemon.logs(" info event=confined .* seccomp=no"));
-        Isolate isolate;
-        isolate.start();
-        CHECK(connected(isolate).handle > 0);
-    }).get();
+    for (const Lack &lack : lacks) {
+        CAPTURE(lack.said);
+        in_thread_without(lack.call, [&] {
+            Daemon daemon;
+            CHECK(daemon.logs(lack.said));
+            CHECK(daemon.logs(" info event=confined "));
+            CHECK(daemon.count_lines("event=confined .* landlock=yes seccomp=yes") == (lack.call == SYS_close_range));
+            {
+                Isolate isolate;
+                isolate.start();
+                CHECK(connected(isolate).handle > 0);
+            }
+            daemon.kill(SIGKILL); // after which nobody may hold the lock
+            daemon.wait();
+            CHECK(eventually([&] { return daemon.place().starters().empty(); }));
+        });
+    }
 }
 
 TEST_CASE("no thread of the daemon can get new privileges, and no core file tells what it knew")

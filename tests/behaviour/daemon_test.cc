@@ -254,20 +254,30 @@ TEST_CASE("SIGHUP reopens the log file")
 TEST_CASE("a daemon that is started with closed standard streams writes nothing into files of its own by mistake")
 {
     const Place place;
-    Process process({{"/bin/sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", oched_path(), "--foreground", "--socket",
-                      place.socket_path()},
-                     {},
-                     -1,
-                     -1,
-                     -1,
-                     0,
-                     0});
-    REQUIRE(eventually([&] { return place.is_served(); }));
-    for (int stream = 0; stream <= 2; stream++)
-        CHECK(descriptors_of(process.pid()).at(stream) == "/dev/null");
-    CHECK(contents_of(place.socket_path() + ".lock") == std::to_string(process.pid()) + "\n");
-    process.kill(SIGTERM);
-    CHECK(process.wait() == 0);
+    for (const char *where : {"foreground", "background"}) {
+        CAPTURE(where);
+        const bool background = where == std::string("background");
+        ProcessOptions options;
+        options.arguments = {"/bin/sh",    "-c",       "exec \"$0\" \"$@\" <&- >&- 2>&-",
+                             oched_path(), "--socket", place.socket_path()};
+        if (!background)
+            options.arguments.push_back("--foreground");
+        Process process(options);
+        if (background)
+            CHECK(process.wait() == 0);
+        REQUIRE(eventually([&] { return place.is_served(); }));
+        REQUIRE(eventually([&] { return place.server().has_value(); }));
+        const pid_t pid = place.server().value();
+        for (int stream = 0; stream <= 2; stream++)
+            CHECK(descriptors_of(pid).at(stream) == "/dev/null");
+        CHECK(contents_of(place.socket_path() + ".lock") == std::to_string(pid) + "\n");
+        Isolate isolate;
+        isolate.start();
+        CHECK(connected(isolate).handle > 0);
+        CHECK(isolate.destroy() == 0);
+        kill(pid, SIGTERM);
+        CHECK(eventually([&] { return !is_alive(pid); }));
+    }
 }
 
 TEST_CASE("the socket has mode 0600, and a directory that the daemon makes for it 0700")

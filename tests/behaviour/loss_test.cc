@@ -167,7 +167,7 @@ TEST_CASE("after the loss many connects at once, of several isolates, start one 
             CHECK(isolates[i]->result(request) > 0);
         }
     }
-    CHECK(daemon.place().daemons() == 1);
+    CHECK(eventually([&] { return daemon.place().daemons() == 1; }));
 }
 
 TEST_CASE("a daemon can be lost many times over")

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
+#include "tests/support/skip.h"
 #include "tests/support/successor.h"
 #include "tests/support/text.h"
 
@@ -24,6 +26,8 @@ class Installation
     {
         install();
         ProcessOptions options;
+        const Descriptor log(open(log_.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+        options.error = log.get();
         options.arguments = {program_, "--foreground", "--socket",          place_.socket_path(), "--log-file",
                              log_,     "--method",     method_under_test(), "--log-level",        "debug"};
         process_ = std::make_unique<Process>(options);
@@ -212,6 +216,10 @@ TEST_CASE("the starter writes to the log that is there after a rotation")
     std::filesystem::rename(installation.log(), installation.log() + ".1");
     installation.process().kill(SIGHUP);
     REQUIRE(installation.logs("event=log-reopened"));
+    for (const auto &[descriptor, target] : descriptors_of(only_starter(installation.place()))) {
+        CAPTURE(descriptor);
+        CHECK((descriptor <= 2 || target.find(installation.log()) == std::string::npos));
+    }
     installation.process().kill(SIGUSR2);
     CHECK(installation.logs("event=successor-failed pid=[0-9]+ status=127"));
     installation.process().kill(SIGTERM);
@@ -268,8 +276,9 @@ TEST_CASE("without its starter the daemon serves, says so when it is told to han
     Isolate isolate;
     isolate.start();
     const int64_t listener = listening(isolate);
-    kill(only_starter(daemon.place()), SIGKILL);
-    REQUIRE(eventually([&] { return daemon.place().starters().empty(); }));
+    const pid_t starter = only_starter(daemon.place());
+    kill(starter, SIGKILL);
+    REQUIRE(eventually([&] { return !is_alive(starter); }));
     daemon.kill(SIGUSR2);
     CHECK(daemon.logs(" error event=successor-failed error=\"Broken pipe\" .*--replace"));
     CHECK(echoes(isolate, accepted(isolate, listener)));
@@ -277,6 +286,34 @@ TEST_CASE("without its starter the daemon serves, says so when it is told to han
     REQUIRE(successor.serves());
     CHECK(daemon.wait() == 0);
     CHECK(echoes(isolate, accepted(isolate, listener)));
+}
+
+TEST_CASE("process 1 of a container does not hand over, for its end would be its successor's, too")
+{
+    const Place place;
+    const auto of_its_own = [&](const std::vector<std::string> &command) {
+        ProcessOptions options;
+        options.arguments = {"unshare", "--pid", "--fork", "--kill-child"};
+        options.arguments.insert(options.arguments.end(), command.begin(), command.end());
+        return options;
+    };
+    if (run(of_its_own({"true"})).status != 0) {
+        SKIP("no PID namespaces can be made here");
+    }
+    Process container(of_its_own({oched_path(), "--foreground", "--socket", place.socket_path(), "--log-file",
+                                  place.path("log"), "--method", method_under_test()}));
+    const auto logs = [&](const std::string &expression) {
+        return eventually([&] { return count_lines(contents_of(place.path("log")), expression) == 1; });
+    };
+    REQUIRE(logs("event=serving .* pid=1 "));
+    REQUIRE(logs("event=confined"));
+    const std::string children =
+        "/proc/" + std::to_string(container.pid()) + "/task/" + std::to_string(container.pid()) + "/children";
+    kill(std::stoi(contents_of(children)), SIGUSR2);
+    CHECK(logs(" warning event=ignored signal=SIGUSR2 why=\"with process 1 "));
+    Isolate isolate;
+    isolate.start();
+    CHECK(connected(isolate).handle > 0);
 }
 
 TEST_CASE("a daemon that leaves starts no successor")

@@ -58,6 +58,11 @@ std::vector<pid_t> processes_of_oched(const std::string &directory)
     return found;
 }
 
+bool is_starter(pid_t pid)
+{
+    return contents_of("/proc/" + std::to_string(pid) + "/comm") == "oched-starter\n";
+}
+
 void end_process(pid_t pid)
 {
     kill(pid, SIGTERM);
@@ -151,17 +156,14 @@ size_t Place::starts() const
 
 size_t Place::daemons() const
 {
-    return processes_of_oched(directory_).size() - starters().size();
+    const std::vector<pid_t> all = processes_of_oched(directory_);
+    return all.size() - static_cast<size_t>(std::count_if(all.begin(), all.end(), is_starter));
 }
 
 std::vector<pid_t> Place::starters() const
 {
     std::vector<pid_t> found = processes_of_oched(directory_);
-    found.erase(std::remove_if(found.begin(), found.end(),
-                               [](pid_t pid) {
-                                   return contents_of("/proc/" + std::to_string(pid) + "/comm") != "oched-starter\n";
-                               }),
-                found.end());
+    found.erase(std::remove_if(found.begin(), found.end(), [](pid_t pid) { return !is_starter(pid); }), found.end());
     return found;
 }
 

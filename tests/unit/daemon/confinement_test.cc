@@ -97,6 +97,8 @@ const Attempt denied[] = {
     {"read its own memory map", [] { return read_file("/proc/self/maps"); }},
     {"read a directory", [] { return error_of(open("/", O_RDONLY | O_DIRECTORY)); }},
     {"write a file other than at its end", [] { return error_of(open("/dev/null", O_WRONLY)); }},
+    {"make a file that can be run",
+     [] { return error_of(open("/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0700)); }},
     {"append through a symbolic link", [] { return error_of(open("/dev/null", O_WRONLY | O_CREAT | O_APPEND, 0600)); }},
     {"truncate a file",
      [] { return error_of(open("/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_TRUNC, 0600)); }},
