@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,7 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SERVICE_MANAGER_FIRST_FD = 3 /* sd_listen_fds(3) */, BACKLOG = 511 };
+enum {
+    SERVICE_MANAGER_FIRST_FD = 3, /* sd_listen_fds(3) */
+    BACKLOG = 511,
+    DYING_MS = 1000, /* more than the system takes to close what a process had */
+};
 
 static const struct rendezvous nothing = {.lock_fd = -1, .listen_fd = -1, .predecessor = -1};
 
@@ -152,15 +157,26 @@ static void sign_lock(const struct rendezvous *rendezvous)
     }
 }
 
-/* Without the lock: a daemon whose socket a service manager made holds none, and the manager listens without one. */
-static bool is_listened_to(const struct sockaddr_un *address)
+/* True: there is somebody to connect to, or too many do, and the connection lasts so many milliseconds. */
+static bool is_connected_to(const struct sockaddr_un *address, int duration)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
     bool is = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN;
+    struct pollfd end = {.fd = fd, .events = POLLRDHUP};
+    if (is && duration > 0 && poll(&end, 1, duration) > 0)
+        is = false;
     close(fd);
     return is;
+}
+
+/* Nobody has the lock, and yet somebody may listen: a service manager, or its daemon. But one that is being killed may
+ * have lost its lock before its socket: with that its connections end. Those who hang up on us, and are there the next
+ * time, do listen. */
+static bool is_listened_to(const struct sockaddr_un *address)
+{
+    return is_connected_to(address, DYING_MS) || is_connected_to(address, 0);
 }
 
 static int listen_here(struct rendezvous *rendezvous)
