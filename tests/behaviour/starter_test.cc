@@ -293,11 +293,11 @@ TEST_CASE("process 1 of a container does not hand over, for its end would be its
     const Place place;
     const auto of_its_own = [&](const std::vector<std::string> &command) {
         ProcessOptions options;
-        options.arguments = {"unshare", "--pid", "--fork", "--kill-child"};
+        options.arguments = {"/usr/bin/unshare", "--pid", "--fork", "--kill-child"};
         options.arguments.insert(options.arguments.end(), command.begin(), command.end());
         return options;
     };
-    if (run(of_its_own({"true"})).status != 0) {
+    if (run(of_its_own({"/bin/true"})).status != 0) {
         SKIP("no PID namespaces can be made here");
     }
     Process container(of_its_own({oched_path(), "--foreground", "--socket", place.socket_path(), "--log-file",
