@@ -1,14 +1,17 @@
 // The socket of a daemon that a service manager starts: sd_listen_fds(3).
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <poll.h>
 #include <stdexcept>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <thread>
 #include <unistd.h>
 
 #include "tests/support/isolate.h"
@@ -96,6 +99,26 @@ TEST_CASE("a socket at which a service manager listens is not taken away from it
         CHECK(after.st_ino == before.st_ino);
         CHECK_FALSE(std::filesystem::exists(place.socket_path() + ".lock"));
     }
+}
+
+TEST_CASE("nor from somebody who listens there and hangs up on everybody")
+{
+    const Place place;
+    const Descriptor passed = manager_socket(place.socket_path());
+    std::atomic<bool> over{false};
+    std::thread unfriendly([&] {
+        while (!over) {
+            pollfd guest{passed.get(), POLLIN, 0};
+            if (poll(&guest, 1, 10) > 0)
+                close(accept4(passed.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        }
+    });
+    const ProcessResult result =
+        run({{oched_path(), "--foreground", "--socket", place.socket_path()}, {}, -1, -1, -1, 0, 0});
+    over = true;
+    unfriendly.join();
+    CHECK(result.status == 3);
+    CHECK(std::filesystem::exists(place.socket_path()));
 }
 
 TEST_CASE("the successor of such a daemon has that socket, too, whatever its own options say, and leaves the file")
