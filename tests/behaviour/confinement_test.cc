@@ -166,6 +166,7 @@ struct DaemonOfNobody {
         options.environment = {"LSAN_OPTIONS=detect_leaks=0"};
         process = std::make_unique<Process>(options);
         REQUIRE(logs("event=confined"));
+        REQUIRE(is_let_in(socket, nobody)); // ThreadSanitizer loses signals that come before it has begun to wait
     }
     ~DaemonOfNobody()
     {

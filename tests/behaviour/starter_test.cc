@@ -20,6 +20,14 @@ using namespace test_support;
 
 namespace
 {
+// A daemon that has answered waits for what comes next: ThreadSanitizer loses signals that come before it does.
+void visit()
+{
+    Isolate isolate;
+    isolate.start();
+    CHECK(connected(isolate).handle > 0);
+}
+
 // What a daemon is run with and leaves in the end, next to where its program could be exchanged.
 class Installation
 {
@@ -34,6 +42,7 @@ class Installation
                              log_,     "--method",     method_under_test(), "--log-level",        "debug"};
         process_ = std::make_unique<Process>(options);
         REQUIRE(logs("event=confined"));
+        visit();
     }
 
     void install() const
@@ -252,6 +261,7 @@ TEST_CASE("the starter has no privileges that the daemon has not, and none of it
 TEST_CASE("the starter leaves with the daemon, whichever way that goes")
 {
     Daemon daemon;
+    visit();
     const pid_t starter = only_starter(daemon.place());
     SECTION("in order")
     {
@@ -268,6 +278,7 @@ TEST_CASE("the starter leaves with the daemon, whichever way that goes")
 TEST_CASE("signals that are meant for the daemon, and reach its whole group, do not end the starter")
 {
     Daemon daemon;
+    visit();
     const pid_t starter = only_starter(daemon.place());
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2})
         kill(starter, signal);
@@ -313,13 +324,12 @@ TEST_CASE("process 1 of a container does not hand over, for its end would be its
     };
     REQUIRE(logs("event=serving .* pid=1 "));
     REQUIRE(logs("event=confined"));
+    visit();
     const std::string children =
         "/proc/" + std::to_string(container.pid()) + "/task/" + std::to_string(container.pid()) + "/children";
     kill(std::stoi(contents_of(children)), SIGUSR2);
     CHECK(logs(" warning event=ignored signal=SIGUSR2 why=\"with process 1 "));
-    Isolate isolate;
-    isolate.start();
-    CHECK(connected(isolate).handle > 0);
+    visit();
 }
 
 TEST_CASE("a daemon that leaves starts no successor")
