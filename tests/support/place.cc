@@ -102,6 +102,11 @@ Place::~Place()
     if (const auto pid = server()) {
         end_process(*pid);
     }
+    for (const pid_t pid : processes_of_oched(directory_)) { // successors that nobody knows of
+        if (!is_starter(pid)) {
+            end_process(pid);
+        }
+    }
     unsetenv("OCHE_SOCKET");
     unsetenv("OCHE_DAEMON");
     std::error_code ignored;
