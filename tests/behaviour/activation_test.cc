@@ -14,6 +14,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
 #include "tests/support/place.h"
@@ -88,10 +89,9 @@ TEST_CASE("a socket at which a service manager listens is not taken away from it
     const Descriptor passed = manager_socket(place.socket_path());
     struct stat before = {};
     REQUIRE(stat(place.socket_path().c_str(), &before) == 0);
-    for (const char *option : {"--foreground", "--replace"}) {
+    for (const std::string option : {"--foreground", "--replace"}) {
         CAPTURE(option);
-        const ProcessResult result =
-            run({{oched_path(), "--foreground", option, "--socket", place.socket_path()}, {}, -1, -1, -1, 0, 0});
+        const ProcessResult result = run_daemon(place.socket_path(), {option});
         CHECK(result.status == 3);
         CHECK(count_lines(result.error, "^oched: somebody else listens at ") == 1);
         struct stat after = {};
@@ -113,8 +113,7 @@ TEST_CASE("nor from somebody who listens there and hangs up on everybody")
                 close(accept4(passed.get(), nullptr, nullptr, SOCK_CLOEXEC));
         }
     });
-    const ProcessResult result =
-        run({{oched_path(), "--foreground", "--socket", place.socket_path()}, {}, -1, -1, -1, 0, 0});
+    const ProcessResult result = run_daemon(place.socket_path());
     over = true;
     unfriendly.join();
     CHECK(result.status == 3);

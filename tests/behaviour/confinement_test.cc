@@ -1,21 +1,17 @@
-// What the daemon gives up after it has started, whom it lets in, and the tricks that others could play on its files.
+// What the daemon gives up after it has started, and whom it lets in.
 #include <catch2/catch.hpp>
 
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <future>
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,6 +22,7 @@
 
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
+#include "tests/support/others.h"
 #include "tests/support/pair.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/skip.h"
@@ -36,8 +33,6 @@ using namespace test_support;
 
 namespace
 {
-constexpr uid_t nobody = 65534;
-
 // Why the daemon has no filter here, or null.
 const char *why_no_filter()
 {
@@ -46,16 +41,6 @@ const char *why_no_filter()
     }
     return access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0 ? nullptr
                                                                        : "this system has no filters of system calls";
-}
-
-// Why files cannot be given away, and processes not become another user's; or null.
-const char *why_no_others()
-{
-    if (geteuid() != 0) {
-        return "only root can give files away";
-    }
-    const Descriptor file(memfd_create("file", MFD_CLOEXEC));
-    return fchown(file.get(), nobody, nobody) == 0 ? nullptr : "this user namespace knows no other users";
 }
 
 // The status files of all threads of a process: those of which so many lines match, and all.
@@ -76,15 +61,6 @@ void check_all_threads(pid_t pid, const std::string &line, size_t lines = 1)
     const auto [with, all] = threads_with(pid, line, lines);
     CHECK(all >= 2);
     CHECK(with == all);
-}
-
-ProcessResult serve(const std::string &socket, const std::vector<std::string> &more = {}, uid_t user = 0)
-{
-    ProcessOptions options;
-    options.arguments = {oched_path(), "--foreground", "--socket", socket, "--method", method_under_test()};
-    options.arguments.insert(options.arguments.end(), more.begin(), more.end());
-    options.user = user;
-    return run(options);
 }
 
 bool contains(const std::string &text, const std::string &part)
@@ -351,15 +327,15 @@ TEST_CASE("a daemon with --user does not serve root, who started it")
 TEST_CASE("--user takes names, says which user there is not, and needs root")
 {
     const Place place;
-    const ProcessResult unknown = serve(place.socket_path(), {"--user", "no-such-user"});
+    const ProcessResult unknown = run_daemon(place.socket_path(), {"--user", "no-such-user"});
     CHECK(unknown.status == 1);
     CHECK(contains(unknown.error, "no-such-user"));
     for (const char *number : {"-1", "4294967295", "65534x", ""}) {
         CAPTURE(number);
-        CHECK(serve(place.socket_path(), {"--user", number}).status == 1);
+        CHECK(run_daemon(place.socket_path(), {"--user", number}).status == 1);
     }
     if (geteuid() != 0) {
-        const ProcessResult other = serve(place.socket_path(), {"--user", "root"});
+        const ProcessResult other = run_daemon(place.socket_path(), {"--user", "root"});
         CHECK(other.status == 1);
         CHECK(contains(other.error, "root"));
         return;
@@ -400,127 +376,4 @@ TEST_CASE("a client that has ended by the time the daemon looks is not let in")
     }
     CHECK(daemon.logs(" warning session=.* event=refused .*why=\"it has ended\""));
     CHECK(is_let_in(daemon.place().socket_path(), geteuid()));
-}
-
-TEST_CASE("a directory that is another user's is refused")
-{
-    if (const char *why = why_no_others()) {
-        SKIP(why);
-    }
-    const Place place;
-    std::filesystem::create_directory(place.path("theirs"));
-    REQUIRE(chmod(place.path("theirs").c_str(), 0700) == 0);
-    REQUIRE(chown(place.path("theirs").c_str(), nobody, nobody) == 0);
-    const ProcessResult result = serve(place.path("theirs/oched.sock"));
-    CHECK(result.status == 1);
-    CHECK(contains(result.error, place.path("theirs")));
-    CHECK(contains(result.error, "65534"));
-    CHECK(std::filesystem::is_empty(place.path("theirs")));
-}
-
-TEST_CASE("a directory that is a symbolic link of another user's is refused, one of one's own is followed")
-{
-    if (const char *why = why_no_others()) {
-        SKIP(why);
-    }
-    const Place place;
-    const std::string real = place.path("real");
-    std::filesystem::create_directory(real);
-    REQUIRE(chmod(real.c_str(), 0700) == 0);
-    std::filesystem::create_symlink(real, place.path("link"));
-    {
-        Process own({{oched_path(), "--foreground", "--socket", place.path("link/oched.sock"), "--log-file",
-                      place.path("log"), "--method", method_under_test()},
-                     {},
-                     -1,
-                     -1,
-                     -1,
-                     0,
-                     0});
-        REQUIRE(eventually([&] { return contains(contents_of(place.path("log")), "event=confined"); }));
-        own.kill(SIGTERM);
-        CHECK(own.wait() == 0);
-    }
-    REQUIRE(lchown(place.path("link").c_str(), nobody, nobody) == 0);
-    const ProcessResult result = serve(place.path("link/oched.sock"));
-    CHECK(result.status == 1);
-    CHECK(contains(result.error, place.path("link")));
-    CHECK(std::filesystem::is_empty(real));
-}
-
-TEST_CASE("a socket that another user has put in a shared directory is not served over, nor believed")
-{
-    if (const char *why = why_no_others()) {
-        SKIP(why);
-    }
-    // As /tmp is: everybody may add to it, and nobody remove what is another's.
-    const Place place;
-    REQUIRE(chmod(place.path("").c_str(), 0711) == 0);
-    const std::string shared = place.path("shared");
-    const std::string socket_path = shared + "/oched.sock";
-    std::filesystem::create_directory(shared);
-    REQUIRE(chmod(shared.c_str(), 01777) == 0);
-    const Descriptor squatter(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const sockaddr_un address = address_of(socket_path);
-    REQUIRE(bind(squatter.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0);
-    REQUIRE(listen(squatter.get(), 1) == 0);
-    REQUIRE(chmod(socket_path.c_str(), 0666) == 0);
-
-    const ProcessResult result = serve(socket_path, {"--user", "65534"});
-    CHECK(result.status == 1);
-    CHECK(contains(result.error, socket_path));
-    CHECK(std::filesystem::is_socket(socket_path));
-    CHECK_FALSE(std::filesystem::exists(socket_path + ".lock"));
-}
-
-TEST_CASE("a lock file that is a symbolic link is refused, and what it leads to is left alone")
-{
-    const Place place;
-    const std::string treasure = place.path("treasure");
-    std::ofstream(treasure) << "gold";
-    std::filesystem::create_symlink(treasure, place.socket_path() + ".lock");
-    const ProcessResult result = serve(place.socket_path());
-    CHECK(result.status == 1);
-    CHECK(contains(result.error, place.socket_path() + ".lock"));
-    CHECK(contents_of(treasure) == "gold");
-}
-
-TEST_CASE("a lock file that is another name of some file is refused, and the file is left alone")
-{
-    const Place place;
-    const std::string treasure = place.path("treasure");
-    std::ofstream(treasure) << "gold";
-    std::filesystem::create_hard_link(treasure, place.socket_path() + ".lock");
-    const ProcessResult result = serve(place.socket_path());
-    CHECK(result.status == 1);
-    CHECK(contains(result.error, place.socket_path() + ".lock"));
-    CHECK(contents_of(treasure) == "gold");
-}
-
-TEST_CASE("a lock file of another user's is refused, even while that user holds it locked")
-{
-    if (const char *why = why_no_others()) {
-        SKIP(why);
-    }
-    const Place place;
-    const std::string lock = place.socket_path() + ".lock";
-    const Descriptor file(open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-    REQUIRE(fchown(file.get(), nobody, nobody) == 0);
-    REQUIRE(flock(file.get(), LOCK_EX) == 0);
-    const ProcessResult result = serve(place.socket_path());
-    CHECK(result.status == 1);
-    CHECK(contains(result.error, lock));
-    CHECK(contains(result.error, "65534"));
-}
-
-TEST_CASE("a log file that is a symbolic link is refused, and what it leads to is left alone")
-{
-    const Place place;
-    const std::string treasure = place.path("treasure");
-    std::ofstream(treasure) << "gold";
-    std::filesystem::create_symlink(treasure, place.path("log"));
-    const ProcessResult result = serve(place.socket_path(), {"--log-file", place.path("log")});
-    CHECK(result.status == 1);
-    CHECK(contains(result.error, place.path("log")));
-    CHECK(contents_of(treasure) == "gold");
 }

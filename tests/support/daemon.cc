@@ -160,6 +160,15 @@ int Daemon::socket_option(uint16_t port, int level, int name) const
     throw std::runtime_error("the daemon has no connection at port " + std::to_string(port));
 }
 
+ProcessResult run_daemon(const std::string &socket, const std::vector<std::string> &more, uid_t user)
+{
+    ProcessOptions options;
+    options.arguments = {oched_path(), "--foreground", "--socket", socket, "--method", method_under_test()};
+    options.arguments.insert(options.arguments.end(), more.begin(), more.end());
+    options.user = user;
+    return run(options);
+}
+
 Stopped::Stopped(pid_t pid) : pid_(pid)
 {
     ::kill(pid_, SIGSTOP);

@@ -58,6 +58,9 @@ class Daemon
     bool waited_ = false;
 };
 
+// Runs oched in the foreground to its end, which comes at once if it refuses to serve. `user` as in ProcessOptions.
+ProcessResult run_daemon(const std::string &socket, const std::vector<std::string> &more = {}, uid_t user = 0);
+
 // While it lives the daemon is stopped: it neither reads nor answers.
 class Stopped
 {
