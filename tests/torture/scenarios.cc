@@ -261,17 +261,39 @@ void leaving(Stage &stage)
     read.must_fail();
 }
 
-// A successor takes over, or the daemon serves on: a listener has one of them behind it at all times.
+// A listener that is to have a daemon behind it at all times.
+class PendingAccept
+{
+  public:
+    PendingAccept()
+    {
+        begin(isolate_);
+        const int64_t listener = value(isolate_, isolate_.listen({loopback4(), 0}));
+        accept_ = isolate_.accept(listener);
+        at_ = Isolate::local(listener);
+        if (at_.port == 0) {
+            throw Ended("the daemon is lost");
+        }
+    }
+
+    void must_succeed()
+    {
+        const Peer peer = Peer::connect(at_);
+        const int64_t handle = value(isolate_, accept_);
+        value(isolate_, isolate_.write(handle, "after"));
+        compare(peer.receive(5), "after");
+    }
+
+  private:
+    Isolate isolate_;
+    Request accept_;
+    Endpoint at_;
+};
+
+// A successor takes over, or the daemon serves on.
 void handing_over(Stage &stage)
 {
-    Isolate isolate;
-    begin(isolate);
-    const int64_t listener = value(isolate, isolate.listen({loopback4(), 0}));
-    const Request accept = isolate.accept(listener);
-    const Endpoint at = Isolate::local(listener);
-    if (at.port == 0) {
-        throw Ended("the daemon is lost");
-    }
+    PendingAccept accept;
     ProcessOptions options;
     options.arguments = {oched_path(), "--foreground",      "--replace",   "--socket", stage.place().socket_path(),
                          "--method",   method_under_test(), "--log-level", "debug"};
@@ -283,10 +305,7 @@ void handing_over(Stage &stage)
     if (!eventually([&] { return successor.wait(none) || !stage.has_daemon(); })) {
         throw std::runtime_error("a handover has no end");
     }
-    const Peer peer = Peer::connect(at);
-    const int64_t handle = value(isolate, accept);
-    value(isolate, isolate.write(handle, "after"));
-    compare(peer.receive(5), "after");
+    accept.must_succeed();
     if (const auto status = successor.wait(none)) {
         throw Ended("the successor leaves with " + std::to_string(*status));
     }
@@ -298,24 +317,14 @@ void handing_over(Stage &stage)
 // The same, told by a signal: the daemon's starter does it.
 void succeeding(Stage &stage)
 {
-    Isolate isolate;
-    begin(isolate);
-    const int64_t listener = value(isolate, isolate.listen({loopback4(), 0}));
-    const Request accept = isolate.accept(listener);
-    const Endpoint at = Isolate::local(listener);
-    if (at.port == 0) {
-        throw Ended("the daemon is lost");
-    }
+    PendingAccept accept;
     stage.daemon().kill(SIGUSR2);
     const auto over = [&] { return !stage.has_daemon() || count_lines(stage.log(), "event=successor-failed") > 0; };
     // The line that says so may be the one that is lost.
     if (!eventually(over, std::chrono::seconds(1)) && !stage.has_fired() && !eventually(over)) {
         throw std::runtime_error("a handover has no end");
     }
-    const Peer peer = Peer::connect(at);
-    const int64_t handle = value(isolate, accept);
-    value(isolate, isolate.write(handle, "after"));
-    compare(peer.receive(5), "after");
+    accept.must_succeed();
     if (stage.has_daemon()) {
         throw Ended("the daemon serves on");
     }
