@@ -13,8 +13,7 @@ void background_open_streams(void);
 int background_enter(void);
 
 /* Lets the process that was started leave with 0, and lets go of its standard streams. The directory stays, for paths
- * may be relative.
- */
+ * may be relative. */
 void background_ready(int descriptor);
 
 /* The standard streams from `first` on lead nowhere any more. */
