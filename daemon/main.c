@@ -97,7 +97,9 @@ static int confine_and_serve(struct server_parts *parts, char **argv, int backgr
     confinement_begin(&confinement);
     parts->starter = fork_starter(parts, argv, background);
     confinement_leave_files(&confinement, parts->rendezvous->address.sun_path, log_path());
-    int status = serve(parts, &confinement, background);
+    int status = EXIT_FAILED;
+    if (rendezvous_listen(parts->rendezvous) == 0)
+        status = serve(parts, &confinement, background);
     if (parts->starter >= 0)
         close(parts->starter);
     return status;

@@ -179,7 +179,7 @@ static bool is_listened_to(const struct sockaddr_un *address)
     return is_connected_to(address, DYING_MS) || is_connected_to(address, 0);
 }
 
-static int listen_here(struct rendezvous *rendezvous)
+static int bind_here(struct rendezvous *rendezvous)
 {
     const char *path = rendezvous->address.sun_path;
     struct stat status;
@@ -203,12 +203,6 @@ static int listen_here(struct rendezvous *rendezvous)
     if (bound < 0) {
         close(fd);
         return refuse("cannot bind the socket %s: %s", path, strerror(error));
-    }
-    if (listen(fd, BACKLOG) < 0) {
-        error = errno;
-        unlink(path);
-        close(fd);
-        return refuse("cannot listen on %s: %s", path, strerror(error));
     }
     rendezvous->bound = true;
     rendezvous->listen_fd = fd;
@@ -264,12 +258,20 @@ int rendezvous_open(struct rendezvous *rendezvous, const char *path, struct esta
     int taken = take_lock(rendezvous);
     if (taken)
         return taken;
-    taken = listen_here(rendezvous);
+    taken = bind_here(rendezvous);
     if (taken) {
         rendezvous_close(rendezvous);
         return taken;
     }
     sign_lock(rendezvous);
+    return 0;
+}
+
+int rendezvous_listen(struct rendezvous *rendezvous)
+{
+    bool open_already = !rendezvous->bound || rendezvous->predecessor >= 0;
+    if (!open_already && listen(rendezvous->listen_fd, BACKLOG) < 0)
+        return refuse("cannot listen on %s: %s", rendezvous->address.sun_path, strerror(errno));
     return 0;
 }
 

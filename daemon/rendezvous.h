@@ -17,7 +17,7 @@ struct estate;
 struct rendezvous {
     struct sockaddr_un address; /* sun_path is the path of the socket */
     int lock_fd;                /* -1: not held */
-    int listen_fd;              /* -1: not listening, or taken */
+    int listen_fd;              /* -1: there is none, or taken */
     bool bound;                 /* the socket file is ours to remove; not so when a service manager made it */
     int predecessor;            /* the conversation with a daemon that offers all this; -1: there is none */
 };
@@ -25,13 +25,18 @@ struct rendezvous {
 /* Positive conditions of rendezvous_open(). */
 enum { RENDEZVOUS_TAKEN = 1 };
 
-/* Resolves the path (`path`, else $OCHE_SOCKET, else the user's runtime directory), takes the lock and listens; or
- * takes over the listening socket that a service manager passed (LISTEN_FDS). 0, RENDEZVOUS_TAKEN if another daemon
- * serves there, or -1. Everything but 0 has put its reason on standard error.
+/* Resolves the path (`path`, else $OCHE_SOCKET, else the user's runtime directory), takes the lock and makes the
+ * socket, to which nobody can connect yet; or takes over the listening socket that a service manager passed
+ * (LISTEN_FDS). 0, RENDEZVOUS_TAKEN if another daemon serves there, or -1. Everything but 0 has put its reason on
+ * standard error.
  *
  * With an `estate` (NULL: without), a daemon that serves there is asked to hand over first. If it does, its TCP
  * listeners are in there, and all is still its own until rendezvous_settle(). */
 int rendezvous_open(struct rendezvous *rendezvous, const char *path, struct estate *estate);
+
+/* From now on clients can connect. To be called when no process but this one has the socket: with another it would
+ * outlive this one, and take clients that nobody serves. 0, or -1 with the reason on standard error. */
+int rendezvous_listen(struct rendezvous *rendezvous);
 
 /* Takes what another daemon has offered; else there is nothing to do. 0, or -1 with the reason on standard error: that
  * daemon serves on. */

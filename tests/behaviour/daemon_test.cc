@@ -147,6 +147,21 @@ TEST_CASE("a stale socket file is replaced")
     CHECK(place.starts() == 1);
 }
 
+TEST_CASE("a daemon that is killed as soon as it listens leaves nobody who does")
+{
+    const Place place;
+    for (int round = 0; round < 20; round++) {
+        ProcessOptions options;
+        options.arguments = {oched_path(), "--foreground", "--socket", place.socket_path()};
+        Process daemon(options);
+        while (!place.is_served()) {
+        }
+        daemon.kill(SIGKILL);
+        REQUIRE(daemon.wait() == 128 + SIGKILL);
+        REQUIRE_FALSE(place.is_served());
+    }
+}
+
 TEST_CASE("a file at the socket's path that is no socket is left alone, and the daemon says so")
 {
     const Place place;
