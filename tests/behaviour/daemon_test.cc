@@ -290,7 +290,7 @@ TEST_CASE("a daemon that is started with closed standard streams writes nothing 
         isolate.start();
         CHECK(connected(isolate).handle > 0);
         CHECK(isolate.destroy() == 0);
-        kill(pid, SIGTERM);
+        send_signal(pid, SIGTERM);
         CHECK(eventually([&] { return !is_alive(pid); }));
     }
 }

@@ -387,7 +387,7 @@ TEST_CASE("under load no connection is refused, and all but those in hand are an
     for (size_t i = 0; i < handovers && good; i++) {
         for (int wanted = echoed + 200; good && echoed < wanted;)
             good = serve_one();
-        kill(daemon.place().server().value(), SIGUSR2);
+        send_signal(daemon.place().server().value(), SIGUSR2);
         while (good && daemon.count_lines("event=inherited") == i)
             good = serve_one();
         for (int wanted = echoed + 200; good && echoed < wanted;)

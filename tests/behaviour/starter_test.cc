@@ -20,14 +20,6 @@ using namespace test_support;
 
 namespace
 {
-// A daemon that has answered waits for what comes next: ThreadSanitizer loses signals that come before it does.
-void visit()
-{
-    Isolate isolate;
-    isolate.start();
-    CHECK(connected(isolate).handle > 0);
-}
-
 // What a daemon is run with and leaves in the end, next to where its program could be exchanged.
 class Installation
 {
@@ -42,7 +34,6 @@ class Installation
                              log_,     "--method",     method_under_test(), "--log-level",        "debug"};
         process_ = std::make_unique<Process>(options);
         REQUIRE(logs("event=confined"));
-        visit();
     }
 
     void install() const
@@ -134,7 +125,7 @@ TEST_CASE("a successor hands over to the next one, and its command line does not
     std::string command_line;
     for (size_t round = 1; round <= 3; round++) {
         const pid_t before = place.server().value();
-        kill(before, SIGUSR2);
+        send_signal(before, SIGUSR2);
         REQUIRE(daemon.logs("event=inherited listeners=1", round));
         CHECK(echoes(isolate, accepted(isolate, listener)));
         const pid_t now = place.server().value();
@@ -152,7 +143,7 @@ TEST_CASE("a daemon that the library started, in the background, hands over on S
     isolate.start();
     const int64_t listener = listening(isolate);
     REQUIRE(place.starts() == 1);
-    kill(place.server().value(), SIGUSR2);
+    send_signal(place.server().value(), SIGUSR2);
     CHECK(eventually([&] { return count_lines(place.started_log(), "event=inherited listeners=1") == 1; }));
     CHECK(echoes(isolate, accepted(isolate, listener)));
     CHECK(eventually([&] { return place.daemons() == 1 && place.starters().size() == 1; }));
@@ -261,7 +252,6 @@ TEST_CASE("the starter has no privileges that the daemon has not, and none of it
 TEST_CASE("the starter leaves with the daemon, whichever way that goes")
 {
     Daemon daemon;
-    visit();
     const pid_t starter = only_starter(daemon.place());
     SECTION("in order")
     {
@@ -278,10 +268,9 @@ TEST_CASE("the starter leaves with the daemon, whichever way that goes")
 TEST_CASE("signals that are meant for the daemon, and reach its whole group, do not end the starter")
 {
     Daemon daemon;
-    visit();
     const pid_t starter = only_starter(daemon.place());
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2})
-        kill(starter, signal);
+        send_signal(starter, signal);
     daemon.kill(SIGUSR2);
     CHECK(daemon.wait() == 0);
     CHECK(daemon.logs("event=inherited"));
@@ -324,12 +313,13 @@ TEST_CASE("process 1 of a container does not hand over, for its end would be its
     };
     REQUIRE(logs("event=serving .* pid=1 "));
     REQUIRE(logs("event=confined"));
-    visit();
     const std::string children =
         "/proc/" + std::to_string(container.pid()) + "/task/" + std::to_string(container.pid()) + "/children";
-    kill(std::stoi(contents_of(children)), SIGUSR2);
+    send_signal(std::stoi(contents_of(children)), SIGUSR2);
     CHECK(logs(" warning event=ignored signal=SIGUSR2 why=\"with process 1 "));
-    visit();
+    Isolate isolate;
+    isolate.start();
+    CHECK(connected(isolate).handle > 0);
 }
 
 TEST_CASE("a daemon that leaves starts no successor")

@@ -65,7 +65,7 @@ bool is_starter(pid_t pid)
 
 void end_process(pid_t pid)
 {
-    kill(pid, SIGTERM);
+    send_signal(pid, SIGTERM);
     if (!eventually([&] { return !is_alive(pid); })) {
         report_failure("the daemon that the library started does not leave on SIGTERM");
         kill(pid, SIGKILL);

@@ -1,15 +1,18 @@
 #include "tests/support/process.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <iterator>
 #include <sstream>
 #include <stdexcept>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
@@ -115,7 +118,36 @@ std::string contents_of_memory(int fd)
     }
     return text;
 }
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool is_race_detector = true;
+#else
+constexpr bool is_race_detector = false;
+#endif
+
+// Calls that wait for an event.
+constexpr long waiting_calls[] = {
+    SYS_epoll_pwait, SYS_pselect6, SYS_ppoll,
+#ifdef SYS_epoll_wait // new architectures have the others only
+    SYS_epoll_wait,  SYS_select,   SYS_poll,
+#endif
+};
+
+bool waits(pid_t pid)
+{
+    const std::string call = contents_of("/proc/" + std::to_string(pid) + "/syscall"); // of its first thread
+    return std::any_of(std::begin(waiting_calls), std::end(waiting_calls),
+                       [&](long number) { return call.rfind(std::to_string(number) + " ", 0) == 0; });
+}
 } // namespace
+
+void send_signal(pid_t pid, int signal)
+{
+    if (is_race_detector && (signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGUSR2)) {
+        eventually([&] { return waits(pid); }, std::chrono::seconds(1));
+    }
+    ::kill(pid, signal);
+}
 
 Process::Process(const ProcessOptions &options)
 {
@@ -150,7 +182,7 @@ pid_t Process::pid() const
 void Process::kill(int signal) const
 {
     if (!status_) {
-        ::kill(pid_, signal);
+        send_signal(pid_, signal);
     }
 }
 

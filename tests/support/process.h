@@ -56,6 +56,10 @@ ProcessResult run(ProcessOptions options);
 // The path of a file that the test depends on, `path` counting from the root of the source tree.
 std::string runfile(const std::string &path);
 
+// As kill(2). ThreadSanitizer loses one in some hundred of the signals that are caught while the program does not wait
+// for anything, so in a build with it they are sent when the program waits, or after a second.
+void send_signal(pid_t pid, int signal);
+
 // False: gone, or a zombie.
 bool is_alive(pid_t pid);
 
