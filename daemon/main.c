@@ -37,8 +37,8 @@ static int open_log(const struct options *options, const struct rendezvous *rend
     return r;
 }
 
-/* Signals that the server answers wait until it runs, and come then, whatever our parent had blocked: one in between
- * would leave the socket behind. */
+/* Signals that the server answers wait until it runs, and come then, whatever our parent had blocked; and when it does
+ * not run any more they come no more: one before or after would leave the socket behind. */
 static void set_signals(int how)
 {
     sigset_t answered;
@@ -84,6 +84,7 @@ static int serve(const struct server_parts *parts, struct confinement *confineme
     confinement_finish(confinement, !options->no_seccomp);
     set_signals(SIG_UNBLOCK);
     int r = server_run(server);
+    set_signals(SIG_BLOCK);
     server_free(server);
     return r < 0 ? EXIT_FAILED : EXIT_IN_ORDER;
 }

@@ -248,6 +248,22 @@ TEST_CASE("a second SIGTERM does not wait at all")
     CHECK(daemon.wait() == 0);
 }
 
+TEST_CASE("signals that do not end do not keep the daemon from leaving in order")
+{
+    for (int round = 0; round < 10; round++) {
+        const Place place;
+        ProcessOptions options;
+        options.arguments = {oched_path(), "--foreground", "--socket", place.socket_path()};
+        Process daemon(options);
+        REQUIRE(eventually([&] { return place.is_served(); }));
+        while (!daemon.wait(std::chrono::milliseconds(0))) {
+            kill(daemon.pid(), SIGTERM);
+        }
+        CHECK(daemon.wait() == 0);
+        CHECK_FALSE(std::filesystem::exists(place.socket_path()));
+    }
+}
+
 TEST_CASE("SIGHUP reopens the log file")
 {
     const Place elsewhere;

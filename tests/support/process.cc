@@ -136,7 +136,8 @@ constexpr long waiting_calls[] = {
 bool waits(pid_t pid)
 {
     const std::string call = contents_of("/proc/" + std::to_string(pid) + "/syscall"); // of its first thread
-    return std::any_of(std::begin(waiting_calls), std::end(waiting_calls),
+    return call.empty() || // it cannot be known, or the process is gone
+           std::any_of(std::begin(waiting_calls), std::end(waiting_calls),
                        [&](long number) { return call.rfind(std::to_string(number) + " ", 0) == 0; });
 }
 } // namespace
