@@ -269,8 +269,8 @@ int rendezvous_open(struct rendezvous *rendezvous, const char *path, struct esta
 
 int rendezvous_listen(struct rendezvous *rendezvous)
 {
-    bool open_already = !rendezvous->bound || rendezvous->predecessor >= 0;
-    if (!open_already && listen(rendezvous->listen_fd, BACKLOG) < 0)
+    bool listens_already = !rendezvous->bound || rendezvous->predecessor >= 0;
+    if (!listens_already && listen(rendezvous->listen_fd, BACKLOG) < 0)
         return refuse("cannot listen on %s: %s", rendezvous->address.sun_path, strerror(errno));
     return 0;
 }
