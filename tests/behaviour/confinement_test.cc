@@ -63,11 +63,6 @@ void check_all_threads(pid_t pid, const std::string &line, size_t lines = 1)
     CHECK(with == all);
 }
 
-bool contains(const std::string &text, const std::string &part)
-{
-    return text.find(part) != std::string::npos;
-}
-
 sockaddr_un address_of(const std::string &path)
 {
     sockaddr_un address{};

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "tests/support/descriptor.h"
+#include "tests/support/sanitized.h"
 
 namespace test_support
 {
@@ -119,12 +120,6 @@ std::string contents_of_memory(int fd)
     return text;
 }
 
-#if defined(__SANITIZE_THREAD__)
-constexpr bool is_race_detector = true;
-#else
-constexpr bool is_race_detector = false;
-#endif
-
 // Calls that wait for an event.
 constexpr long waiting_calls[] = {
     SYS_epoll_pwait, SYS_pselect6, SYS_ppoll,
@@ -144,7 +139,7 @@ bool waits(pid_t pid)
 
 void send_signal(pid_t pid, int signal)
 {
-    if (is_race_detector && (signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGUSR2)) {
+    if (is_thread_sanitized && (signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGUSR2)) {
         eventually([&] { return waits(pid); }, std::chrono::seconds(1));
     }
     ::kill(pid, signal);

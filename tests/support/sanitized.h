@@ -8,4 +8,10 @@ constexpr bool is_sanitized = true;
 #else
 constexpr bool is_sanitized = false;
 #endif
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool is_thread_sanitized = true;
+#else
+constexpr bool is_thread_sanitized = false;
+#endif
 } // namespace test_support

@@ -23,6 +23,11 @@ std::string pattern(size_t size, uint64_t seed)
     return bytes;
 }
 
+bool contains(const std::string &text, const std::string &part)
+{
+    return text.find(part) != std::string::npos;
+}
+
 std::vector<std::string> lines_with(const std::string &text, const std::string &expression)
 {
     regex_t regex;

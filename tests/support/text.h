@@ -11,6 +11,8 @@ namespace test_support
 // Bytes in which any loss, repetition or exchange shows. Different seeds give different bytes.
 std::string pattern(size_t size, uint64_t seed = 1);
 
+bool contains(const std::string &text, const std::string &part);
+
 // The lines in which the regular expression (POSIX, extended) matches somewhere.
 std::vector<std::string> lines_with(const std::string &text, const std::string &expression);
 size_t count_lines(const std::string &text, const std::string &expression);
