@@ -180,6 +180,7 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, bool
     uint64_t limit = message->limits ? message->limits->queued_bytes : 0;
     welcome->session = message->session;
     welcome->queued_bytes_max = limit ? limit : UINT64_MAX;
+    welcome->aborts = message->aborts;
     welcome->resumed = message->resumed;
     welcome->has_token = message->token.len == HANDOVER_TOKEN_SIZE;
     if (welcome->has_token)

@@ -64,6 +64,7 @@ static int64_t join(const struct opening *opening, const struct deadline *deadli
     *joined = (struct joined){
         .fd = fd,
         .queued_bytes_max = welcome.queued_bytes_max,
+        .aborts = welcome.aborts,
         .has_token = welcome.has_token,
         .resumed = welcome.resumed,
     };

@@ -136,6 +136,14 @@ EXPORT int64_t oche_close(oche_session *session, int64_t request_id, int64_t han
     return status;
 }
 
+EXPORT int64_t oche_abort(oche_session *session, int64_t request_id, int64_t handle)
+{
+    session_lock(session);
+    int64_t status = request_abort(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
 EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     session_lock(session);

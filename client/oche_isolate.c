@@ -91,6 +91,17 @@ EXPORT int64_t oche_isolate_set_no_delay(int64_t request_id, int64_t handle, boo
     return set_option(request_id, handle, REQUEST_NO_DELAY, enabled);
 }
 
+EXPORT int64_t oche_isolate_abort(int64_t request_id, int64_t handle)
+{
+    int64_t status;
+    struct oche_session *session = isolates_lock_session(handle, &status);
+    if (!session)
+        return status;
+    status = request_abort(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
 /* Neither address nor port, which a later session may have again. */
 struct guard {
     uint64_t poster;

@@ -21,7 +21,7 @@ struct pending_request {
     int64_t request_id; /* the application's */
     int64_t handle;     /* public; 0 if the request has none */
     int64_t argument;   /* WRITE: count; SET_OPTION: the value */
-    uint64_t charge;    /* bytes counted against the limit until the answer */
+    uint64_t charge;    /* WRITE, CLOSE_WRITE: bytes counted against the limit until the answer */
     uint64_t serial;    /* requests in the order in which they were made */
     uint8_t *body;      /* CONNECT, LISTEN: the frame's, on the heap, for another daemon if this one hands over */
     union {
@@ -38,7 +38,7 @@ struct pending_request {
     bool orphaned;  /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
     bool unheard;   /* SET_OPTION: who waited for it has given up */
     bool quiet;     /* WRITE: only a failure is worth a completion */
-    uint32_t reads; /* CLOSE, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of these.
+    uint32_t reads; /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of these.
                        As pending_number() */
 };
 

@@ -129,6 +129,7 @@ static const struct reply_rule {
     [FRAME_WRITE] = {take_count},
     [FRAME_CLOSE_WRITE] = {take_nothing},
     [FRAME_CLOSE] = {take_nothing},
+    [FRAME_ABORT] = {take_nothing},
     [FRAME_LISTENER_CLOSE] = {take_nothing},
     [FRAME_SET_OPTION] = {take_option},
     [FRAME_STATISTICS] = {take_statistics, .has_body = true},

@@ -327,7 +327,11 @@ int64_t request_close_write(struct oche_session *session, int64_t request_id, in
     if (!find_connection(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
     struct pending_request *request = begin(session, FRAME_CLOSE_WRITE, request_id, handle, 0, 0);
-    return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request->charge = FRAME_WRITE_OVERHEAD;
+    session->queued_bytes += request->charge;
+    return submit(session, request, NULL, 0);
 }
 
 /* The connection is closed from now on: a read that is pending on it ends with the answer to `close`, and what came
@@ -346,7 +350,8 @@ static void forget_connection(struct oche_session *session, struct handle_entry 
     handles_remove(entry);
 }
 
-int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle)
+/* CLOSE or ABORT. */
+static int64_t close_with(struct oche_session *session, enum frame_opcode opcode, int64_t request_id, int64_t handle)
 {
     int64_t status = check_open(session);
     if (status < 0)
@@ -354,11 +359,22 @@ int64_t request_close(struct oche_session *session, int64_t request_id, int64_t 
     struct handle_entry *entry = find_connection(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request = begin(session, FRAME_CLOSE, request_id, handle, 0, 0);
+    struct pending_request *request = begin(session, opcode, request_id, handle, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     forget_connection(session, entry, request);
     return submit(session, request, NULL, 0);
+}
+
+int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle)
+{
+    return close_with(session, FRAME_CLOSE, request_id, handle);
+}
+
+int64_t request_abort(struct oche_session *session, int64_t request_id, int64_t handle)
+{
+    /* An older daemon drops what was not sent when a connection is closed, which is as near as it comes. */
+    return close_with(session, session->aborts ? FRAME_ABORT : FRAME_CLOSE, request_id, handle);
 }
 
 static void forget_accepted(struct oche_session *session, int64_t listener, struct pending_request *close)

@@ -22,6 +22,7 @@ int64_t request_read(struct oche_session *session, int64_t request_id, int64_t h
 int64_t request_write(struct oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count);
 int64_t request_close_write(struct oche_session *session, int64_t request_id, int64_t handle);
 int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle);
+int64_t request_abort(struct oche_session *session, int64_t request_id, int64_t handle);
 int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force);
 int64_t request_set_option(struct oche_session *session, int64_t request_id, int64_t handle, enum request_option option,
                            bool enabled);

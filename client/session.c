@@ -110,6 +110,7 @@ static int64_t connect_daemon(struct oche_session *session, int cancel_fd, enum 
         diagnostics_fail(0, "the daemon's successor does not have our listeners");
         status = OCHE_ERR_DAEMON_LOST;
     } else {
+        session->aborts = joined.aborts;
         session->has_token = joined.has_token;
         memcpy(session->token, joined.token, sizeof session->token);
         session->queued_bytes_max = joined.queued_bytes_max;

@@ -48,9 +48,10 @@ struct oche_session {
     struct pending pending;
     struct handles handles;
     struct completions completions;
-    uint64_t queued_bytes;              /* charged by pending writes */
+    uint64_t queued_bytes;              /* charged by pending requests; see FRAME_WRITE_OVERHEAD */
     uint64_t queued_bytes_max;          /* granted by the daemon */
     size_t last_batch;                  /* completions of the last dispatch that brought any */
+    bool aborts;                        /* the daemon knows ABORT */
     bool has_token;                     /* the daemon may hand over: */
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* its successor knows us by this */
     bool handed_over;                   /* it has */

@@ -45,40 +45,89 @@ static struct connection *connection_new(struct session *session)
     return connection;
 }
 
+static void stop_timer(struct connection *connection)
+{
+    engine_timer_free(connection->timer);
+    connection->timer = NULL;
+}
+
 static void detach(struct connection *connection)
 {
     struct session *session = connection->session;
     assert(connection->state != CONNECTION_CLOSED);
     if (connection->state == CONNECTION_CONNECTING)
         account_give_back(session->account, ACCOUNT_REQUESTS, 1);
+    if (connection->state != CONNECTION_LINGERING)
+        socket_table_remove(&session->sockets, connection->handle);
     connection->state = CONNECTION_CLOSED;
     list_remove(&connection->waiting_node);
-    engine_timer_free(connection->connect_timer);
-    connection->connect_timer = NULL;
-    socket_table_remove(&session->sockets, connection->handle);
-    engine_socket_close(connection->socket);
+    stop_timer(connection);
+    if (connection->outgoing.cut)
+        engine_socket_reset(connection->socket);
+    else
+        engine_socket_close(connection->socket);
     session_give_back_socket(session);
     worker_socket_gone(session->worker);
 }
 
-void connection_close(struct connection *connection)
+void connection_abort(struct connection *connection)
 {
     static const struct connection_end closed = {.code = OCHE_ERR_CLOSED};
+    connection->outgoing.cut = true;
     outgoing_fail(connection, closed);
     /* Answering may have ended the session, for want of memory, and with it this connection. */
     if (connection->state != CONNECTION_CLOSED)
         detach(connection);
 }
 
-void connection_abandon(struct connection *connection)
+void connection_abandon(struct connection *connection, bool whole)
 {
     outgoing_drop(connection);
+    if (!whole)
+        connection->outgoing.cut = true;
     detach(connection);
 }
 
 static void on_closed(void *owner)
 {
     free(owner);
+}
+
+/* ---- lingering ---- */
+
+static void end_lingering(struct connection *connection)
+{
+    struct session *session = connection->session;
+    connection_abandon(connection, true);
+    session_linger_less(session);
+}
+
+static void on_linger_timeout(void *owner)
+{
+    struct connection *connection = owner;
+    log_failure(LOG_INFO, "session=%llu event=linger-timeout handle=%lld",
+                (unsigned long long)connection->session->number, (long long)connection->handle);
+    end_lingering(connection);
+}
+
+void connection_close(struct connection *connection)
+{
+    struct session *session = connection->session;
+    if (!connection->outgoing.first) {
+        detach(connection);
+        return;
+    }
+    connection->timer = engine_timer_new(session->worker->engine, on_linger_timeout, connection);
+    if (!connection->timer) {
+        connection_abort(connection);
+        return;
+    }
+    engine_timer_set(connection->timer, LINGER_MS);
+    socket_table_remove(&session->sockets, connection->handle);
+    connection->state = CONNECTION_LINGERING;
+    list_remove(&connection->waiting_node);
+    list_append(&session->lingering, &connection->waiting_node);
+    outgoing_linger(connection);
 }
 
 /* ---- connecting and accepting ---- */
@@ -125,8 +174,7 @@ static void on_connected(void *owner, int result)
         return;
     }
     list_remove(&connection->waiting_node);
-    engine_timer_free(connection->connect_timer);
-    connection->connect_timer = NULL;
+    stop_timer(connection);
     struct sockaddr_storage peer = {0};
     socklen_t length = sizeof peer;
     if (getpeername(engine_socket_fd(connection->socket), (struct sockaddr *)&peer, &length) < 0) {
@@ -184,10 +232,10 @@ static int begin_connect(struct session *session, int64_t request_id, const stru
         goto failed;
     connection->connect_request = request_id;
     if (target->timeout_ms) {
-        connection->connect_timer = engine_timer_new(session->worker->engine, on_connect_timeout, connection);
-        if (!connection->connect_timer)
+        connection->timer = engine_timer_new(session->worker->engine, on_connect_timeout, connection);
+        if (!connection->timer)
             goto failed;
-        engine_timer_set(connection->connect_timer, target->timeout_ms);
+        engine_timer_set(connection->timer, target->timeout_ms);
     }
     code = attach(connection, fd);
     if (code < 0)
@@ -198,7 +246,7 @@ static int begin_connect(struct session *session, int64_t request_id, const stru
 
 failed:
     if (connection)
-        engine_timer_free(connection->connect_timer);
+        stop_timer(connection);
     free(connection);
     close(fd);
     return code;
@@ -294,6 +342,10 @@ static uint8_t *on_receive_buffer(void *owner, size_t *size)
 {
     struct connection *connection = owner;
     struct session *session = connection->session;
+    /* What still comes while the connection lingers stays in the kernel, which resets the connection for it when it is
+     * closed, as it does for everybody who closes without having read. */
+    if (connection->state == CONNECTION_LINGERING)
+        return NULL;
     uint8_t *room = lane_room(&session->lane, connection->expects_many, size);
     if (!room) {
         list_append(&session->waiting_for_room, &connection->waiting_node);
@@ -363,7 +415,10 @@ static int on_send_vectors(void *owner, struct iovec *vectors, int max)
 
 static void on_sent(void *owner, ssize_t result)
 {
-    outgoing_sent(owner, result);
+    struct connection *connection = owner;
+    outgoing_sent(connection, result);
+    if (connection->state == CONNECTION_LINGERING && !connection->outgoing.first)
+        end_lingering(connection);
 }
 
 /* ---- options ---- */

@@ -4,6 +4,10 @@
  * Every request that a function here takes on, but a grant of credit, is answered exactly once: when it is done, when
  * the connection breaks, or with CLOSED when the connection is closed first. Functions that return a code answer
  * nothing when it is negative.
+ *
+ * A connection that is closed while it has something to send lingers, as a socket of the kernel does: its handle is
+ * free at once, and the bytes leave as the peer takes them, for LINGER_MS at most. Until then its socket and its bytes
+ * are charged to the user, which bounds how much there can be of this.
  */
 #ifndef OCHE_DAEMON_CONNECTION_H
 #define OCHE_DAEMON_CONNECTION_H
@@ -21,13 +25,14 @@ struct session;
 enum connection_state {
     CONNECTION_CONNECTING, /* has a handle, which the client does not know yet */
     CONNECTION_OPEN,
-    CONNECTION_CLOSED, /* freed at the end of the turn */
+    CONNECTION_LINGERING, /* the client has closed it, or is gone; there is still something to send */
+    CONNECTION_CLOSED,  /* freed at the end of the turn */
 };
 
 struct connection {
     struct session *session;
     struct engine_socket *socket;
-    struct list waiting_node; /* in session->waiting_for_room; while connecting, in session->connecting */
+    struct list waiting_node; /* in session->connecting, waiting_for_room or lingering */
     int64_t handle;
     int64_t accepted_by; /* handle of the listener, 0 if there was none */
     enum connection_state state;
@@ -43,7 +48,7 @@ struct connection {
 
     struct outgoing outgoing;
 
-    struct engine_timer *connect_timer; /* NULL: no limit */
+    struct engine_timer *timer; /* limits connecting (NULL: no limit), and lingering */
 };
 
 struct connection_target {
@@ -70,10 +75,15 @@ void connection_retry_receive(struct connection *connection);
 
 int connection_set_option(struct connection *connection, int level, int name, int value, int *os_error);
 
-/* Closes the descriptor; pending requests end with CLOSED. The object lives to the end of the turn. */
+/* The handle is free from now on, and pending requests end with CLOSED. The connection lingers if it has something to
+ * send; else the descriptor is closed, and the object lives to the end of the turn. */
 void connection_close(struct connection *connection);
 
-/* Like connection_close(), but the session is ending: nothing is answered. */
-void connection_abandon(struct connection *connection);
+/* The same without lingering: what was not sent is dropped, and the peer sees a reset. */
+void connection_abort(struct connection *connection);
+
+/* The session is ending: closes the descriptor, and nothing is answered. The peer sees a reset if bytes are dropped, or
+ * if they may have been: `whole` says that all that the client has sent was looked at. */
+void connection_abandon(struct connection *connection, bool whole);
 
 #endif

@@ -120,6 +120,8 @@ int engine_socket_fd(const struct engine_socket *socket);
 
 /* Closes the descriptor at once. */
 void engine_socket_close(struct engine_socket *socket);
+/* The same, and what the other end of a connection sees is a reset, never the end of the stream. */
+void engine_socket_reset(struct engine_socket *socket);
 
 void engine_accept(struct engine_socket *socket);
 void engine_recv(struct engine_socket *socket);

@@ -143,6 +143,14 @@ void engine_socket_close(struct engine_socket *socket)
     list_append(&socket->engine->closing, &socket->job.node);
 }
 
+void engine_socket_reset(struct engine_socket *socket)
+{
+    /* socket(7): a close that lingers for no time at all. It fails for no socket that is connected or connecting. */
+    static const struct linger none = {.l_onoff = 1};
+    setsockopt(socket->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    engine_socket_close(socket);
+}
+
 /* ---- operations ---- */
 
 static void submit_inward(struct engine_socket *socket, enum inward operation)

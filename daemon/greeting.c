@@ -1,5 +1,6 @@
 #include "daemon/greeting.h"
 
+#include "daemon/body.h"
 #include "daemon/estate.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
@@ -10,6 +11,7 @@
 #include "proto/oche.pb-c.h"
 #include "proto/version.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -87,6 +89,7 @@ static void welcome(struct session *session, const struct frame *request, const 
     welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
     welcome.session = session->number;
     welcome.limits = &granted;
+    welcome.aborts = true;
     session->follows = hello->follows && getrandom(session->token, sizeof session->token, 0) == sizeof session->token;
     if (session->follows)
         welcome.token = (ProtobufCBinaryData){.data = session->token, .len = sizeof session->token};
@@ -111,9 +114,13 @@ static void welcome(struct session *session, const struct frame *request, const 
 
 bool greeting_take(struct session *session, const struct frame *frame, const uint8_t *body)
 {
-    Oche__Hello *hello = oche__hello__unpack(NULL, frame->body_length, body);
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Hello *hello = oche__hello__unpack(&memory.allocator, frame->body_length, body);
+    if (!hello && memory.was_short)
+        session_end(session, "no memory for its HELLO", ENOMEM);
     if (!hello)
-        return false;
+        return memory.was_short;
     if (hello->version_min > FRAME_VERSION_MAX || hello->version_max < FRAME_VERSION_MIN ||
         hello->version_min > hello->version_max)
         refuse_session(session, frame, OCHE_ERR_PROTOCOL,
@@ -122,6 +129,6 @@ bool greeting_take(struct session *session, const struct frame *frame, const uin
         refuse_session(session, frame, OCHE_ERR_QUOTA, session->refusal);
     else
         welcome(session, frame, hello);
-    oche__hello__free_unpacked(hello, NULL);
+    oche__hello__free_unpacked(hello, &memory.allocator);
     return true;
 }

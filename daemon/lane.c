@@ -146,9 +146,20 @@ void lane_free_payload(struct lane *lane, struct payload *payload)
     *payload = (struct payload){0};
 }
 
+bool lane_is_read(const struct lane *lane)
+{
+    return plain_lane_is_read(&lane->plain) && (!lane->memory || memory_lane_is_read(lane->memory));
+}
+
 bool lane_is_idle(const struct lane *lane)
 {
-    return plain_lane_is_idle(&lane->plain) && (!lane->memory || memory_lane_is_idle(lane->memory));
+    return lane_is_read(lane) && plain_lane_is_sent(&lane->plain) &&
+           (!lane->memory || memory_lane_is_taken(lane->memory));
+}
+
+int64_t lane_unfinished_handle(const struct lane *lane)
+{
+    return lane->plain.reader.payload ? lane->plain.reader.frame.handle : 0;
 }
 
 bool lane_release(struct lane *lane, uint32_t offset, uint32_t length)

@@ -31,7 +31,8 @@ struct lane_user {
     bool (*frame)(void *owner, struct lane_message *message);
     /* The lane was congested and is not any more. */
     void (*relieved)(void *owner);
-    /* The client is gone (why is NULL), or what came is no frame. The user closes the lane. */
+    /* The client is gone (why is NULL), what came is no frame, or, with an os_error, it could not be taken for want of
+     * memory. The user closes the lane. */
     void (*broken)(void *owner, const char *why, int os_error);
     /* After lane_close(), at the end of the turn. */
     void (*closed)(void *owner);
@@ -79,8 +80,14 @@ int lane_put_room(struct lane *lane, struct frame *frame);
 
 void lane_free_payload(struct lane *lane, struct payload *payload);
 
-/* Nothing is on its way in either direction, and no frame is half here. */
+/* Everything that the client has sent was handed on, and no frame is half here. */
+bool lane_is_read(const struct lane *lane);
+
+/* The same, and the client has taken everything that was put. */
 bool lane_is_idle(const struct lane *lane);
+
+/* The handle in the header of a frame whose payload is half here; 0: there is no such frame. */
+int64_t lane_unfinished_handle(const struct lane *lane);
 
 /* RELEASE: the client is done with data in the receive arena. False: it did not have it. */
 bool lane_release(struct lane *lane, uint32_t offset, uint32_t length);

@@ -210,6 +210,8 @@ bool memory_lane_release(struct memory_lane *memory, uint32_t offset, uint32_t l
 
 /* ---- requests ---- */
 
+static const char NO_MEMORY[] = "no memory for a payload";
+
 /* Finds the payload that the client has sent; what a RELEASE names is ours. NULL, or what is wrong. */
 static const char *take_payload(struct memory_lane *memory, const struct frame *frame, const uint8_t *inline_bytes,
                                 struct payload *payload)
@@ -228,7 +230,7 @@ static const char *take_payload(struct memory_lane *memory, const struct frame *
     }
     payload->data = malloc(frame->payload_length);
     if (!payload->data)
-        return "out of memory";
+        return NO_MEMORY;
     memcpy(payload->data, inline_bytes, frame->payload_length);
     payload->length = frame->payload_length;
     return NULL;
@@ -257,7 +259,7 @@ static bool take_record(struct memory_lane *memory, const uint8_t *record, uint3
         fault = take_payload(memory, frame, record + FRAME_HEADER_SIZE + frame->body_length, &message.payload);
     }
     if (fault) {
-        lane->user->broken(lane->owner, fault, 0);
+        lane->user->broken(lane->owner, fault, fault == NO_MEMORY ? ENOMEM : 0);
         return false;
     }
     return lane->user->frame(lane->owner, &message);
@@ -337,11 +339,15 @@ void memory_lane_free_payload(struct memory_lane *memory, const struct payload *
         lane->user->broken(lane->owner, "out of memory", ENOMEM);
 }
 
-bool memory_lane_is_idle(const struct memory_lane *memory)
+bool memory_lane_is_read(const struct memory_lane *memory)
+{
+    return list_is_empty(&memory->drain.node) &&
+           atomic_load(&memory->map.request_control->head) == memory->requests.tail;
+}
+
+bool memory_lane_is_taken(const struct memory_lane *memory)
 {
     return bytes_length(&memory->overflow) == 0 && memory->withheld == 0 && list_is_empty(&memory->flush.node) &&
-           list_is_empty(&memory->drain.node) &&
-           atomic_load(&memory->map.request_control->head) == memory->requests.tail &&
            atomic_load(&memory->map.reply_control->tail) == memory->replies.published;
 }
 

@@ -39,6 +39,7 @@ uint8_t *memory_lane_room(struct memory_lane *memory, bool many, size_t *size);
 int memory_lane_put_room(struct memory_lane *memory, struct frame *frame);
 void memory_lane_free_payload(struct memory_lane *memory, const struct payload *payload);
 bool memory_lane_release(struct memory_lane *memory, uint32_t offset, uint32_t length);
-bool memory_lane_is_idle(const struct memory_lane *memory);
+bool memory_lane_is_read(const struct memory_lane *memory);
+bool memory_lane_is_taken(const struct memory_lane *memory); /* and nothing waits to be shown to the client */
 
 #endif

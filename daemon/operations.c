@@ -1,5 +1,6 @@
 #include "daemon/operations.h"
 
+#include "daemon/body.h"
 #include "daemon/connection.h"
 #include "daemon/greeting.h"
 #include "daemon/listener.h"
@@ -43,6 +44,12 @@ struct operation {
     unsigned shape;
     int (*handle)(struct request *request);
 };
+
+/* What a handler returns whose body could not be unpacked. */
+static int unpack_fault(const struct body_memory *memory)
+{
+    return memory->was_short ? OCHE_ERR_OUT_OF_MEMORY : MALFORMED;
+}
 
 /* ---- the session ---- */
 
@@ -122,11 +129,13 @@ static int handle_connect(struct request *request)
 {
     struct lane_message *message = request->message;
     struct connection_target target;
-    Oche__Connect *body = oche__connect__unpack(NULL, message->frame.body_length, message->body);
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Connect *body = oche__connect__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
-        return MALFORMED;
+        return unpack_fault(&memory);
     int code = decode_target(&target, body);
-    oche__connect__free_unpacked(body, NULL);
+    oche__connect__free_unpacked(body, &memory.allocator);
     if (code == 0)
         code = check_target(request, &target);
     if (code)
@@ -144,9 +153,11 @@ static int handle_listen(struct request *request)
 {
     struct lane_message *message = request->message;
     struct listener_target target;
-    Oche__Listen *body = oche__listen__unpack(NULL, message->frame.body_length, message->body);
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Listen *body = oche__listen__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
-        return MALFORMED;
+        return unpack_fault(&memory);
     int code = 0;
     if (body->port > UINT16_MAX)
         code = OCHE_ERR_INVALID_ARGUMENT;
@@ -155,7 +166,7 @@ static int handle_listen(struct request *request)
     target.v6_only = body->v6_only;
     target.shared = body->shared;
     target.backlog = body->backlog;
-    oche__listen__free_unpacked(body, NULL);
+    oche__listen__free_unpacked(body, &memory.allocator);
     if (code == 0 &&
         !policy_allows_listener(&request->session->worker->shared->policy->listen, &target.local, target.v6_only))
         code = deny(request, "listen", &target.local, OCHE_ERR_BIND_FAILED);
@@ -203,6 +214,13 @@ static int handle_close(struct request *request)
     return 0;
 }
 
+static int handle_abort(struct request *request)
+{
+    connection_abort(request->connection);
+    session_reply(request->session, FRAME_ABORT, request->message->frame.request_id, 0, 0);
+    return 0;
+}
+
 static void close_accepted(struct session *session, int64_t listener)
 {
     for (uint32_t index = 0; index < session->sockets.size; index++) {
@@ -228,12 +246,14 @@ static int handle_listener_close(struct request *request)
 static int handle_set_option(struct request *request)
 {
     struct lane_message *message = request->message;
-    Oche__Option *body = oche__option__unpack(NULL, message->frame.body_length, message->body);
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Option *body = oche__option__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
-        return MALFORMED;
+        return unpack_fault(&memory);
     Oche__Option__Name name = body->name;
     int value = body->value != 0;
-    oche__option__free_unpacked(body, NULL);
+    oche__option__free_unpacked(body, &memory.allocator);
 
     int code;
     switch (name) {
@@ -268,6 +288,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_RELEASE] = {HAS_PAYLOAD | IS_NOTICE, handle_release},
     [FRAME_CANCEL] = {IS_NOTICE, handle_cancel},
     [FRAME_HANDOVER] = {0, handle_handover},
+    [FRAME_ABORT] = {NEEDS_CONNECTION, handle_abort},
 };
 
 /* What is wrong with a frame that no correct client sends here and now, or NULL. */

@@ -50,6 +50,13 @@ static int charge(struct session *session, const struct write *write)
     return session_refuse(session, ACCOUNT_REQUESTS, account->quotas[ACCOUNT_REQUESTS].limit);
 }
 
+/* The client has its answer, or will have none. */
+static void stop_waiting(struct session *session, const struct write *write)
+{
+    session->queued_bytes -= write_cost(write);
+    account_give_back(session->account, ACCOUNT_REQUESTS, 1);
+}
+
 static struct write *take_write(struct connection *connection)
 {
     struct write *write = connection->outgoing.first;
@@ -57,9 +64,9 @@ static struct write *take_write(struct connection *connection)
     if (!write->next)
         connection->outgoing.last = NULL;
     connection->outgoing.sent = 0;
-    connection->session->queued_bytes -= write_cost(write);
+    if (connection->state != CONNECTION_LINGERING)
+        stop_waiting(connection->session, write);
     account_give_back(connection->session->account, ACCOUNT_QUEUED_BYTES, (int64_t)write_cost(write));
-    account_give_back(connection->session->account, ACCOUNT_REQUESTS, 1);
     return write;
 }
 
@@ -73,16 +80,32 @@ void outgoing_fail(struct connection *connection, struct connection_end end)
 {
     while (connection->outgoing.first) {
         struct write *write = take_write(connection);
+        connection->outgoing.cut = true;
         if (!write->more)
             session_reply(connection->session, write->opcode, write->request_id, end.code, end.os_error);
         free_write(connection, write);
     }
 }
 
+void outgoing_linger(struct connection *connection)
+{
+    for (struct write *write = connection->outgoing.first; write; write = write->next)
+        stop_waiting(connection->session, write);
+    for (struct write *write = connection->outgoing.first; write; write = write->next) {
+        if (write->more)
+            continue;
+        session_reply(connection->session, write->opcode, write->request_id, OCHE_ERR_CLOSED, 0);
+        if (connection->state == CONNECTION_CLOSED)
+            return;
+    }
+}
+
 void outgoing_drop(struct connection *connection)
 {
-    while (connection->outgoing.first)
+    while (connection->outgoing.first) {
+        connection->outgoing.cut = true;
         free_write(connection, take_write(connection));
+    }
 }
 
 /* ---- requests ---- */
@@ -91,6 +114,14 @@ void outgoing_drop(struct connection *connection)
 static int shut_down_now(struct connection *connection)
 {
     return shutdown(engine_socket_fd(connection->socket), SHUT_WR) == 0 ? 0 : errno;
+}
+
+/* Does not take a write, nor any that comes after it. */
+static int refuse(struct connection *connection, int code)
+{
+    connection->outgoing.end = (struct connection_end){.code = (int16_t)code};
+    connection->outgoing.cut = true;
+    return code;
 }
 
 int outgoing_write(struct connection *connection, const struct frame *frame, const struct payload *payload,
@@ -106,16 +137,16 @@ int outgoing_write(struct connection *connection, const struct frame *frame, con
         return OCHE_ERR_WRITE_FAILED;
     }
     if (payload->length == 0 && !connection->outgoing.first) {
-        session_reply(session, FRAME_WRITE, frame->request_id, 0, 0);
+        session_reply(session, FRAME_WRITE, frame->request_id, total, 0);
         return 0;
     }
     if (session->queued_bytes + payload->length + FRAME_WRITE_OVERHEAD > session->worker->shared->limits.queued_bytes) {
         session_refuse(session, ACCOUNT_QUEUED_BYTES, (int64_t)session->worker->shared->limits.queued_bytes);
-        return OCHE_ERR_OUT_OF_MEMORY;
+        return refuse(connection, OCHE_ERR_OUT_OF_MEMORY);
     }
     struct write *write = malloc(sizeof *write);
     if (!write)
-        return OCHE_ERR_OUT_OF_MEMORY;
+        return refuse(connection, OCHE_ERR_OUT_OF_MEMORY);
     *write = (struct write){
         .request_id = frame->request_id,
         .opcode = FRAME_WRITE,
@@ -127,7 +158,7 @@ int outgoing_write(struct connection *connection, const struct frame *frame, con
     int code = charge(session, write);
     if (code < 0) {
         free(write);
-        return code;
+        return refuse(connection, code);
     }
     bool idle = !connection->outgoing.first;
     append_write(connection, write);
@@ -143,21 +174,23 @@ int outgoing_close(struct connection *connection, int64_t request_id, int *os_er
         *os_error = connection->outgoing.end.os_error;
         return connection->outgoing.end.code;
     }
-    /* One finds room even where the queue, or the user's account, is full; a second one has nothing to add. */
+    /* The first CLOSE_WRITE finds room even where the queue, or the user's account, is full; a second one has nothing to
+     * add. */
     bool room = session->queued_bytes + FRAME_WRITE_OVERHEAD <= session->worker->shared->limits.queued_bytes;
     if (connection->outgoing.shut_down && !room)
         return OCHE_ERR_OUT_OF_MEMORY;
-    connection->outgoing.shut_down = true;
     if (!connection->outgoing.first) {
         *os_error = shut_down_now(connection);
         if (*os_error)
             return OCHE_ERR_WRITE_FAILED;
+        connection->outgoing.shut_down = true;
         session_reply(session, FRAME_CLOSE_WRITE, request_id, 0, 0);
         return 0;
     }
     struct write *write = malloc(sizeof *write);
     if (!write)
-        return OCHE_ERR_OUT_OF_MEMORY;
+        return connection->outgoing.shut_down ? OCHE_ERR_OUT_OF_MEMORY : refuse(connection, OCHE_ERR_OUT_OF_MEMORY);
+    connection->outgoing.shut_down = true;
     *write = (struct write){.request_id = request_id, .opcode = FRAME_CLOSE_WRITE};
     quota_take_anyway(&session->account->quotas[ACCOUNT_QUEUED_BYTES], (int64_t)write_cost(write));
     quota_take_anyway(&session->account->quotas[ACCOUNT_REQUESTS], 1);
@@ -191,7 +224,7 @@ static void complete_write(struct connection *connection)
         .request_id = write->request_id,
         .value = write->total,
     };
-    if (!write->more)
+    if (!write->more && connection->state == CONNECTION_OPEN)
         session_reply_frame(connection->session, &frame, NULL, NULL);
     free_write(connection, write);
 }
@@ -200,8 +233,9 @@ static void complete_close_write(struct connection *connection)
 {
     struct write *write = take_write(connection);
     int os_error = shut_down_now(connection);
-    session_reply(connection->session, FRAME_CLOSE_WRITE, write->request_id, os_error ? OCHE_ERR_WRITE_FAILED : 0,
-                  os_error);
+    if (connection->state == CONNECTION_OPEN)
+        session_reply(connection->session, FRAME_CLOSE_WRITE, write->request_id, os_error ? OCHE_ERR_WRITE_FAILED : 0,
+                      os_error);
     free_write(connection, write);
 }
 
@@ -220,6 +254,7 @@ static void end_writing(struct connection *connection, int os_error)
 {
     struct connection_end end = {.code = OCHE_ERR_WRITE_FAILED, .os_error = (uint16_t)os_error};
     connection->outgoing.end = end;
+    connection->outgoing.cut = true;
     /* EPIPE is what a send meets after the peer's complete stream and a reset, or after our own end of the stream:
      * it says nothing about the other direction. */
     if (os_error != EPIPE)
@@ -227,21 +262,16 @@ static void end_writing(struct connection *connection, int os_error)
     log_failure(LOG_INFO, "session=%llu event=write-failed handle=%lld error=\"%s\" errno=%d",
                 (unsigned long long)connection->session->number, (long long)connection->handle,
                 log_errno_text(os_error), os_error);
-    outgoing_fail(connection, end);
-}
-
-static void linger_less(struct connection *connection)
-{
-    if (connection->session->state == SESSION_LINGERING)
-        session_linger_less(connection->session, connection);
+    if (connection->state == CONNECTION_OPEN)
+        outgoing_fail(connection, end);
+    else
+        outgoing_drop(connection);
 }
 
 void outgoing_sent(struct connection *connection, ssize_t result)
 {
     if (result < 0) {
         end_writing(connection, (int)-result);
-        if (connection->state != CONNECTION_CLOSED)
-            linger_less(connection);
         return;
     }
     statistics_add(&connection->session->worker->shared->statistics.bytes_sent, (uint64_t)result);
@@ -259,10 +289,6 @@ void outgoing_sent(struct connection *connection, ssize_t result)
             return;
     }
     complete_empty(connection);
-    if (connection->state == CONNECTION_CLOSED)
-        return;
-    if (connection->outgoing.first)
+    if (connection->state != CONNECTION_CLOSED && connection->outgoing.first)
         engine_send(connection->socket);
-    else
-        linger_less(connection);
 }

@@ -3,6 +3,10 @@
  *
  * Each is answered when its last byte has been given to the system; when the connection breaks, all that are left are
  * answered with that, and so are later ones.
+ *
+ * The peer reads what was written, or the beginning of it and a reset; never a stream with a hole in it, and never an
+ * end where bytes are missing. So the first write that is refused is the last one that is looked at: later ones fail
+ * alike, and `cut` says that the connection ends with a reset.
  */
 #ifndef OCHE_DAEMON_OUTGOING_H
 #define OCHE_DAEMON_OUTGOING_H
@@ -31,6 +35,7 @@ struct outgoing {
     struct write *last;
     size_t sent;    /* bytes of *first */
     bool shut_down; /* the client asked for the end of the stream to be sent */
+    bool cut;       /* bytes of the stream are missing, or were not taken */
     struct connection_end end;
 };
 
@@ -46,10 +51,15 @@ int outgoing_close(struct connection *connection, int64_t request_id, int *os_er
 int outgoing_vectors(const struct connection *connection, struct iovec *vectors, int max);
 void outgoing_sent(struct connection *connection, ssize_t result);
 
-/* Answers all that waits with `end`. That may end the session, and with it the connection. */
+/* Answers all that waits with `end`, and drops it. That may end the session, and with it the connection. */
 void outgoing_fail(struct connection *connection, struct connection_end end);
 
-/* Forgets all that waits; nothing is answered. */
+/* The connection is lingering now: answers all that waits with CLOSED, and keeps it to be sent. From now on it counts
+ * for the user only, and not for the session, whose client does not know of it any more. As above, that may end the
+ * session. */
+void outgoing_linger(struct connection *connection);
+
+/* Drops all that waits; nothing is answered. */
 void outgoing_drop(struct connection *connection);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 enum {
     READ_SIZE = 64 * 1024,           /* bytes: the most that one read returns */
@@ -105,7 +106,11 @@ static void on_sent(void *owner, ssize_t result)
     struct plain_lane *lane = owner;
     lane->sending = false;
     if (result < 0) {
-        lane->user->broken(lane->owner, NULL, (int)-result);
+        lane->unheard = true;
+        bytes_deinit(&lane->output);
+        /* To a client that is still there, after another failure than its end, this is the end of the session. */
+        shutdown(engine_socket_fd(lane->socket), SHUT_WR);
+        listen_on(lane);
         return;
     }
     bytes_take(&lane->output, (size_t)result);
@@ -178,6 +183,8 @@ void plain_lane_close(struct plain_lane *lane)
 int plain_lane_put(struct plain_lane *lane, const struct frame *frame, const void *body, const void *payload)
 {
     size_t size = FRAME_HEADER_SIZE + (size_t)frame->body_length + frame->payload_length;
+    if (lane->unheard)
+        return 0;
     uint8_t *out = bytes_reserve(&lane->output, size);
     if (!out)
         return -ENOMEM;
@@ -194,6 +201,8 @@ int plain_lane_put(struct plain_lane *lane, const struct frame *frame, const voi
 uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size)
 {
     uint8_t *out = NULL;
+    if (lane->unheard)
+        return NULL;
     if (bytes_length(&lane->output) < CONGESTED)
         out = bytes_reserve(&lane->output, FRAME_HEADER_SIZE + READ_SIZE);
     if (!out) {
@@ -216,11 +225,15 @@ void plain_lane_put_room(struct plain_lane *lane, const struct frame *frame)
     start_sending(lane);
 }
 
-bool plain_lane_is_idle(const struct plain_lane *lane)
+bool plain_lane_is_read(const struct plain_lane *lane)
 {
     int waiting = 0;
     if (ioctl(engine_socket_fd(lane->socket), FIONREAD, &waiting) < 0)
         waiting = 0;
-    return waiting == 0 && bytes_length(&lane->output) == 0 && lane->reader.head == lane->reader.tail &&
-           !lane->reader.payload;
+    return waiting == 0 && lane->reader.head == lane->reader.tail && !lane->reader.payload;
+}
+
+bool plain_lane_is_sent(const struct plain_lane *lane)
+{
+    return bytes_length(&lane->output) == 0;
 }

@@ -4,6 +4,9 @@
  * Input is handed to the session frame by frame. Output gathers in a queue that leaves in one send at the end of the
  * turn. The queue is bounded by asking for less: a congested lane offers no room for the bytes of a read, and when
  * replies pile up beyond that because the client does not take them, it stops listening to the client.
+ *
+ * A client that has hung up may have left requests in the socket, so only the end of what it has sent is its end: when
+ * a send fails, output is dropped from then on, and reading goes on.
  */
 #ifndef OCHE_DAEMON_PLAIN_LANE_H
 #define OCHE_DAEMON_PLAIN_LANE_H
@@ -19,7 +22,8 @@ struct plain_lane_user {
     bool (*frame)(void *owner, struct frame_message *message);
     /* The lane was congested and is not any more. */
     void (*relieved)(void *owner);
-    /* The client is gone (why is NULL), or what came is no frame. The user closes the lane. */
+    /* The client is gone (why is NULL), what came is no frame, or, with an os_error, it could not be taken for want of
+     * memory. The user closes the lane. */
     void (*broken)(void *owner, const char *why, int os_error);
     /* After plain_lane_close(), at the end of the turn. */
     void (*closed)(void *owner);
@@ -36,6 +40,7 @@ struct plain_lane {
     bool sending;
     bool listening;
     bool congested; /* somebody was refused room and waits for `relieved` */
+    bool unheard;   /* a send has failed: what is put is dropped */
     bool closed;
 };
 
@@ -53,13 +58,17 @@ void plain_lane_close(struct plain_lane *lane);
  * 0 or -ENOMEM. */
 int plain_lane_put(struct plain_lane *lane, const struct frame *frame, const void *body, const void *payload);
 
-/* Room to receive a payload of up to *size bytes into, or NULL: the lane is congested or memory is short. */
+/* Room to receive a payload of up to *size bytes into, or NULL: the lane is congested, nobody takes its output
+ * any more, or memory is short. */
 uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size);
 
 /* Queues a frame whose payload was put at the start of the room. No other call came in between. */
 void plain_lane_put_room(struct plain_lane *lane, const struct frame *frame);
 
-/* Nothing is on its way in either direction, and no frame is half here. */
-bool plain_lane_is_idle(const struct plain_lane *lane);
+/* Everything that the client has sent was handed on, and no frame is half here. */
+bool plain_lane_is_read(const struct plain_lane *lane);
+
+/* Everything that was put was sent. */
+bool plain_lane_is_sent(const struct plain_lane *lane);
 
 #endif

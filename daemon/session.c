@@ -34,15 +34,14 @@ static void on_relieved(void *owner)
         connection_retry_receive(list_entry(node, struct connection, waiting_node));
 }
 
-/* Whether the connection still has something to send; if not, it is closed. */
-static bool linger_on(struct connection *connection)
+/* The client has begun a write and will not end it: what there is of it is no whole stream. */
+static void cut_unfinished_write(struct session *session)
 {
-    if (connection->state == CONNECTION_OPEN && connection->outgoing.first) {
-        connection->read_ended = true;
-        return true;
-    }
-    connection_abandon(connection);
-    return false;
+    enum socket_kind kind;
+    int64_t handle = session->long_write.open ? session->long_write.handle : lane_unfinished_handle(&session->lane);
+    struct connection *connection = socket_table_find(&session->sockets, handle, &kind);
+    if (kind == SOCKET_CONNECTION)
+        connection->outgoing.cut = true;
 }
 
 /*
@@ -57,35 +56,35 @@ static void linger(struct session *session, int os_error)
         lane_finish(&session->lane);
     if (session->state == SESSION_ENDED)
         return; /* what it has left behind was malformed */
-    uint32_t lingering = 0;
+    cut_unfinished_write(session);
+    size_t queued = session->queued_bytes;
     for (uint32_t index = 0; index < session->sockets.size; index++) {
         enum socket_kind kind;
         void *object = socket_table_at(&session->sockets, index, &kind);
         if (kind == SOCKET_LISTENER)
             listener_abandon(object);
         else if (kind == SOCKET_CONNECTION)
-            lingering += linger_on(object);
+            connection_close(object);
     }
-    if (lingering == 0) {
+    if (list_is_empty(&session->lingering))
         session_end(session, GONE, os_error);
-        return;
-    }
-    log_line(LOG_INFO, "session=%llu event=linger pid=%d sockets=%u queued=%zu", (unsigned long long)session->number,
-             (int)session->pid, lingering, session->queued_bytes);
-    engine_timer_set(session->timer, LINGER_MS);
+    else
+        log_line(LOG_INFO, "session=%llu event=linger pid=%d queued=%zu", (unsigned long long)session->number,
+                 (int)session->pid, queued);
 }
 
-void session_linger_less(struct session *session, struct connection *connection)
+void session_linger_less(struct session *session)
 {
-    connection_abandon(connection);
-    if (session->sockets.used == 0)
+    if (session->state == SESSION_LINGERING && list_is_empty(&session->lingering))
         session_end(session, GONE, 0);
 }
 
 static void on_broken(void *owner, const char *why, int os_error)
 {
     struct session *session = owner;
-    if (why)
+    if (why && os_error)
+        session_end(session, why, os_error);
+    else if (why)
         session_end_malformed(session, &session->lane.last, why);
     else if (session->state != SESSION_LINGERING)
         linger(session, os_error == ECONNRESET || os_error == EPIPE ? 0 : os_error);
@@ -115,9 +114,7 @@ static const struct lane_user lane_handlers = {
 
 static void on_timeout(void *owner)
 {
-    struct session *session = owner;
-    bool greeting = session->state == SESSION_GREETING;
-    session_end(session, greeting ? "no HELLO came" : "the peers of a client that is gone take nothing", ETIMEDOUT);
+    session_end(owner, "no HELLO came", ETIMEDOUT);
 }
 
 struct session *session_new(struct worker *worker, int fd, const struct session_client *client)
@@ -133,6 +130,7 @@ struct session *session_new(struct worker *worker, int fd, const struct session_
     list_init(&session->node);
     list_init(&session->waiting_for_room);
     list_init(&session->connecting);
+    list_init(&session->lingering);
     socket_table_init(&session->sockets, worker->shared->limits.handles);
     session->share = worker_take_share(worker, client->pid);
     if (!session->share) {
@@ -151,25 +149,28 @@ struct session *session_new(struct worker *worker, int fd, const struct session_
     return session;
 }
 
-static void abandon_sockets(struct session *session)
+static void abandon_sockets(struct session *session, bool whole)
 {
     for (uint32_t index = 0; index < session->sockets.size; index++) {
         enum socket_kind kind;
         void *object = socket_table_at(&session->sockets, index, &kind);
         if (kind == SOCKET_CONNECTION)
-            connection_abandon(object);
+            connection_abandon(object, whole);
         else if (kind == SOCKET_LISTENER)
             listener_abandon(object);
     }
+    while (!list_is_empty(&session->lingering))
+        connection_abandon(list_entry(session->lingering.next, struct connection, waiting_node), whole);
 }
 
-/* The part that all ends share; the caller has logged. */
-static void end(struct session *session)
+/* The part that all ends share; the caller has logged. `failed`: something is lost that the client has sent. */
+static void end(struct session *session, bool failed)
 {
+    bool whole = !failed && !session->long_write.open && lane_is_read(&session->lane);
     session->state = SESSION_ENDED;
     engine_timer_free(session->timer);
     session->timer = NULL;
-    abandon_sockets(session);
+    abandon_sockets(session, whole);
     lane_close(&session->lane);
 }
 
@@ -184,7 +185,7 @@ void session_end(struct session *session, const char *why, int os_error)
     else
         log_line(LOG_INFO, "session=%llu event=end pid=%d why=\"%s\" sockets=%u", (unsigned long long)session->number,
                  (int)session->pid, why, session->sockets.used);
-    end(session);
+    end(session, os_error != 0);
 }
 
 void session_end_malformed(struct session *session, const struct frame *frame, const char *why)
@@ -196,7 +197,7 @@ void session_end_malformed(struct session *session, const struct frame *frame, c
                 (unsigned long long)session->number, (int)session->pid, why, frame->opcode,
                 frame_opcode_name(frame->opcode), frame->flags, frame->body_length, frame->payload_length,
                 session->sockets.used);
-    end(session);
+    end(session, true);
 }
 
 void session_end_refused(struct session *session, const char *why)
@@ -205,7 +206,7 @@ void session_end_refused(struct session *session, const char *why)
         return;
     log_failure(LOG_WARNING, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)session->number,
                 (int)session->pid, why);
-    end(session);
+    end(session, false);
 }
 
 /* Listeners of a client that does not follow end with its session. */
@@ -298,7 +299,8 @@ void session_drain(struct session *session)
 bool session_is_drained(const struct session *session)
 {
     return session->state == SESSION_ENDED ||
-           (session->queued_bytes == 0 && !session->long_write.open && lane_is_idle(&session->lane));
+           (session->queued_bytes == 0 && list_is_empty(&session->lingering) && !session->long_write.open &&
+            lane_is_idle(&session->lane));
 }
 
 void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload)

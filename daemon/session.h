@@ -27,7 +27,7 @@ enum session_state {
     SESSION_GREETING, /* connected, HELLO has not come */
     SESSION_OPEN,
     SESSION_DRAINING,  /* the daemon leaves: writes are finished, nothing new is begun */
-    SESSION_LINGERING, /* the client is gone: the same, and nobody hears of it */
+    SESSION_LINGERING, /* the client is gone, and some of its connections linger */
     SESSION_ENDED,     /* freed at the end of the turn */
 };
 
@@ -51,12 +51,13 @@ struct session {
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* if it names this */
     struct worker_share *share;
     struct lane lane;
-    struct engine_timer *timer; /* of the greeting, or of the lingering */
+    struct engine_timer *timer; /* of the greeting */
     struct socket_table sockets;
-    size_t queued_bytes;
+    size_t queued_bytes; /* of writes that are not answered yet */
     int64_t arena_bytes;          /* taken of the account */
     struct list waiting_for_room; /* connections that found the lane congested */
     struct list connecting;       /* connections that are not made yet */
+    struct list lingering;        /* connections that have no handle any more; see daemon/connection.h */
 
     /* A write that comes in several frames (FRAME_MORE). */
     struct {
@@ -88,8 +89,8 @@ int session_refuse_turn(struct session *session, enum account_rate what);
  * turn. Idempotent. */
 void session_end(struct session *session, const char *why, int os_error);
 
-/* A connection has nothing left to send. */
-void session_linger_less(struct session *session, struct connection *connection);
+/* A connection lingers no more: if the client is gone, the session may end. */
+void session_linger_less(struct session *session);
 
 /* Like session_end(), for a frame that no correct client sends. */
 void session_end_malformed(struct session *session, const struct frame *frame, const char *why);

@@ -32,8 +32,10 @@ enum {
     FRAME_PAYLOAD_MAX = 256 * 1024, /* bytes; longer writes are cut into frames with FRAME_MORE */
 };
 
-/* What a write counts against the session's limit on queued bytes besides its payload, so that very many very small
- * writes are limited too. Client and daemon count alike: the client refuses before the daemon has to. */
+/* What a WRITE counts against the session's limit on queued bytes besides its payload, and a CLOSE_WRITE in all, so that
+ * very many very small ones are limited too. Client and daemon count alike, from the request to its answer: so the client
+ * refuses before the daemon has to, and a write that it has sent is not refused for this. A connection's first
+ * CLOSE_WRITE counts, but is not refused. */
 enum { FRAME_WRITE_OVERHEAD = 64 };
 
 /* The newest version of the protocol that this tree speaks, and the oldest. */
@@ -53,7 +55,8 @@ enum { FRAME_VERSION_MIN = 1, FRAME_VERSION_MAX = 1 };
     X(11, STATISTICS)    /* → body Statistics */                                                                     \
     X(12, RELEASE)       /* either way: the receiver of a payload in an arena is done with it */                       \
     X(13, CANCEL)        /* value the request id of a CONNECT, which ends with CLOSED if it still can; no reply */     \
-    X(14, HANDOVER)      /* from a successor, and to clients: see proto/handover.h */
+    X(14, HANDOVER)      /* from a successor, and to clients: see proto/handover.h */                                  \
+    X(15, ABORT)         /* handle → value 0; to a daemon whose Welcome says `aborts` */
 
 enum frame_opcode {
 #define X(number, name) FRAME_##name = (number),

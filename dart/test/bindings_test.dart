@@ -40,6 +40,7 @@ const leaf = {
   'tcp_get_no_delay',
   'oche_isolate_set_keep_alive',
   'oche_isolate_set_no_delay',
+  'oche_isolate_abort',
   ...alsoBound,
 };
 

@@ -160,6 +160,10 @@ int64_t oche_close_write(oche_session *session, int64_t request_id, int64_t hand
 int64_t oche_close(oche_session *session, int64_t request_id, int64_t handle);
 int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force);
 
+/* Like oche_close, but what has not been sent yet is dropped, and the peer sees a reset (ECONNRESET) instead of the end
+ * of the stream. What the peer has not read by then it may lose, too. Completes with 0. */
+int64_t oche_abort(oche_session *session, int64_t request_id, int64_t handle);
+
 /* Complete with 0 or TCP_ERR_SOCKET_OPTION. */
 int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle, bool enabled);
 int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle, bool enabled);
@@ -203,7 +207,7 @@ struct oche_statistics {
     uint64_t user; /* the system's number of the user */
     struct oche_quota user_sessions;
     struct oche_quota user_handles;         /* sockets, and one more for each listener that waits for a connection */
-    struct oche_quota user_queued_bytes;    /* of writes, 64 more for each */
+    struct oche_quota user_queued_bytes;    /* of writes, 64 more for each; also of what was closed and is still sent */
     struct oche_quota user_arena_bytes;     /* shared memory, in each direction */
     struct oche_quota user_requests;        /* accepts, connects and writes that are not answered yet */
     struct oche_quota user_session_rate;    /* new sessions within about a second; limit 0: none */
@@ -245,6 +249,9 @@ int64_t oche_isolate_cancel(int64_t request_id);
  * TCP_ERR_SOCKET_OPTION. The getter has the new value from then on. May be leaf calls. */
 int64_t oche_isolate_set_keep_alive(int64_t request_id, int64_t handle, bool enabled);
 int64_t oche_isolate_set_no_delay(int64_t request_id, int64_t handle, bool enabled);
+
+/* oche_abort for a connection of the calling isolate. May be a leaf call. */
+int64_t oche_isolate_abort(int64_t request_id, int64_t handle);
 
 /*
  * For a native finalizer that ends the session with its isolate, however that ends. oche_isolate_guard makes a token

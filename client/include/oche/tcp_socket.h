@@ -112,6 +112,12 @@ int64_t tcp_read(int64_t request_id, int64_t handle);
  * Sends `count` bytes from `data` + `offset`. They have been copied when this returns. Completes with `count` when
  * all of them were handed to the kernel, or with TCP_ERR_WRITE_FAILED. Several writes may be pending. A count of 0
  * completes with 0 when all writes before it are done.
+ *
+ * A write that is refused by this call has changed nothing and may be made again: TCP_ERR_OUT_OF_MEMORY, too many bytes
+ * are queued. A write that completes with a failure is the last one of its connection, for others may have been made
+ * behind it that must not be sent without it: they and all later ones fail alike, and so does tcp_close_write. Such
+ * failures are TCP_ERR_WRITE_FAILED, TCP_ERR_QUOTA (all sessions of the user together have too much queued) and
+ * TCP_ERR_OUT_OF_MEMORY. The connection can still be read from; when it is closed the peer sees a reset.
  */
 int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64_t offset, int64_t count);
 
@@ -119,8 +125,17 @@ int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64
 int64_t tcp_close_write(int64_t request_id, int64_t handle);
 
 /*
- * Closes the connection now. Requests that are pending on it, unfinished writes included, complete with
- * TCP_ERR_CLOSED. Completes with 0. The handle is invalid from the moment of the call.
+ * Closes the connection. Requests that are pending on it, unfinished writes included, complete with TCP_ERR_CLOSED.
+ * Completes with 0. The handle is invalid from the moment of the call.
+ *
+ * As with close(2), what was written before is still sent, and then the end of the stream: in the background, for a
+ * minute at most. If the peer does not take it in that time, or the daemon ends earlier, it sees a reset. oche_abort
+ * and oche_isolate_abort (oche.h) drop it at once.
+ *
+ * Also as with close(2), bytes that have come from the peer and are still in the kernel, unread, or that come while
+ * there is something to send, make the kernel reset the connection, and the peer may lose the end of what was sent. Not
+ * so bytes that have already come to the daemon or the library: they are dropped, and nobody is told. To be certain
+ * that the peer has everything, use tcp_close_write, and read to the end of the stream before you close.
  */
 int64_t tcp_close(int64_t request_id, int64_t handle);
 

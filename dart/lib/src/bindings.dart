@@ -177,6 +177,10 @@ external int oche_isolate_set_keep_alive(int request_id, int handle, bool enable
 @Native<Int64 Function(Int64, Int64, Bool)>(isLeaf: true)
 external int oche_isolate_set_no_delay(int request_id, int handle, bool enabled);
 
+/// [tcp_close], but what was not sent yet is dropped, and the peer sees a reset.
+@Native<Int64 Function(Int64, Int64)>(isLeaf: true)
+external int oche_isolate_abort(int request_id, int handle);
+
 /// A token for the session of this isolate, to be given to [oche_isolate_release]; or `nullptr`.
 @Native<Pointer<Void> Function()>()
 external Pointer<Void> oche_isolate_guard();
