@@ -234,6 +234,7 @@ TEST_CASE("SIGTERM does not wait for a peer that reads nothing longer than --dra
     daemon.kill(SIGTERM);
     CHECK(daemon.wait() == 0);
     CHECK(isolate.result(write) < 0);
+    CHECK((pair.peer.end() == End::reset));
 }
 
 TEST_CASE("a second SIGTERM does not wait at all")

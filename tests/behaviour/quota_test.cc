@@ -111,8 +111,7 @@ TEST_CASE("past --user-max-queued-bytes writes of every session get QUOTA, until
     CHECK(daemon.count_lines("event=quota .*what=\"queued bytes\"") == 1);
 
     // What was taken on arrives; the others were refused as a whole, or with their rest.
-    std::thread readers[] = {std::thread([&] { first.peer.receive_all(); }),
-                             std::thread([&] { second.peer.receive_all(); })};
+    std::thread readers[] = {std::thread([&] { first.peer.rest(); }), std::thread([&] { second.peer.rest(); })};
     size_t refused = 0;
     for (size_t i = 0; i < writes.size(); i++) {
         const int64_t result = isolates[i % 2]->result(writes[i]);
@@ -121,12 +120,15 @@ TEST_CASE("past --user-max-queued-bytes writes of every session get QUOTA, until
     }
     CHECK(refused > 0);
     CHECK(refused < writes.size());
-    CHECK(one.result(one.write(first.handle, piece)) == 1'000'000);
+    // A connection whose write was refused has no more to send; others have.
+    CHECK(one.result(one.write(first.handle, piece)) == TCP_ERR_QUOTA);
     CHECK(one.result(one.close(first.handle)) == 0);
     CHECK(two.result(two.close(second.handle)) == 0);
     for (std::thread &reader : readers) {
         reader.join();
     }
+    const Pair third = connected(one);
+    CHECK(one.result(one.write(third.handle, piece)) == 1'000'000);
     CHECK(counters.look().user_queued_bytes.used == 0);
 }
 
@@ -141,6 +143,7 @@ TEST_CASE("past --user-max-requests accepts, connects and writes get QUOTA in ev
     const int64_t listener = listening(one);
     const int64_t other_listener = listening(two);
     const Pair pair = connected(two);
+    const Pair other = connected(two);
     std::vector<Request> accepts;
     for (int i = 0; i < 5; i++) {
         accepts.push_back(one.accept(listener));
@@ -151,9 +154,10 @@ TEST_CASE("past --user-max-requests accepts, connects and writes get QUOTA in ev
     CHECK(two.result(two.write(pair.handle, "x")) == TCP_ERR_QUOTA);
     CHECK(counters.look().user_requests.refused == 3);
 
-    // The end of the stream can always be sent.
-    CHECK(two.result(two.close_write(pair.handle)) == 0);
-    CHECK(pair.peer.end() == End::fin);
+    // The end of a stream can always be sent, if the stream is whole.
+    CHECK(two.result(two.close_write(other.handle)) == 0);
+    CHECK(other.peer.end() == End::fin);
+    CHECK(two.result(two.close_write(pair.handle)) == TCP_ERR_QUOTA);
 
     CHECK(one.result(one.listener_close(listener, false)) == 0);
     for (const Request &accept : accepts) {
@@ -283,7 +287,7 @@ TEST_CASE("when all is over the user's account is empty, however it ended")
             CHECK(isolate->is_pending(accept));
             if (isolate == &closed) {
                 CHECK(isolate->result(isolate->listener_close(listener, true)) == 0);
-                CHECK(isolate->result(isolate->close(made.handle)) == 0);
+                CHECK(isolate->result(isolate->abort(made.handle)) == 0);
                 CHECK(isolate->result(accept) == TCP_ERR_CLOSED);
                 CHECK(isolate->result(write) == TCP_ERR_CLOSED);
                 CHECK(isolate->cancel(connect) == 0);

@@ -165,6 +165,11 @@ Request Isolate::close(int64_t handle)
     return leaf([&](int64_t id) { return tcp_close(id, handle); });
 }
 
+Request Isolate::abort(int64_t handle)
+{
+    return leaf([&](int64_t id) { return oche_isolate_abort(id, handle); });
+}
+
 Request Isolate::listener_close(int64_t listener, bool force)
 {
     return leaf([&](int64_t id) { return tcp_listener_close(id, listener, force); });

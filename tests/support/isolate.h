@@ -78,6 +78,8 @@ class Isolate
     Request close_write(int64_t handle);
     Request close(int64_t handle);
     Request listener_close(int64_t listener, bool force);
+    // With oche_isolate_abort().
+    Request abort(int64_t handle);
     // With oche_isolate_set_...().
     Request set_keep_alive(int64_t handle, bool enabled);
     Request set_no_delay(int64_t handle, bool enabled);

@@ -181,24 +181,32 @@ std::string Peer::receive_all() const
     }
 }
 
-End Peer::end(std::chrono::milliseconds limit) const
+Rest Peer::rest(std::chrono::milliseconds limit) const
 {
     const auto deadline = Clock::now() + limit;
     std::string block(64 * 1024, '\0');
+    std::string bytes;
     for (;;) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
         if (!is_ready(fd_.get(), POLLIN, std::max(left, std::chrono::milliseconds(0)))) {
-            return End::none;
+            return {bytes, End::none};
         }
         const ssize_t got = recv(fd_.get(), block.data(), block.size(), MSG_DONTWAIT);
         if (got == 0) {
-            return End::fin;
+            return {bytes, End::fin};
         }
-        if (got < 0 && errno != EAGAIN) {
+        if (got > 0) {
+            bytes.append(block, 0, static_cast<size_t>(got));
+        } else if (errno != EAGAIN) {
             require(errno == ECONNRESET || errno == EPIPE, "recv");
-            return End::reset;
+            return {bytes, End::reset};
         }
     }
+}
+
+End Peer::end(std::chrono::milliseconds limit) const
+{
+    return rest(limit).end;
 }
 
 void Peer::shut_down_write() const

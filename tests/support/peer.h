@@ -30,6 +30,12 @@ struct Endpoint {
 // How a stream ended.
 enum class End { fin, reset, none };
 
+// What came until the end of a stream, and how it ended.
+struct Rest {
+    std::string bytes;
+    End end;
+};
+
 // A connection. Its methods throw when the system refuses or time is up.
 class Peer
 {
@@ -46,6 +52,8 @@ class Peer
     std::string receive(size_t count) const;
     // Everything until the stream ends.
     std::string receive_all() const;
+    // The same, and a reset is an end as well; none: it did not end in time.
+    Rest rest(std::chrono::milliseconds limit = patience) const;
     // Waits for the end of the stream, dropping bytes; none: it did not end in time.
     End end(std::chrono::milliseconds limit = patience) const;
 
