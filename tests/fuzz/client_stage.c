@@ -47,6 +47,7 @@ static void start_daemon(void)
     session->queued_bytes_max = 4 * 1024 * 1024;
     session->last_batch = 0;
     session->idle = true;
+    session->aborts = true;
     session->state = SESSION_OPEN;
     session_unlock(session);
 }

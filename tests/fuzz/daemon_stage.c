@@ -103,17 +103,23 @@ static bool act(void)
     return !(op & 0x80);
 }
 
+static void reset_when_closed(const struct connection *connection)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+    setsockopt(engine_socket_fd(connection->socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 /* No TIME_WAIT is left behind. */
 static void reset_on_close(struct session *session)
 {
-    static const struct linger at_once = {.l_onoff = 1};
     for (uint32_t index = 0; index < session->sockets.size; index++) {
         enum socket_kind kind;
         void *object = socket_table_at(&session->sockets, index, &kind);
         if (kind == SOCKET_CONNECTION)
-            setsockopt(engine_socket_fd(((struct connection *)object)->socket), SOL_SOCKET, SO_LINGER, &at_once,
-                       sizeof at_once);
+            reset_when_closed(object);
     }
+    for (struct list *node = session->lingering.next; node != &session->lingering; node = node->next)
+        reset_when_closed(list_entry(node, struct connection, waiting_node));
 }
 
 static void end(void)

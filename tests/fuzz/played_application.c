@@ -141,7 +141,8 @@ void played_application_ask(struct played_application *application, uint8_t what
         made(application, oche_close_write(session, new_id(application), handle));
         break;
     case 9:
-        made(application, oche_close(session, new_id(application), handle));
+        made(application, what & 0x10 ? oche_abort(session, new_id(application), handle)
+                                      : oche_close(session, new_id(application), handle));
         break;
     case 10:
         made(application, oche_listener_close(session, new_id(application), handle, what & 0x10));

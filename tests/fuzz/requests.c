@@ -142,7 +142,10 @@ void requests_make(struct request *request, struct input *input)
     uint8_t kind = input_byte(input);
     unsigned deviations = kind & 0x80 ? input_byte(input) : 0;
     struct frame *frame = &request->frame;
-    *frame = (struct frame){.opcode = kind % (FRAME_OPCODE_END + 2), .request_id = kind >> 4 & 7};
+    /* The corpora stand on there being sixteen kinds. No opcode is 0: then the next byte is the opcode. */
+    *frame = (struct frame){.opcode = kind % 16, .request_id = kind >> 4 & 7};
+    if (frame->opcode == 0)
+        frame->opcode = input_byte(input);
     request->body_length = request->payload_length = 0;
     request->is_honest = deviations == 0;
 

@@ -13,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LENGTHS = [255, 256, 1024, 4095, 4096, 4097, 16383, 16384, 65535, 65536, 65537, 131072, 262143, 262144, 262145, 300000]
 HELLO, CONNECT, LISTEN, ACCEPT, READ, WRITE, CLOSE_WRITE, CLOSE, LISTENER_CLOSE, SET_OPTION, STATISTICS = range(1, 12)
 CANCEL = 13
+ABORT = 15
 
 
 def length(number):
@@ -93,6 +94,13 @@ PLAYS = {
     "broken": MADE + write(0, 262144) * 3 + read(0, 4096) + peer("reset") + take() + write(0, 5) + take(),
     "closed-early": MADE + write(0, 262144) * 3 + read(0, 100) + request(CLOSE, 0) + take(),
     "closed-behind": MADE + write(0, 65536) * 8 + request(CLOSE_WRITE, 0) + request(CLOSE, 0) + take(),
+    "aborted": MADE + write(0, 262144) * 3 + read(0, 100) + request(CLOSE_WRITE, 0) + request(ABORT, 0) + take(),
+    "sent-after-close": MADE + write(0, 262144) * 3 + request(CLOSE_WRITE, 0) + request(CLOSE, 0) + MADE
+    + write(0, 100) + peer("receive") * 30 + take(),
+    "lingers-on": MADE + write(0, 262144) * 3 + request(CLOSE, 0) + rarely("hang_up") + peer("receive") * 30,
+    "lingers-and-drains": MADE + write(0, 262144) * 3 + request(CLOSE, 0) + rarely("drain") + rarely("is_drained")
+    + peer("receive") * 30 + rarely("is_drained"),
+    "unheard": MADE + read(0, 65536) + rarely("shut_read") + peer_send(1024) + write(0, 100) * 20 + rarely("shut_write"),
     "linger": MADE + write(0, 262144) * 4 + rarely("hang_up") + peer("receive") * 30,
     "linger-and-reset": MADE + write(0, 262144) * 4 + rarely("hang_up") + peer("receive") + peer("reset"),
     "linger-on": MADE + write(0, 65536) * 8 + rarely("hang_up") + peer("receive") * 40,

@@ -1,5 +1,6 @@
 #include "tests/torture/scenarios.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -74,6 +75,53 @@ void writing(Stage &)
     value(isolate, end);
     compare(received.get(), bytes);
     value(isolate, isolate.close(handle));
+}
+
+// Writes that nobody waits for before the next one is made: the peer reads all of them, or the beginning and a reset.
+void pipelining(Stage &)
+{
+    const PeerListener listener(loopback4());
+    std::future<Rest> received;
+    Isolate isolate;
+    begin(isolate);
+    const int64_t handle = value(isolate, isolate.connect({listener.address(), listener.port()}));
+    received = std::async(std::launch::async, [peer = listener.accept()] { return peer.rest(); });
+    const std::string bytes = pattern(24 * 100'000);
+    std::vector<Request> writes;
+    size_t taken = 0;
+    for (size_t size = 1000; taken + size <= bytes.size(); size = size % 300'000 + 20'000) {
+        writes.push_back(isolate.write(handle, std::string_view(bytes).substr(taken, size)));
+        if (writes.back().returned < 0) {
+            break;
+        }
+        taken += size;
+    }
+    const Request close_write = isolate.close_write(handle);
+    int64_t failure = 0;
+    for (const Request &write : writes) {
+        const int64_t result = isolate.result(write);
+        if (failure < 0 && result >= 0) {
+            throw std::runtime_error("a write succeeds behind one that has failed");
+        }
+        failure = failure < 0 ? failure : std::min<int64_t>(result, 0);
+    }
+    const int64_t end = isolate.result(close_write);
+    const int64_t closed = isolate.result(isolate.close(handle));
+    if (closed < 0) {
+        isolate.destroy();
+    }
+    const Rest rest = received.get();
+    if (bytes.compare(0, rest.bytes.size(), rest.bytes) != 0) {
+        throw std::runtime_error("the stream has a hole");
+    }
+    const bool lost = failure == TCP_ERR_DAEMON_LOST || end == TCP_ERR_DAEMON_LOST;
+    if (rest.end == End::none || (rest.end == End::fin && rest.bytes.size() < taken && !lost)) {
+        throw std::runtime_error("a stream that is not whole does not end with a reset");
+    }
+    if (failure < 0 || end < 0 || closed < 0) {
+        throw Ended("a write, or the end of the stream, has failed");
+    }
+    compare(rest.bytes, std::string_view(bytes).substr(0, taken));
 }
 
 void hoarding(Stage &)
@@ -427,6 +475,7 @@ const std::vector<Scenario> &scenarios()
         {"echo", Start::before, false, {}, echoing},
         {"accept", Start::before, false, {}, accepting},
         {"write", Start::before, false, {}, writing},
+        {"pipeline", Start::before, false, {}, pipelining},
         {"hoard", Start::before, false, {"--max-arena-bytes", "1048576"}, hoarding},
         {"fallback", Start::before, false, {}, falling_back},
         {"calls", Start::before, false, {}, calling},
