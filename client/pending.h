@@ -38,8 +38,8 @@ struct pending_request {
     bool orphaned;  /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
     bool unheard;   /* SET_OPTION: who waited for it has given up */
     bool quiet;     /* WRITE: only a failure is worth a completion */
-    uint32_t reads; /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of these.
-                       As pending_number() */
+    uint32_t reads; /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of
+                       these. As pending_number() */
 };
 
 /* All zero is an empty table. */

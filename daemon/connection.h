@@ -26,7 +26,7 @@ enum connection_state {
     CONNECTION_CONNECTING, /* has a handle, which the client does not know yet */
     CONNECTION_OPEN,
     CONNECTION_LINGERING, /* the client has closed it, or is gone; there is still something to send */
-    CONNECTION_CLOSED,  /* freed at the end of the turn */
+    CONNECTION_CLOSED,    /* freed at the end of the turn */
 };
 
 struct connection {

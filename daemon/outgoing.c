@@ -174,8 +174,8 @@ int outgoing_close(struct connection *connection, int64_t request_id, int *os_er
         *os_error = connection->outgoing.end.os_error;
         return connection->outgoing.end.code;
     }
-    /* The first CLOSE_WRITE finds room even where the queue, or the user's account, is full; a second one has nothing to
-     * add. */
+    /* The first CLOSE_WRITE finds room even where the queue, or the user's account, is full; a second one has nothing
+     * to add. */
     bool room = session->queued_bytes + FRAME_WRITE_OVERHEAD <= session->worker->shared->limits.queued_bytes;
     if (connection->outgoing.shut_down && !room)
         return OCHE_ERR_OUT_OF_MEMORY;

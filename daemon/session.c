@@ -298,9 +298,8 @@ void session_drain(struct session *session)
 
 bool session_is_drained(const struct session *session)
 {
-    return session->state == SESSION_ENDED ||
-           (session->queued_bytes == 0 && list_is_empty(&session->lingering) && !session->long_write.open &&
-            lane_is_idle(&session->lane));
+    return session->state == SESSION_ENDED || (session->queued_bytes == 0 && list_is_empty(&session->lingering) &&
+                                               !session->long_write.open && lane_is_idle(&session->lane));
 }
 
 void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload)

@@ -53,7 +53,7 @@ struct session {
     struct lane lane;
     struct engine_timer *timer; /* of the greeting */
     struct socket_table sockets;
-    size_t queued_bytes; /* of writes that are not answered yet */
+    size_t queued_bytes;          /* of writes that are not answered yet */
     int64_t arena_bytes;          /* taken of the account */
     struct list waiting_for_room; /* connections that found the lane congested */
     struct list connecting;       /* connections that are not made yet */

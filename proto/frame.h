@@ -32,9 +32,9 @@ enum {
     FRAME_PAYLOAD_MAX = 256 * 1024, /* bytes; longer writes are cut into frames with FRAME_MORE */
 };
 
-/* What a WRITE counts against the session's limit on queued bytes besides its payload, and a CLOSE_WRITE in all, so that
- * very many very small ones are limited too. Client and daemon count alike, from the request to its answer: so the client
- * refuses before the daemon has to, and a write that it has sent is not refused for this. A connection's first
+/* What a WRITE counts against the session's limit on queued bytes besides its payload, and a CLOSE_WRITE in all, so
+ * that very many very small ones are limited too. Client and daemon count alike, from the request to its answer: so the
+ * client refuses before the daemon has to, and a write that it has sent is not refused for this. A connection's first
  * CLOSE_WRITE counts, but is not refused. */
 enum { FRAME_WRITE_OVERHEAD = 64 };
 

@@ -95,8 +95,8 @@ TEST_CASE("what was written before close arrives, also behind close_write, and a
         if (how == "close_write and close") {
             close_write = isolate.close_write(pair.handle);
         }
-        const Request close = how == "close of the listener" ? isolate.listener_close(listener, true)
-                                                             : isolate.close(pair.handle);
+        const Request close =
+            how == "close of the listener" ? isolate.listener_close(listener, true) : isolate.close(pair.handle);
         CHECK(isolate.result(close) == 0);
         CHECK(isolate.result(write) == TCP_ERR_CLOSED);
         CHECK((!close_write || isolate.result(*close_write) == TCP_ERR_CLOSED));

@@ -1,5 +1,5 @@
-// What the peer reads is what was written, or the beginning of it and a reset: never a stream with a hole, and never the
-// end of the stream where bytes are missing.
+// What the peer reads is what was written, or the beginning of it and a reset: never a stream with a hole, and never
+// the end of the stream where bytes are missing.
 #include <catch2/catch.hpp>
 
 #include <algorithm>

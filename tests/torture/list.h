@@ -15,10 +15,10 @@ struct Listed {
 inline const std::vector<Listed> &scenario_list()
 {
     static const std::vector<Listed> all{
-        {"echo", true, true},      {"accept", true, true}, {"write", true, true},       {"hoard", true, true},
-        {"fallback", true, true},  {"calls", true, true},  {"time", true, true},        {"two", true, true},
-        {"pull", false, true},     {"start", true, false}, {"handover", true, true},    {"leave", true, false},
-        {"autostart", true, true}, {"loss", false, true},  {"succession", true, false},
+        {"echo", true, true},   {"accept", true, true},    {"write", true, true},  {"pipeline", true, true},
+        {"hoard", true, true},  {"fallback", true, true},  {"calls", true, true},  {"time", true, true},
+        {"two", true, true},    {"pull", false, true},     {"start", true, false}, {"handover", true, true},
+        {"leave", true, false}, {"autostart", true, true}, {"loss", false, true},  {"succession", true, false},
     };
     return all;
 }
