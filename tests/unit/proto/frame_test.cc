@@ -145,7 +145,9 @@ TEST_CASE("every opcode keeps its number")
     CHECK(FRAME_STATISTICS == 11);
     CHECK(FRAME_RELEASE == 12);
     CHECK(FRAME_CANCEL == 13);
-    CHECK(FRAME_OPCODE_END == 15);
+    CHECK(FRAME_HANDOVER == 14);
+    CHECK(FRAME_ABORT == 15);
+    CHECK(FRAME_OPCODE_END == 16);
     CHECK(std::string(frame_opcode_name(FRAME_CANCEL)) == "CANCEL");
     CHECK(std::string(frame_opcode_name(FRAME_HANDOVER)) == "HANDOVER");
 }
