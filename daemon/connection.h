@@ -82,8 +82,8 @@ void connection_close(struct connection *connection);
 /* The same without lingering: what was not sent is dropped, and the peer sees a reset. */
 void connection_abort(struct connection *connection);
 
-/* The session is ending: closes the descriptor, and nothing is answered. The peer sees a reset if bytes are dropped, or
- * if they may have been: `whole` says that all that the client has sent was looked at. */
+/* Closes the descriptor, and answers nothing. The peer sees a reset if bytes are dropped, or if they may have been:
+ * `whole` says that all that the client has sent was looked at. */
 void connection_abandon(struct connection *connection, bool whole);
 
 #endif

@@ -210,7 +210,7 @@ bool memory_lane_release(struct memory_lane *memory, uint32_t offset, uint32_t l
 
 /* ---- requests ---- */
 
-static const char NO_MEMORY[] = "no memory for a payload";
+static const char no_memory[] = "no memory for a payload";
 
 /* Finds the payload that the client has sent; what a RELEASE names is ours. NULL, or what is wrong. */
 static const char *take_payload(struct memory_lane *memory, const struct frame *frame, const uint8_t *inline_bytes,
@@ -230,7 +230,7 @@ static const char *take_payload(struct memory_lane *memory, const struct frame *
     }
     payload->data = malloc(frame->payload_length);
     if (!payload->data)
-        return NO_MEMORY;
+        return no_memory;
     memcpy(payload->data, inline_bytes, frame->payload_length);
     payload->length = frame->payload_length;
     return NULL;
@@ -259,7 +259,7 @@ static bool take_record(struct memory_lane *memory, const uint8_t *record, uint3
         fault = take_payload(memory, frame, record + FRAME_HEADER_SIZE + frame->body_length, &message.payload);
     }
     if (fault) {
-        lane->user->broken(lane->owner, fault, fault == NO_MEMORY ? ENOMEM : 0);
+        lane->user->broken(lane->owner, fault, fault == no_memory ? ENOMEM : 0);
         return false;
     }
     return lane->user->frame(lane->owner, &message);
