@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -237,6 +238,7 @@ static const struct condition conditions[] = {
     {CALL(mmap2), 2, PROT_EXEC, 0},
     {CALL(mprotect), 2, PROT_EXEC, 0},
     {CALL(ioctl), 1, UINT32_MAX, FIONREAD},
+    {CALL(ioctl), 1, UINT32_MAX, SIOCOUTQ},
     {CALL(fcntl), 1, UINT32_MAX, F_GETFL},
     {CALL(fcntl), 1, UINT32_MAX, F_SETFL},
     {CALL(fcntl), 1, UINT32_MAX, F_GETFD},

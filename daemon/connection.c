@@ -8,12 +8,18 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { FEW = 1024 /* bytes: who sends no more at a time is served from small room */ };
+enum {
+    FEW = 1024,    /* bytes: who sends no more at a time is served from small room */
+    CHECK_MS = 20, /* before a reset: whether the peer has all that there is; the kernel does not tell by itself */
+    CHECKS_MAX = LINGER_MS / CHECK_MS,
+};
 
 static const struct engine_handlers handlers;
 
@@ -95,9 +101,27 @@ static void on_closed(void *owner)
 
 /* ---- lingering ---- */
 
+/* True: a reset would take back bytes that the kernel has, and that the peer has not. They are those before what is
+ * missing. tcp(7): SIOCOUTQ tells how many there are; and a connection that is broken has no peer any more. */
+static bool is_delivering(const struct connection *connection)
+{
+    int fd = engine_socket_fd(connection->socket);
+    int left = 0;
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    return connection->outgoing.cut && getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+           ioctl(fd, SIOCOUTQ, &left) == 0 && left > 0;
+}
+
+/* All is sent, or there is no more time. */
 static void end_lingering(struct connection *connection)
 {
     struct session *session = connection->session;
+    if (!connection->outgoing.first && connection->checks < CHECKS_MAX && is_delivering(connection)) {
+        connection->checks++;
+        engine_timer_set(connection->timer, CHECK_MS);
+        return;
+    }
     connection_abandon(connection, true);
     session_linger_less(session);
 }
@@ -105,15 +129,16 @@ static void end_lingering(struct connection *connection)
 static void on_linger_timeout(void *owner)
 {
     struct connection *connection = owner;
-    log_failure(LOG_INFO, "session=%llu event=linger-timeout handle=%lld",
-                (unsigned long long)connection->session->number, (long long)connection->handle);
+    if (connection->outgoing.first)
+        log_failure(LOG_INFO, "session=%llu event=linger-timeout handle=%lld",
+                    (unsigned long long)connection->session->number, (long long)connection->handle);
     end_lingering(connection);
 }
 
 void connection_close(struct connection *connection)
 {
     struct session *session = connection->session;
-    if (!connection->outgoing.first) {
+    if (!connection->outgoing.first && !is_delivering(connection)) {
         detach(connection);
         return;
     }
@@ -122,7 +147,7 @@ void connection_close(struct connection *connection)
         connection_abort(connection);
         return;
     }
-    engine_timer_set(connection->timer, LINGER_MS);
+    engine_timer_set(connection->timer, connection->outgoing.first ? LINGER_MS : CHECK_MS);
     socket_table_remove(&session->sockets, connection->handle);
     connection->state = CONNECTION_LINGERING;
     list_remove(&connection->waiting_node);

@@ -6,8 +6,9 @@
  * nothing when it is negative.
  *
  * A connection that is closed while it has something to send lingers, as a socket of the kernel does: its handle is
- * free at once, and the bytes leave as the peer takes them, for LINGER_MS at most. Until then its socket and its bytes
- * are charged to the user, which bounds how much there can be of this.
+ * free at once, and the bytes leave as the peer takes them, for LINGER_MS at most. One that is to end with a reset
+ * lingers until the peer has what comes before. Until then its socket and its bytes are charged to the user, which
+ * bounds how much there can be of this.
  */
 #ifndef OCHE_DAEMON_CONNECTION_H
 #define OCHE_DAEMON_CONNECTION_H
@@ -49,6 +50,7 @@ struct connection {
     struct outgoing outgoing;
 
     struct engine_timer *timer; /* limits connecting (NULL: no limit), and lingering */
+    uint32_t checks;            /* while lingering: how often the peer did not have everything yet */
 };
 
 struct connection_target {

@@ -68,7 +68,7 @@ TEST_CASE("close completes writes that are not finished with CLOSED, and they ar
     const Pair pair = connected(isolate);
     std::vector<Request> writes;
     for (int i = 0; i < 4; i++) {
-        writes.push_back(isolate.write(pair.handle, std::string(16 << 20, 'x')));
+        writes.push_back(isolate.write(pair.handle, std::string(6 << 20, 'x')));
     }
     CHECK(isolate.is_pending(writes.back()));
     const Request close = isolate.close(pair.handle);
@@ -76,7 +76,7 @@ TEST_CASE("close completes writes that are not finished with CLOSED, and they ar
     CHECK(isolate.result(writes[2]) == TCP_ERR_CLOSED);
     CHECK(isolate.result(writes[3]) == TCP_ERR_CLOSED);
     const Rest rest = pair.peer.rest();
-    CHECK((rest.bytes == std::string(64 << 20, 'x')));
+    CHECK((rest.bytes == std::string(24 << 20, 'x')));
     CHECK((rest.end == End::fin));
 }
 
@@ -200,7 +200,7 @@ TEST_CASE("bytes of a write that was closed over never reach a later connection"
     isolate.start();
     for (int i = 0; i < 10; i++) {
         const Pair old = connected(isolate);
-        const Request write = isolate.write(old.handle, std::string(16 << 20, '!'));
+        const Request write = isolate.write(old.handle, std::string(12 << 20, '!'));
         const Request close = isolate.close(old.handle);
         const Pair young = connected(isolate);
         CHECK(isolate.result(isolate.write(young.handle, "mine")) == 4);
@@ -254,7 +254,7 @@ TEST_CASE("close_write sends everything written before it, then the end of the s
     Isolate isolate;
     isolate.start();
     const Pair pair = connected(isolate);
-    const std::string sent = pattern(24 << 20);
+    const std::string sent = pattern(12 << 20);
     const Request write = isolate.write(pair.handle, sent);
     const Request close_write = isolate.close_write(pair.handle);
     CHECK(isolate.is_pending(close_write));
@@ -335,7 +335,7 @@ TEST_CASE("closing a listener with force closes the connections that it accepted
     const Pair other = accepted(isolate, other_listener);
     const Pair made = connected(isolate);
     const Request read = isolate.read(one.handle);
-    const Request write = isolate.write(two.handle, std::string(32 << 20, 'x'));
+    const Request write = isolate.write(two.handle, std::string(12 << 20, 'x'));
     CHECK(isolate.is_pending(read));
 
     CHECK(isolate.result(isolate.listener_close(listener, true)) == 0);
@@ -343,7 +343,7 @@ TEST_CASE("closing a listener with force closes the connections that it accepted
     CHECK(isolate.result(write) == TCP_ERR_CLOSED);
     CHECK(one.peer.end() == End::fin);
     const Rest rest = two.peer.rest();
-    CHECK((rest.bytes == std::string(32 << 20, 'x')));
+    CHECK((rest.bytes == std::string(12 << 20, 'x')));
     CHECK((rest.end == End::fin));
     check_refused(isolate, one.handle);
     check_refused(isolate, two.handle);
