@@ -1,4 +1,4 @@
-// The end of a client is not the end of what it has written.
+// The end of a client, or of a handle, is not the end of what was written.
 #include <catch2/catch.hpp>
 
 #include <csignal>
@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "tests/support/companion.h"
+#include "tests/support/counters.h"
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/memory_wire.h"
@@ -116,4 +117,85 @@ TEST_CASE("SIGTERM lets a client that is gone finish")
     daemon.kill(SIGTERM);
     CHECK((pair.peer.receive_all() == sent));
     CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("what was written before close arrives, also behind close_write, and at a peer that takes its time")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const int64_t listener = listening(isolate);
+    const std::string sent = pattern(much);
+    for (const std::string how : {"close", "close_write and close", "close of the listener"}) {
+        CAPTURE(how);
+        const Pair pair = accepted(isolate, listener);
+        const Request write = isolate.write(pair.handle, sent);
+        std::optional<Request> close_write;
+        if (how == "close_write and close") {
+            close_write = isolate.close_write(pair.handle);
+        }
+        const Request close =
+            how == "close of the listener" ? isolate.listener_close(listener, true) : isolate.close(pair.handle);
+        CHECK(isolate.result(close) == 0);
+        CHECK(isolate.result(write) == TCP_ERR_CLOSED);
+        CHECK((!close_write || isolate.result(*close_write) == TCP_ERR_CLOSED));
+        const Rest rest = pair.peer.rest();
+        CHECK((rest.bytes == sent));
+        CHECK((rest.end == End::fin));
+    }
+}
+
+TEST_CASE("what a session wrote before it closed and ended arrives")
+{
+    Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const Pair pair = connected(isolate);
+    const std::string sent = pattern(much);
+    CHECK(isolate.write(pair.handle, sent).returned == 0);
+    CHECK(isolate.result(isolate.close(pair.handle)) == 0);
+    CHECK(isolate.destroy() == 0);
+    CHECK(daemon.logs("event=linger "));
+    daemon.kill(SIGTERM);
+    const Rest rest = pair.peer.rest();
+    CHECK((rest.bytes == sent));
+    CHECK((rest.end == End::fin));
+    CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("what is still sent after close is the user's burden, and not the session's")
+{
+    DaemonOptions options;
+    options.arguments = {"--max-queued-bytes", "16000000", "--max-handles", "4", "--user-max-handles", "4"};
+    const Daemon daemon(options);
+    const Counters counters;
+    Isolate isolate;
+    isolate.start();
+    const std::string sent = pattern(much);
+    std::vector<Pair> closed;
+    for (int i = 0; i < 3; i++) {
+        closed.push_back(connected(isolate));
+        const Request write = isolate.write(closed.back().handle, sent);
+        CHECK(isolate.result(isolate.close(closed.back().handle)) == 0);
+        CHECK(isolate.result(write) == TCP_ERR_CLOSED);
+    }
+    oche_statistics now = counters.look();
+    CHECK(now.user_handles.used == 3);
+    CHECK(now.user_queued_bytes.used >= 3);
+    CHECK(now.user_requests.used == 0);
+
+    // The session has its whole queue again, but the user has one handle left.
+    const Pair other = connected(isolate);
+    CHECK(isolate.result(isolate.connect({loopback4(), 1})) == TCP_ERR_QUOTA);
+    const std::string most(16'000'000 - 64, 'y');
+    const Request write = isolate.write(other.handle, most);
+    CHECK((other.peer.receive(most.size()) == most));
+    CHECK(isolate.result(write) == static_cast<int64_t>(most.size()));
+
+    CHECK((closed[0].peer.end() == End::fin));
+    closed[1].peer.reset();
+    CHECK(eventually([&] { return counters.look().user_handles.used == 2; }));
+    CHECK((closed[2].peer.end() == End::fin));
+    CHECK(eventually([&] { return counters.look().user_handles.used == 1; }));
+    CHECK(counters.look().user_queued_bytes.used == 0);
 }
