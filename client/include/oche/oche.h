@@ -230,6 +230,20 @@ enum oche_feature {
 };
 
 /*
+ * tcp_init without waiting: makes the session of the calling isolate, and leaves it to a thread of the library to find
+ * or start the daemon when the first tcp_connect or tcp_listen asks for something. If that fails these complete with
+ * what tcp_init would have returned, and the next one tries again. 0, TCP_ERR_INVALID_ARGUMENT, TCP_ERR_OUT_OF_MEMORY,
+ * TCP_ERR_DAEMON_UNAVAILABLE (there is no path of a socket). Does nothing if the isolate has a session with this port.
+ * Not a leaf call.
+ */
+int64_t oche_isolate_open(void *dart_api_dl_data, int64_t send_port);
+
+/* Why the last attempt to open the session of the calling isolate, or to open it anew, failed, as oche_last_error has
+ * it. "" if it did not fail. Valid until the thread's next call of this function, tcp_init, oche_session_open or
+ * oche_session_reopen. Not a leaf call. */
+const char *oche_isolate_open_error(void);
+
+/*
  * Turns on extensions of the messages to the calling isolate's port: `features` is the sum of oche_feature values, and
  * replaces what was on before. 0, TCP_ERR_NOT_INITIALIZED, or TCP_ERR_INVALID_ARGUMENT (a feature that this version
  * does not have; nothing changes). Not a leaf call.
