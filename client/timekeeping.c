@@ -75,16 +75,17 @@ void timekeeping_unlimit(struct oche_session *session, struct pending_request *r
 /* Tells the application, and the daemon if there is memory for that: it has a timer for the connect, too. */
 static void time_out(struct oche_session *session, struct pending_request *request)
 {
+    bool cancelled = request->given_up;
     struct oche_completion completion = {
         .request_id = request->request_id,
-        .result = OCHE_ERR_TIMED_OUT,
-        .os_error = ETIMEDOUT,
+        .result = cancelled ? OCHE_ERR_CLOSED : OCHE_ERR_TIMED_OUT,
+        .os_error = cancelled ? ECANCELED : ETIMEDOUT,
     };
     completions_push(&session->completions, &completion);
     session->idle = false;
     timekeeping_unlimit(session, request);
     request->unheard = true;
-    if (request->given_up || lane_reserve(&session->lane, 0, 0) < 0)
+    if (cancelled || lane_reserve(&session->lane, 0, 0) < 0)
         return;
     struct frame frame = {.opcode = FRAME_CANCEL, .value = pending_wire_id(&session->pending, request)};
     lane_put(&session->lane, &frame, NULL, NULL, 0, CHANNEL_WITH_THE_BATCH);
