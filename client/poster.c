@@ -171,8 +171,8 @@ static int hang_bell(struct poster *poster)
 int64_t poster_new(struct dart_isolate isolate, int64_t port, bool opens, struct poster **poster)
 {
     struct oche_session *session;
-    int64_t status = opens ? session_open(NULL, isolate.address, &session)
-                           : session_prepare(NULL, isolate.address, &session);
+    int64_t status =
+        opens ? session_open(NULL, isolate.address, &session) : session_prepare(NULL, isolate.address, &session);
     if (status < 0)
         return status;
 

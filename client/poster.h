@@ -27,7 +27,7 @@ struct poster {
     int bell_fd;
     pthread_t thread;
     atomic_bool stops;
-    bool deserted; /* a post has failed. For the thread */
+    bool deserted;            /* a post has failed. For the thread */
     _Atomic int64_t features; /* OCHE_FEATURE_ values, as oche_isolate_enable() set them */
     uint64_t number;          /* of isolates.h: no two posters of the process have the same */
     struct poster *next;      /* of isolates.h */

@@ -48,8 +48,9 @@ const char *oche_version(void);
 const char *oche_error_name(int64_t code);
 const char *oche_error_text(int64_t code);
 
-/* Why the last tcp_init, oche_isolate_open, oche_session_open or oche_session_reopen of this thread failed, in one line:
- * what was tried and what the system said. "" if none failed. Valid until the thread's next call of one of these. */
+/* Why the last tcp_init, oche_isolate_open, oche_session_open or oche_session_reopen of this thread failed, in one
+ * line: what was tried and what the system said. "" if none failed. Valid until the thread's next call of one of these.
+ */
 const char *oche_last_error(void);
 
 typedef struct oche_session oche_session;
@@ -97,10 +98,10 @@ int oche_session_get_fd(const oche_session *session);
 
 /*
  * Moves bytes: sends what is queued, receives what has come; and does what is due: a connect whose limit is over
- * completes, and a daemon that owes an answer, which has said nothing for two seconds, is asked whether it is there. Does
- * not block. 0, or TCP_ERR_DAEMON_LOST: the daemon has ended, or has not answered the question for four seconds. Then
- * everything that was pending has completed with that code, all handles are gone, and every request is refused with
- * that code until oche_session_reopen succeeds.
+ * completes, and a daemon that owes an answer, which has said nothing for two seconds, is asked whether it is there.
+ * Does not block. 0, or TCP_ERR_DAEMON_LOST: the daemon has ended, or has not answered the question for four seconds.
+ * Then everything that was pending has completed with that code, all handles are gone, and every request is refused
+ * with that code until oche_session_reopen succeeds.
  *
  * When the daemon has handed over to a successor (oched --replace), this goes on with that one: listeners and what is
  * pending on them stay, and so do pending requests for new connections and listeners. Everything else completes with

@@ -12,7 +12,8 @@ TEST_CASE("an alarm makes the epoll descriptor readable at its time, until it is
 {
     const int epoll = epoll_create1(EPOLL_CLOEXEC);
     REQUIRE(epoll >= 0);
-    struct alarm alarm {};
+    struct alarm alarm {
+    };
     REQUIRE(alarm_init(&alarm, epoll, 7) == 0);
     epoll_event event{};
     CHECK(epoll_wait(epoll, &event, 1, 0) == 0);
