@@ -37,10 +37,11 @@ int deadline_poll(const struct deadline *deadline, struct pollfd *polled, unsign
             continue;
         if (cancel->revents)
             return -ECANCELED;
-        if (due->revents)
+        if (duty && due->revents) {
             duty->run(duty->context);
-        if (due->revents && ready == 1)
-            continue;
+            if (ready == 1)
+                continue;
+        }
         for (unsigned i = 0; i < count; i++)
             polled[i].revents = all[i].revents;
         return 0;
