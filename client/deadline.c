@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-static int64_t now_ms(void)
+int64_t deadline_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -13,27 +13,35 @@ static int64_t now_ms(void)
 
 struct deadline deadline_in(int64_t milliseconds, int cancel_fd)
 {
-    return (struct deadline){.at_ms = now_ms() + milliseconds, .cancel_fd = cancel_fd};
+    return (struct deadline){.at = deadline_now() + milliseconds, .cancel_fd = cancel_fd};
 }
 
 int deadline_poll(const struct deadline *deadline, struct pollfd *polled, unsigned count)
 {
-    struct pollfd all[DEADLINE_POLL_MAX + 1];
+    struct pollfd all[DEADLINE_POLL_MAX + 2];
+    const struct deadline_duty *duty = deadline->duty;
+    struct pollfd *cancel = &all[count], *due = &all[count + 1];
     for (unsigned i = 0; i < count; i++)
         all[i] = polled[i];
-    all[count] = (struct pollfd){.fd = deadline->cancel_fd, .events = POLLIN};
+    *cancel = (struct pollfd){.fd = deadline->cancel_fd, .events = POLLIN};
+    *due = (struct pollfd){.fd = duty ? duty->fd : -1, .events = POLLIN};
 
     for (;;) {
-        int64_t left = deadline->at_ms - now_ms();
+        int64_t left = deadline->at - deadline_now();
         if (left <= 0)
             return -ETIMEDOUT;
-        int ready = poll(all, count + 1, (int)left);
+        int ready = poll(all, count + 2, (int)left);
         if (ready < 0 && errno != EINTR)
             return -errno;
         if (ready <= 0)
             continue;
-        if (all[count].revents)
+        if (cancel->revents)
             return -ECANCELED;
+        if (duty && due->revents) {
+            duty->run(duty->context);
+            if (ready == 1)
+                continue;
+        }
         for (unsigned i = 0; i < count; i++)
             polled[i].revents = all[i].revents;
         return 0;
@@ -48,8 +56,9 @@ int deadline_wait(const struct deadline *deadline, int fd, short events)
 
 int deadline_pause(const struct deadline *deadline, int64_t milliseconds)
 {
-    struct deadline pause = deadline_in(milliseconds, deadline->cancel_fd);
-    if (pause.at_ms > deadline->at_ms)
+    struct deadline pause = *deadline;
+    pause.at = deadline_now() + milliseconds;
+    if (pause.at > deadline->at)
         return -ETIMEDOUT;
     int status = deadline_poll(&pause, NULL, 0);
     return status == -ETIMEDOUT ? 0 : status;

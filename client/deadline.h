@@ -1,7 +1,8 @@
 /*
  * Bounded waiting. Whatever blocks in this library does so through a deadline, which also ends when
  * a descriptor becomes readable: that is how tcp_destroy() interrupts a poster that is starting a
- * daemon.
+ * daemon. Something else may have to be done meanwhile, its duty: that is how a request with a limit
+ * completes in time although the poster is starting a daemon.
  */
 #ifndef OCHE_CLIENT_DEADLINE_H
 #define OCHE_CLIENT_DEADLINE_H
@@ -9,9 +10,20 @@
 #include <poll.h>
 #include <stdint.h>
 
+/* Milliseconds on CLOCK_MONOTONIC. */
+int64_t deadline_now(void);
+
+/* Called whenever the descriptor, which is not owned, is readable; has to make it unreadable. */
+struct deadline_duty {
+    int fd;
+    void (*run)(void *context);
+    void *context;
+};
+
 struct deadline {
-    int64_t at_ms; /* on CLOCK_MONOTONIC */
-    int cancel_fd; /* -1: cannot be cancelled; not owned */
+    int64_t at;                       /* as deadline_now() */
+    int cancel_fd;                    /* -1: cannot be cancelled; not owned */
+    const struct deadline_duty *duty; /* NULL: none */
 };
 
 enum { DEADLINE_POLL_MAX = 3 };

@@ -38,6 +38,11 @@ void diagnostics_fail(int error, const char *format, ...)
     say(last);
 }
 
+void diagnostics_recall(const char *text)
+{
+    snprintf(last, sizeof last, "%s", text);
+}
+
 void diagnostics_clear(void)
 {
     last[0] = '\0';

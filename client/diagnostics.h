@@ -12,6 +12,9 @@ void diagnostics_say(const char *format, ...) __attribute__((format(printf, 1, 2
  * 0. */
 void diagnostics_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Makes what was the last error of another thread that of this one. */
+void diagnostics_recall(const char *text);
+
 void diagnostics_clear(void);
 
 /* The last error of this thread, or "". */

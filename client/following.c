@@ -10,7 +10,7 @@ static bool can_be_repeated(const struct pending_request *request)
 {
     switch (request->opcode) {
     case FRAME_CONNECT:
-        return !request->given_up;
+        return !request->given_up && !request->unheard;
     case FRAME_LISTEN:
     case FRAME_ACCEPT:
     case FRAME_LISTENER_CLOSE:

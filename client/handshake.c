@@ -182,6 +182,7 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, bool
     welcome->queued_bytes_max = limit ? limit : UINT64_MAX;
     welcome->aborts = message->aborts;
     welcome->resumed = message->resumed;
+    welcome->answers_ping = message->answers_ping;
     welcome->has_token = message->token.len == HANDOVER_TOKEN_SIZE;
     if (welcome->has_token)
         memcpy(welcome->token, message->token.data, HANDOVER_TOKEN_SIZE);
@@ -201,9 +202,8 @@ static int64_t give_up(int error)
     if (error == -ECANCELED)
         return OCHE_ERR_CLOSED;
     if (error == -ETIMEDOUT)
-        diagnostics_fail(0, "the daemon does not answer");
-    else
-        diagnostics_fail(-error, "cannot greet the daemon");
+        return HANDSHAKE_SILENT;
+    diagnostics_fail(-error, "cannot greet the daemon");
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 

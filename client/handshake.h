@@ -32,6 +32,7 @@ struct welcome {
     uint8_t token[HANDOVER_TOKEN_SIZE];
     bool aborts;                          /* it knows ABORT */
     bool resumed;                         /* the listeners that were asked for are there */
+    bool answers_ping;                    /* the daemon knows PING */
     int descriptors[WELCOME_DESCRIPTORS]; /* -1: not there, or taken */
 };
 
@@ -41,11 +42,14 @@ bool welcome_is_complete(const struct welcome *welcome);
 /* Closes the descriptors that nobody has taken. */
 void welcome_deinit(struct welcome *welcome);
 
-/* Besides 0 and negative OCHE_ERR_ codes: the daemon closed the connection. It may just be leaving. */
-enum { HANDSHAKE_HUNG_UP = 1 };
+/* Besides 0 and negative OCHE_ERR_ codes. A daemon that closes the connection may just be leaving. */
+enum {
+    HANDSHAKE_HUNG_UP = 1,
+    HANDSHAKE_SILENT, /* nothing came before the deadline */
+};
 
-/* Says hello on a connected, non-blocking socket, which stays the caller's. 0 and *welcome, HANDSHAKE_HUNG_UP, or a
- * negative OCHE_ERR_ code, whose reason is in the diagnostics; OCHE_ERR_CLOSED: cancelled. */
+/* Says hello on a connected, non-blocking socket, which stays the caller's. 0 and *welcome, one of these, or a negative
+ * OCHE_ERR_ code, whose reason is in the diagnostics; OCHE_ERR_CLOSED: cancelled. */
 int64_t handshake(int fd, const struct deadline *deadline, const struct greeting *greeting, struct welcome *welcome);
 
 #endif

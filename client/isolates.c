@@ -1,5 +1,6 @@
 #include "client/isolates.h"
 
+#include "client/diagnostics.h"
 #include "client/poster.h"
 #include "client/public_handle.h"
 #include "client/session.h"
@@ -59,6 +60,34 @@ bool isolates_remove(struct poster *poster)
         unlink_at(place);
     pthread_mutex_unlock(&mutex);
     return found;
+}
+
+int64_t isolates_begin(void *dart_api_dl_data, int64_t port, bool opens)
+{
+    const char *caller = opens ? "tcp_init" : "oche_isolate_open";
+    diagnostics_clear();
+    if (!dart_port_resolve(dart_api_dl_data)) {
+        diagnostics_fail(0, "%s: not the data of NativeApi.initializeApiDLData, version 2", caller);
+        return OCHE_ERR_INVALID_ARGUMENT;
+    }
+    struct dart_isolate isolate = dart_port_current_isolate();
+    if (!isolate.address || port == 0) {
+        diagnostics_fail(0, "%s: there is no %s", caller, isolate.address ? "port" : "current isolate");
+        return OCHE_ERR_INVALID_ARGUMENT;
+    }
+
+    bool kept;
+    struct poster *poster = isolates_replace(isolate, port, &kept);
+    if (kept)
+        return 0;
+    if (poster)
+        poster_end(poster);
+    sessions_disown(isolate.address);
+    int64_t status = poster_new(isolate, port, opens, &poster);
+    if (status == 0 && !isolates_add(poster))
+        poster_end(poster); /* another thread was faster, as it should not be: one isolate, one call
+                               at a time */
+    return status;
 }
 
 /* The port of the poster, 0 if there is none. */

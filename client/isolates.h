@@ -17,6 +17,10 @@
 struct oche_session;
 struct poster;
 
+/* Makes the session and the poster of the current isolate, in the place of those that it had with another port. Opens
+ * the session, as tcp_init(), or leaves that to the poster, as oche_isolate_open(). 0 or what these return. */
+int64_t isolates_begin(void *dart_api_dl_data, int64_t port, bool opens);
+
 /* Registers a poster. False: its isolate has one already. */
 bool isolates_add(struct poster *poster);
 

@@ -67,6 +67,7 @@ static int64_t join(const struct opening *opening, const struct deadline *deadli
         .aborts = welcome.aborts,
         .has_token = welcome.has_token,
         .resumed = welcome.resumed,
+        .answers_ping = welcome.answers_ping,
     };
     memcpy(joined->token, welcome.token, sizeof joined->token);
     if (welcome.has_memory)
@@ -89,18 +90,18 @@ static int64_t insist(struct joined *joined, const char *socket_path)
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-int64_t joining_run(const struct opening *opening, enum oche_lane lane, int cancel_fd, struct joined *joined)
+int64_t joining_run(const struct opening *opening, enum oche_lane lane, const struct deadline *deadline,
+                    struct joined *joined)
 {
-    struct deadline deadline = deadline_in(OPENING_TIME_LIMIT, cancel_fd);
     struct opening wish = *opening;
     bool unusable;
     wish.greeting.memory = lane != OCHE_LANE_PLAIN;
-    int64_t status = join(&wish, &deadline, joined, &unusable);
+    int64_t status = join(&wish, deadline, joined, &unusable);
     if (unusable && lane == OCHE_LANE_AUTOMATIC) {
         diagnostics_say("taking the plain lane instead");
         diagnostics_clear();
         wish.greeting.memory = false;
-        status = join(&wish, &deadline, joined, &unusable);
+        status = join(&wish, deadline, joined, &unusable);
     }
     if (status == 0 && lane == OCHE_LANE_MEMORY)
         status = insist(joined, opening->socket_path);

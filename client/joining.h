@@ -12,7 +12,7 @@
 struct joined {
     int fd; /* a connected and non-blocking socket */
     uint64_t queued_bytes_max;
-    bool aborts, has_token, resumed; /* as in struct welcome */
+    bool aborts, answers_ping, has_token, resumed; /* as in struct welcome */
     uint8_t token[HANDOVER_TOKEN_SIZE];
     bool on_memory;
     struct lane_memory memory; /* if on_memory; the region without its mutex and lane */
@@ -23,8 +23,8 @@ struct joined {
 int64_t joining_choose(enum oche_lane option, enum oche_lane *lane);
 
 /* 0 and *joined, all of which is the caller's; or a negative OCHE_ERR_ code, whose reason is in the diagnostics;
- * OCHE_ERR_CLOSED: cancelled, because `cancel_fd` became readable (-1: none). Without a choice it is the memory lane,
- * and the plain lane where that does not work. */
-int64_t joining_run(const struct opening *opening, enum oche_lane lane, int cancel_fd, struct joined *joined);
+ * OCHE_ERR_CLOSED: cancelled. Without a choice it is the memory lane, and the plain lane where that does not work. */
+int64_t joining_run(const struct opening *opening, enum oche_lane lane, const struct deadline *deadline,
+                    struct joined *joined);
 
 #endif

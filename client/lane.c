@@ -5,6 +5,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+enum { OTHERS = 2 /* descriptors in the epoll set that are not the lane's */ };
+
 static bool is_on_memory(const struct lane *lane)
 {
     return lane->memory.region;
@@ -102,7 +104,7 @@ void lane_flush(struct lane *lane)
 
 unsigned lane_wait(struct lane *lane, int timeout)
 {
-    struct epoll_event events[LANE_EPOLL_DATA_END + 1];
+    struct epoll_event events[LANE_EPOLL_DATA_END + OTHERS];
     int count = epoll_wait(lane->channel.epoll_fd, events, sizeof events / sizeof *events, timeout);
     unsigned ready = 0;
     for (int i = 0; i < count; i++) {

@@ -59,7 +59,7 @@ EXPORT int64_t oche_session_dispatch(oche_session *session)
 
 EXPORT int64_t oche_session_reopen(oche_session *session)
 {
-    return session_reopen(session, -1);
+    return session_reopen(session);
 }
 
 EXPORT bool oche_session_pop(oche_session *session, struct oche_completion *completion)

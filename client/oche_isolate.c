@@ -2,6 +2,7 @@
 #include <oche/oche.h>
 
 #include "client/contract.h"
+#include "client/diagnostics.h"
 #include "client/export.h"
 #include "client/isolates.h"
 #include "client/poster.h"
@@ -10,6 +11,25 @@
 #include "proto/errors.h"
 
 #include <stdlib.h>
+
+EXPORT int64_t oche_isolate_open(void *dart_api_dl_data, int64_t send_port)
+{
+    return isolates_begin(dart_api_dl_data, send_port, false);
+}
+
+EXPORT const char *oche_isolate_open_error(void)
+{
+    struct poster *poster = isolates_lock(dart_port_current_isolate());
+    diagnostics_clear();
+    if (!poster)
+        return diagnostics_last();
+    session_lock(poster->session);
+    if (poster->session->open_error)
+        diagnostics_recall(poster->session->open_error);
+    session_unlock(poster->session);
+    isolates_unlock();
+    return diagnostics_last();
+}
 
 EXPORT int64_t oche_isolate_enable(int64_t features)
 {

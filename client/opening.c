@@ -8,6 +8,9 @@
 #include "proto/errors.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -80,6 +83,33 @@ static int64_t connect_socket(int fd, const struct sockaddr_un *address)
     }
 }
 
+/* The number of the process that serves there, as it has written it into its lock file; 0 if that cannot be read. */
+static long serving_process(const char *socket_path)
+{
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path) + sizeof ".lock"], text[16];
+    snprintf(path, sizeof path, "%s.lock", socket_path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[length < 0 ? 0 : length] = '\0';
+    long process = strtol(text, NULL, 10);
+    return process > 0 ? process : 0;
+}
+
+/* Somebody listens there, but the time is over: the daemon may be stopped, hang, or be very busy. */
+static int64_t give_up(const char *socket_path)
+{
+    long process = serving_process(socket_path);
+    if (process > 0)
+        diagnostics_fail(0, "the daemon at %s, process %ld, does not answer within %d seconds", socket_path, process,
+                         OPENING_TIME_LIMIT / 1000);
+    else
+        diagnostics_fail(0, "the daemon at %s does not answer within %d seconds", socket_path,
+                         OPENING_TIME_LIMIT / 1000);
+    return OCHE_ERR_DAEMON_UNAVAILABLE;
+}
+
 /* One attempt to connect and greet. */
 static int64_t attempt(const struct sockaddr_un *address, const struct opening *opening,
                        const struct deadline *deadline, int *fd, struct welcome *welcome)
@@ -94,6 +124,8 @@ static int64_t attempt(const struct sockaddr_un *address, const struct opening *
         status = handshake(made, deadline, &opening->greeting, welcome);
         if (status == HANDSHAKE_HUNG_UP)
             status = ATTEMPT_AGAIN;
+        else if (status == HANDSHAKE_SILENT)
+            status = give_up(address->sun_path);
     }
     if (status == 0)
         *fd = made;
@@ -138,10 +170,7 @@ int64_t opening_run(const struct opening *opening, const struct deadline *deadli
         int error = deadline_pause(deadline, PAUSE);
         if (error == -ECANCELED)
             return OCHE_ERR_CLOSED;
-        if (error < 0) {
-            diagnostics_fail(0, "the daemon at %s took no session within %d seconds", opening->socket_path,
-                             OPENING_TIME_LIMIT / 1000);
-            return OCHE_ERR_DAEMON_UNAVAILABLE;
-        }
+        if (error < 0)
+            return give_up(opening->socket_path);
     }
 }

@@ -50,6 +50,7 @@ struct pending_request *pending_add(struct pending *pending, uint16_t opcode)
     struct pending_request *request = &pending->requests[pending->first_free - 1];
     pending->first_free = request->next_free;
     pending->count++;
+    pending->owed += pending_is_owed(opcode);
     *request = (struct pending_request){
         .generation = request->generation,
         .opcode = opcode,
@@ -62,6 +63,7 @@ void pending_remove(struct pending *pending, struct pending_request *request)
 {
     assert(request->opcode != 0);
     free(request->body);
+    pending->owed -= pending_is_owed(request->opcode);
     uint32_t generation = request->generation < GENERATION_MAX ? request->generation + 1 : 1;
     release(pending, (uint32_t)(request - pending->requests), generation);
     pending->count--;

@@ -10,6 +10,8 @@
 #ifndef OCHE_CLIENT_PENDING_H
 #define OCHE_CLIENT_PENDING_H
 
+#include "proto/frame.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +29,7 @@ struct pending_request {
     union {
         struct oche_statistics *statistics; /* STATISTICS: where the numbers go */
         struct waiter *waiter;              /* SET_OPTION: who waits, NULL if a completion is wanted */
+        int64_t limit_at;                   /* CONNECT: when it times out, as deadline_now(); 0: not here, or done */
     };
     uint32_t generation;
     uint32_t next_free;
@@ -36,7 +39,7 @@ struct pending_request {
     bool doomed;    /* ACCEPT: the listener was closed by force since, and with it what this accepts */
     bool given_up;  /* CONNECT: it was cancelled, which the daemon may not know yet */
     bool orphaned;  /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
-    bool unheard;   /* SET_OPTION: who waited for it has given up */
+    bool unheard;   /* SET_OPTION: who waited for it has given up; CONNECT: it has completed, for its limit is over */
     bool quiet;     /* WRITE: only a failure is worth a completion */
     uint32_t reads; /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of
                        these. As pending_number() */
@@ -47,12 +50,19 @@ struct pending {
     struct pending_request *requests;
     uint32_t capacity;
     uint32_t count;      /* in use */
+    uint32_t owed;       /* of these: see pending_is_owed() */
     uint32_t first_free; /* index + 1; 0: none */
     uint64_t made;       /* ever */
 };
 
 /* Drops all requests without an answer. */
 void pending_deinit(struct pending *pending);
+
+/* Whether the daemon owes an answer to such a request: a READ or an ACCEPT may wait for ever. */
+static inline bool pending_is_owed(uint16_t opcode)
+{
+    return opcode != FRAME_READ && opcode != FRAME_ACCEPT;
+}
 
 /* A new request, all zero but for its opcode and generation. Valid until the next pending_add().
  * NULL: no memory. */

@@ -17,7 +17,7 @@ enum {
     /* Bytes. The thread itself needs a few KiB, the VM's part of a post little more; the C library
      * takes the thread-local variables of the whole process from it, too. */
     STACK_SIZE = 256 * 1024,
-    BELL_EPOLL_DATA = LANE_EPOLL_DATA_END,
+    BELL_EPOLL_DATA = SESSION_EPOLL_DATA_END,
 };
 
 static void ring(const struct poster *poster)
@@ -63,6 +63,16 @@ static bool post_completions(struct poster *poster, bool *settled)
     return true;
 }
 
+/* While the session opens. An isolate that is gone needs no daemon. */
+static void post_meanwhile(void *context)
+{
+    struct poster *poster = context;
+    if (poster->deserted || post_completions(poster, &(bool){false}))
+        return;
+    poster->deserted = true;
+    ring(poster);
+}
+
 /* Sleeps until there is something to do, and returns what. */
 static unsigned sleep_until_needed(const struct poster *poster)
 {
@@ -80,13 +90,13 @@ static bool is_awaited(struct oche_session *session)
     return awaited;
 }
 
-/* The request that the session awaits this for has rung the bell, and the next one to ring it is who stops us, early
- * enough if need be. */
-static void reopen(const struct poster *poster)
+/* Drains the bell, which the request rang that waits for this. A later ring, by poster_end() or post_meanwhile(), ends
+ * the opening early. */
+static void open_session(const struct poster *poster)
 {
     silence(poster);
     if (!atomic_load(&poster->stops))
-        session_reopen(poster->session, poster->bell_fd);
+        session_reopen(poster->session);
 }
 
 /* Dispatches and posts until it is stopped or the isolate is gone. */
@@ -97,8 +107,8 @@ static void serve(struct poster *poster)
         unsigned ready = settled ? sleep_until_needed(poster) : 0;
         session_dispatch_ready(poster->session, ready);
         if (ready & 1u << BELL_EPOLL_DATA && is_awaited(poster->session))
-            reopen(poster);
-        if (!post_completions(poster, &settled))
+            open_session(poster);
+        if (poster->deserted || !post_completions(poster, &settled))
             return;
     }
 }
@@ -152,14 +162,17 @@ static int hang_bell(struct poster *poster)
         return errno;
     session_lock(poster->session);
     poster->session->bell_fd = poster->bell_fd;
+    poster->session->post = post_meanwhile;
+    poster->session->poster = poster;
     session_unlock(poster->session);
     return 0;
 }
 
-int64_t poster_new(struct dart_isolate isolate, int64_t port, struct poster **poster)
+int64_t poster_new(struct dart_isolate isolate, int64_t port, bool opens, struct poster **poster)
 {
     struct oche_session *session;
-    int64_t status = session_open(NULL, isolate.address, &session);
+    int64_t status =
+        opens ? session_open(NULL, isolate.address, &session) : session_prepare(NULL, isolate.address, &session);
     if (status < 0)
         return status;
 

@@ -5,6 +5,9 @@
  * It sleeps in epoll_wait() on the session's descriptor, to which it adds a bell of its own: an
  * eventfd that asks it to stop, or to reopen a lost session. Nobody else dispatches that session.
  *
+ * It also opens the session, if that was left to it, and opens a lost one anew. Meanwhile it posts what completes
+ * because its limit is over.
+ *
  * It ends in one of two ways. poster_end() stops it, for tcp_destroy(). Or a post fails, because
  * the isolate is gone without having said so: then the poster, if it is still registered
  * (isolates.h), frees everything itself.
@@ -24,14 +27,15 @@ struct poster {
     int bell_fd;
     pthread_t thread;
     atomic_bool stops;
+    bool deserted;            /* a post has failed. For the thread */
     _Atomic int64_t features; /* OCHE_FEATURE_ values, as oche_isolate_enable() set them */
     uint64_t number;          /* of isolates.h: no two posters of the process have the same */
     struct poster *next;      /* of isolates.h */
 };
 
-/* Opens a session for the isolate and starts its poster. 0 and *poster, or as oche_session_open().
- * Blocks. */
-int64_t poster_new(struct dart_isolate isolate, int64_t port, struct poster **poster);
+/* Makes a session for the isolate, opens it or prepares it (session.h), and starts its poster. 0 and *poster, or as
+ * session_open(). Blocks only if it opens. */
+int64_t poster_new(struct dart_isolate isolate, int64_t port, bool opens, struct poster **poster);
 
 /* Stops the thread, posts OCHE_ERR_CLOSED for what is pending, closes and frees. For a poster that
  * is not, or no longer, registered. */

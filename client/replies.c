@@ -35,6 +35,8 @@ static const char *take_socket(struct oche_session *session, const struct pendin
         completion->result = OCHE_ERR_CLOSED;
         return NULL;
     }
+    if (request->unheard)
+        return NULL; /* take_reply() closes it */
     if (handles_slot_is_taken(&session->handles, handle))
         return "a new handle in the place of one that is open";
 
@@ -157,6 +159,21 @@ static void end_reads(struct oche_session *session, const struct pending_request
     }
 }
 
+/* The connection was made when the limit was over, and nobody wants it. The request goes on as one that closes it. */
+static const char *close_late(struct oche_session *session, struct pending_request *request, int64_t handle)
+{
+    struct frame frame = {
+        .opcode = FRAME_CLOSE,
+        .request_id = pending_wire_id(&session->pending, request),
+        .handle = handle,
+    };
+    if (lane_reserve(&session->lane, 0, 0) < 0)
+        return "no memory to close what came too late";
+    lane_put(&session->lane, &frame, NULL, NULL, 0, CHANNEL_WITH_THE_BATCH);
+    request->opcode = FRAME_CLOSE;
+    return NULL;
+}
+
 static const char *take_reply(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
@@ -171,6 +188,8 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         const char *fault = take_success(session, request, message, &completion);
         if (fault)
             return fault;
+        if (request->opcode == FRAME_CONNECT && request->unheard)
+            return close_late(session, request, frame->value);
     } else {
         if (frame->payload_length != 0 || frame->body_length != 0)
             return "a failure with data";
@@ -252,6 +271,15 @@ static const char *take_handover(struct oche_session *session, const struct lane
     return NULL;
 }
 
+/* The daemon is there. */
+static const char *take_pong(struct oche_session *session, const struct lane_message *message)
+{
+    const struct frame *frame = &message->frame;
+    if (frame->request_id != 0 || frame->value != 0 || frame->body_length != 0 || frame->payload_length != 0)
+        return "not how a daemon answers PING";
+    return heartbeat_answered(&session->time.heartbeat) ? NULL : "an answer to no PING";
+}
+
 static const char *take(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
@@ -259,6 +287,8 @@ static const char *take(struct oche_session *session, struct lane_message *messa
         return "not a reply";
     if (frame->opcode == FRAME_HANDOVER)
         return take_handover(session, message);
+    if (frame->opcode == FRAME_PING)
+        return take_pong(session, message);
     return frame->opcode == FRAME_READ ? take_reading(session, message) : take_reply(session, message);
 }
 

@@ -29,7 +29,7 @@ static enum channel_urgency urgency(const struct oche_session *session)
 
 static void ring(int bell_fd)
 {
-    uint64_t one = 1;
+    const uint64_t one = 1;
     while (write(bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
     }
 }
@@ -50,8 +50,7 @@ static int64_t check_open(const struct oche_session *session)
     return OCHE_ERR_NOT_INITIALIZED;
 }
 
-/* 0 if the session takes requests that make a new socket: they may wait for the daemon's successor.
- */
+/* 0 if the session takes requests that make a new socket: they may wait for a daemon. */
 static int64_t check_open_or_awaited(const struct oche_session *session)
 {
     bool waits = session->state == SESSION_LOST || session->state == SESSION_AWAITED;
@@ -83,6 +82,8 @@ static struct pending_request *begin(struct oche_session *session, enum frame_op
         return NULL;
     request->request_id = request_id;
     request->handle = handle;
+    if (pending_is_owed(opcode))
+        timekeeping_owe(session);
     return request;
 }
 
@@ -122,9 +123,9 @@ static struct pending_request *begin_with_body(struct oche_session *session, enu
     return begin(session, opcode, request_id, handle, *body_length, 0);
 }
 
-/* A request that makes a socket. A successor of the daemon may have to be asked again. */
+/* A request that makes a socket. A successor of the daemon may have to be asked again. `limit_ms`: 0 is none. */
 static int64_t submit_repeatable(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
-                                 const ProtobufCMessage *message)
+                                 const ProtobufCMessage *message, uint32_t limit_ms)
 {
     uint8_t body[BODY_MAX];
     size_t body_length;
@@ -135,6 +136,7 @@ static int64_t submit_repeatable(struct oche_session *session, enum frame_opcode
         pending_remove(&session->pending, request);
         return OCHE_ERR_OUT_OF_MEMORY;
     }
+    timekeeping_limit(session, request, limit_ms);
     return submit(session, request, body, body_length);
 }
 
@@ -177,14 +179,14 @@ int64_t request_connect(struct oche_session *session, int64_t request_id, const 
     message.source_address = binary(options->source_address, options->source_address_length);
     message.source_port = options->source_port;
     message.timeout_ms = options->timeout_ms;
-    return submit_repeatable(session, FRAME_CONNECT, request_id, &message.base);
+    return submit_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms);
 }
 
 static struct pending_request *find_connect(struct oche_session *session, int64_t request_id)
 {
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode == FRAME_CONNECT && request->request_id == request_id)
+        if (request->opcode == FRAME_CONNECT && request->request_id == request_id && !request->unheard)
             return request;
     }
     return NULL;
@@ -227,7 +229,7 @@ int64_t request_listen(struct oche_session *session, int64_t request_id, const s
     message.v6_only = options->v6_only;
     message.backlog = options->backlog;
     message.shared = options->shared;
-    return submit_repeatable(session, FRAME_LISTEN, request_id, &message.base);
+    return submit_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0);
 }
 
 int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t listener)
@@ -385,8 +387,7 @@ static void forget_accepted(struct oche_session *session, int64_t listener, stru
         forget_connection(session, entry, close);
 }
 
-/* The daemon closes with the listener also those connections that it has accepted, but that we have
- * not heard of. */
+/* The daemon closes with the listener also those connections that it has accepted and we have not heard of. */
 static void doom_accepts(struct oche_session *session, int64_t listener)
 {
     struct pending_request *request = NULL;

@@ -1,5 +1,6 @@
 #include "client/session.h"
 
+#include "client/deadline.h"
 #include "client/diagnostics.h"
 #include "client/following.h"
 #include "client/forking.h"
@@ -37,6 +38,7 @@ void session_complete(struct oche_session *session, struct pending_request *requ
 {
     struct waiter *waiter = request->opcode == FRAME_SET_OPTION ? request->waiter : NULL;
     session->queued_bytes -= request->charge;
+    timekeeping_unlimit(session, request);
     completion->request_id = request->request_id;
     if (waiter)
         waiter_answer(waiter, completion->result);
@@ -59,6 +61,7 @@ static void complete_all(struct oche_session *session, int64_t result)
 static void disconnect(struct oche_session *session, int64_t result)
 {
     lane_detach(&session->lane);
+    timekeeping_end(session);
     complete_all(session, result);
     handles_deinit(&session->handles);
 }
@@ -77,10 +80,22 @@ enum purpose {
     FOLLOW_FOR_LISTENERS /* which is of no use if it does not have our listeners */
 };
 
+/* Limits of requests go on while the session waits for a daemon. */
+static void keep_time(void *context)
+{
+    struct oche_session *session = context;
+    session_lock(session);
+    timekeeping_run(session, deadline_now());
+    session_unlock(session);
+    if (session->post)
+        session->post(session->poster);
+}
+
 /* Connects a session that is prepared, lost or following, and sends what has been queued for it. */
-static int64_t connect_daemon(struct oche_session *session, int cancel_fd, enum purpose purpose)
+static int64_t connect_daemon(struct oche_session *session, enum purpose purpose)
 {
     bool follows = purpose != BEGIN;
+    const struct deadline_duty duty = {.fd = session->time.alarm.fd, .run = keep_time, .context = session};
     struct opening opening = {
         .socket_path = session->socket_path,
         .daemon_path = session->daemon_path,
@@ -93,7 +108,9 @@ static int64_t connect_daemon(struct oche_session *session, int cancel_fd, enum 
             },
     };
     struct joined joined;
-    int64_t status = joining_run(&opening, session->lane_choice, cancel_fd, &joined);
+    struct deadline deadline = deadline_in(OPENING_TIME_LIMIT, session->bell_fd);
+    deadline.duty = &duty;
+    int64_t status = joining_run(&opening, session->lane_choice, &deadline, &joined);
     if (status < 0)
         return status;
 
@@ -117,6 +134,9 @@ static int64_t connect_daemon(struct oche_session *session, int cancel_fd, enum 
         session->last_batch = 0;
         session->idle = true;
         session->state = SESSION_OPEN;
+        free(session->open_error);
+        session->open_error = NULL;
+        timekeeping_begin(session, joined.answers_ping);
     }
     session_unlock(session);
     return status;
@@ -131,7 +151,7 @@ static uint32_t arena_wish(uint32_t bytes)
 }
 
 /* Fills in a closed session, up to the connection. */
-static int64_t prepare(struct oche_session *session, const struct oche_session_options *options, const void *owner)
+static int64_t fill_in(struct oche_session *session, const struct oche_session_options *options, const void *owner)
 {
     const struct oche_session_options defaults = {.socket_path = NULL};
     if (!options)
@@ -151,6 +171,8 @@ static int64_t prepare(struct oche_session *session, const struct oche_session_o
     session->owner = owner;
     renew_tag(session);
     int error = lane_init(&session->lane);
+    if (!error)
+        error = timekeeping_init(&session->time, session->lane.channel.epoll_fd);
     session_unlock(session);
 
     if (!socket_path && path_error != ENOMEM) {
@@ -162,36 +184,56 @@ static int64_t prepare(struct oche_session *session, const struct oche_session_o
         return OCHE_ERR_OUT_OF_MEMORY;
     }
     if (error) {
-        diagnostics_fail(-error, "cannot make an epoll descriptor");
+        diagnostics_fail(-error, "cannot make the descriptors that a session waits on");
         return OCHE_ERR_OUT_OF_MEMORY;
     }
     return joining_choose(options->lane, &session->lane_choice);
 }
 
-int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session)
+/* Gives back a session that could not be opened. */
+static void discard(struct oche_session *session)
+{
+    session_lock(session);
+    session->owner = NULL;
+    session->state = SESSION_CLOSED;
+    session_unlock(session);
+    session_free(session);
+}
+
+int64_t session_prepare(const struct oche_session_options *options, const void *owner, struct oche_session **session)
 {
     *session = NULL;
     diagnostics_clear();
-    struct oche_session *opened = forking_prepare() == 0 ? sessions_take() : NULL;
-    if (!opened) {
+    struct oche_session *prepared = forking_prepare() == 0 ? sessions_take() : NULL;
+    if (!prepared) {
         diagnostics_fail(0, "no memory for one more session, or %d are open", PUBLIC_SESSIONS);
         return OCHE_ERR_OUT_OF_MEMORY;
     }
-    int64_t status = prepare(opened, options, owner);
-    if (status == 0)
-        status = connect_daemon(opened, -1, BEGIN);
+    int64_t status = fill_in(prepared, options, owner);
     if (status < 0) {
-        session_lock(opened);
-        opened->owner = NULL;
-        session_unlock(opened);
-        session_free(opened);
+        discard(prepared);
         return status;
     }
-    *session = opened;
+    session_lock(prepared);
+    prepared->state = SESSION_LOST;
+    session_unlock(prepared);
+    *session = prepared;
     return 0;
 }
 
-int64_t session_reopen(struct oche_session *session, int cancel_fd)
+int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session)
+{
+    int64_t status = session_prepare(options, owner, session);
+    if (status == 0)
+        status = connect_daemon(*session, BEGIN);
+    if (status < 0 && *session) {
+        discard(*session);
+        *session = NULL;
+    }
+    return status;
+}
+
+int64_t session_reopen(struct oche_session *session)
 {
     diagnostics_clear();
     session_lock(session);
@@ -201,9 +243,11 @@ int64_t session_reopen(struct oche_session *session, int cancel_fd)
     if (open || closed)
         return open ? 0 : OCHE_ERR_NOT_INITIALIZED;
 
-    int64_t status = connect_daemon(session, cancel_fd, BEGIN);
+    int64_t status = connect_daemon(session, BEGIN);
     if (status < 0) {
         session_lock(session);
+        free(session->open_error);
+        session->open_error = strdup(diagnostics_last());
         disconnect(session, status); /* of what was queued for the daemon */
         session->state = SESSION_LOST;
         session_unlock(session);
@@ -225,13 +269,13 @@ static int64_t follow(struct oche_session *session)
     bool wanted = false;
     session->handed_over = false;
     lane_detach(&session->lane);
+    timekeeping_end(session);
     bool prepared = following_prepare(session, &wanted);
     session->state = SESSION_FOLLOWING;
-    int cancel_fd = session->bell_fd;
     session_unlock(session);
 
     enum purpose purpose = wanted ? FOLLOW_FOR_LISTENERS : FOLLOW;
-    int64_t status = prepared ? connect_daemon(session, cancel_fd, purpose) : OCHE_ERR_OUT_OF_MEMORY;
+    int64_t status = prepared ? connect_daemon(session, purpose) : OCHE_ERR_OUT_OF_MEMORY;
     if (status == 0)
         return 0;
     diagnostics_say("the daemon at %s is lost: its successor does not have this session", session->socket_path);
@@ -246,9 +290,17 @@ static const char *take_messages(struct oche_session *session)
 {
     struct lane_message message;
     const char *fault = NULL;
-    while (!fault && !session->handed_over && lane_next(&session->lane, &message, &fault) == LANE_MESSAGE)
+    while (!fault && !session->handed_over && lane_next(&session->lane, &message, &fault) == LANE_MESSAGE) {
+        heartbeat_hear(&session->time.heartbeat);
         fault = replies_take(session, &message);
+    }
     return fault;
+}
+
+/* After all that has come: a daemon that has said something is not lost. True: it is. The mutex is held. */
+static bool keep_time_if_due(struct oche_session *session)
+{
+    return session->time.alarm.at && timekeeping_run(session, deadline_now());
 }
 
 static const char *receive_fault(int error)
@@ -268,10 +320,12 @@ int64_t session_dispatch_ready(struct oche_session *session, unsigned ready)
     size_t delivered = 0;
     for (int round = 0; round < DISPATCH_ROUNDS; round++) {
         int received = lane_receive(&session->lane, ready);
-        if (received == -ENOTCONN)
-            return OCHE_ERR_DAEMON_LOST;
-
         session_lock(session);
+        if (received == -ENOTCONN) {
+            keep_time_if_due(session);
+            session_unlock(session);
+            return OCHE_ERR_DAEMON_LOST;
+        }
         session->idle = false;
         size_t before = session->completions.count;
         const char *fault = received < 0 ? receive_fault(received) : take_messages(session);
@@ -279,6 +333,8 @@ int64_t session_dispatch_ready(struct oche_session *session, unsigned ready)
         if (delivered > 0)
             session->last_batch = delivered;
         bool handed_over = session->handed_over;
+        if (!fault && !handed_over && keep_time_if_due(session))
+            fault = "it is there, but does not answer";
         if (fault)
             lose(session);
         else if (!handed_over)
@@ -348,15 +404,18 @@ static void deinit(struct oche_session *session)
     completions_deinit(&session->completions);
     free(session->socket_path);
     free(session->daemon_path);
-    session->socket_path = session->daemon_path = NULL;
+    free(session->open_error);
+    session->socket_path = session->daemon_path = session->open_error = NULL;
     session->queued_bytes = 0;
     session->bell_fd = -1;
+    session->post = NULL;
 }
 
 void session_free(struct oche_session *session)
 {
     session_lock(session);
     lane_deinit(&session->lane);
+    timekeeping_deinit(&session->time);
     deinit(session);
     session_unlock(session);
     sessions_put(session);
@@ -365,6 +424,7 @@ void session_free(struct oche_session *session)
 void session_forget(struct oche_session *session)
 {
     lane_forget(&session->lane);
+    timekeeping_deinit(&session->time);
     deinit(session);
     session->state = SESSION_CLOSED;
     session->owner = NULL;

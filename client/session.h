@@ -23,6 +23,7 @@
 #include "client/handles.h"
 #include "client/lane.h"
 #include "client/pending.h"
+#include "client/timekeeping.h"
 #include "proto/handover.h"
 
 #include <oche/oche.h>
@@ -32,9 +33,12 @@ enum session_state {
     SESSION_CLOSED, /* not open yet, or ended */
     SESSION_OPEN,
     SESSION_FOLLOWING, /* the daemon has handed over, and requests are queued for its successor */
-    SESSION_LOST,      /* the daemon is gone */
-    SESSION_AWAITED,   /* the daemon is gone, and requests are queued for its successor */
+    SESSION_LOST,      /* the daemon is gone, or was not looked for yet */
+    SESSION_AWAITED,   /* the same, and requests are queued for the next one */
 };
+
+/* The numbers in the epoll set: after those of the lane. */
+enum { SESSION_EPOLL_ALARM = LANE_EPOLL_DATA_END, SESSION_EPOLL_DATA_END };
 
 struct oche_session {
     pthread_mutex_t mutex;
@@ -45,6 +49,7 @@ struct oche_session {
     const void *owner; /* the isolate it serves, or served last; NULL: none */
 
     struct lane lane;
+    struct timekeeping time;
     struct pending pending;
     struct handles handles;
     struct completions completions;
@@ -63,8 +68,11 @@ struct oche_session {
     bool never_start;
     enum oche_lane lane_choice;
     uint32_t arena_size; /* wished for; 0: the daemon's default */
-    int bell_fd;         /* an eventfd, rung when a request awaits the reopening; not owned. -1: such
-                            requests are refused */
+    char *open_error;    /* why the last attempt to open it failed; NULL: it did not */
+    int bell_fd;         /* an eventfd, rung when a request awaits the opening, which a second ring ends; not owned.
+                            -1: such requests are refused */
+    void (*post)(void *poster); /* hands on what completes while it opens; NULL: that is popped afterwards */
+    void *poster;
 
     struct oche_session *next_free; /* of sessions.h */
 };
@@ -72,9 +80,12 @@ struct oche_session {
 /* Opens a session for `owner`, which may be NULL; see oche_session_open(). Blocks. */
 int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session);
 
-/* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when `cancel_fd` becomes readable
- * (-1: none). If it fails, the requests that awaited it complete with its result. Blocks. */
-int64_t session_reopen(struct oche_session *session, int cancel_fd);
+/* The same without a daemon, which the first request looks for, as after a loss. Does not block. */
+int64_t session_prepare(const struct oche_session_options *options, const void *owner, struct oche_session **session);
+
+/* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when the session's bell is rung. If it fails, the
+ * requests that awaited it complete with its result. Blocks. */
+int64_t session_reopen(struct oche_session *session);
 
 /* See oche_session_dispatch(). */
 int64_t session_dispatch(struct oche_session *session);

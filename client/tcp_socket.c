@@ -2,14 +2,12 @@
 #include <oche/tcp_socket.h>
 
 #include "client/contract.h"
-#include "client/diagnostics.h"
 #include "client/export.h"
 #include "client/getters.h"
 #include "client/isolates.h"
 #include "client/poster.h"
 #include "client/requests.h"
 #include "client/session.h"
-#include "client/sessions.h"
 #include "proto/errors.h"
 
 #include <limits.h>
@@ -17,29 +15,7 @@
 
 EXPORT int64_t tcp_init(void *dart_api_dl_data, int64_t send_port)
 {
-    diagnostics_clear();
-    if (!dart_port_resolve(dart_api_dl_data)) {
-        diagnostics_fail(0, "tcp_init: not the data of NativeApi.initializeApiDLData, version 2");
-        return OCHE_ERR_INVALID_ARGUMENT;
-    }
-    struct dart_isolate isolate = dart_port_current_isolate();
-    if (!isolate.address || send_port == 0) {
-        diagnostics_fail(0, "tcp_init: there is no %s", isolate.address ? "port" : "current isolate");
-        return OCHE_ERR_INVALID_ARGUMENT;
-    }
-
-    bool kept;
-    struct poster *poster = isolates_replace(isolate, send_port, &kept);
-    if (kept)
-        return 0;
-    if (poster)
-        poster_end(poster);
-    sessions_disown(isolate.address);
-    int64_t status = poster_new(isolate, send_port, &poster);
-    if (status == 0 && !isolates_add(poster))
-        poster_end(poster); /* another thread was faster, as it should not be: one isolate, one call
-                               at a time */
-    return status;
+    return isolates_begin(dart_api_dl_data, send_port, true);
 }
 
 EXPORT int64_t tcp_destroy(void)

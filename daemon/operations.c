@@ -78,6 +78,13 @@ static int handle_statistics(struct request *request)
     return 0;
 }
 
+/* The client wonders whether this worker still turns. */
+static int handle_ping(struct request *request)
+{
+    session_reply(request->session, FRAME_PING, request->message->frame.request_id, 0, 0);
+    return 0;
+}
+
 /* ---- sockets ---- */
 
 static bool is_source_given(const Oche__Connect *body)
@@ -289,6 +296,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_CANCEL] = {IS_NOTICE, handle_cancel},
     [FRAME_HANDOVER] = {0, handle_handover},
     [FRAME_ABORT] = {NEEDS_CONNECTION, handle_abort},
+    [FRAME_PING] = {0, handle_ping},
 };
 
 /* What is wrong with a frame that no correct client sends here and now, or NULL. */

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <cerrno>
+#include <csignal>
 #include <poll.h>
 #include <random>
 #include <sys/socket.h>
@@ -234,6 +235,59 @@ TEST_CASE("a cancel ends the connect that it names with CLOSED, and has no answe
     }
     CHECK(wire.is_served());
     CHECK(complaints(daemon) == 0);
+}
+
+TEST_CASE("PING is answered at once, whatever else is not, also while the daemon leaves")
+{
+    Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const PeerListener listener;
+    const auto made = wire.ask(connect_frame(1, {listener.address(), listener.port()}));
+    REQUIRE(made);
+    const Peer peer = listener.accept();
+    WireFrame write = plain_frame(FRAME_WRITE, 2, made->header.value);
+    write.payload = std::string(FRAME_PAYLOAD_MAX, 'x');
+    size_t unanswered = 0;
+    for (; unanswered < 60; unanswered++) { // more than the kernel takes
+        wire.send(write);
+    }
+    const auto check_answered = [&](int64_t id) {
+        wire.send(plain_frame(FRAME_PING, id));
+        auto reply = wire.receive();
+        for (; reply && reply->header.opcode == FRAME_WRITE; reply = wire.receive()) {
+            unanswered--;
+        }
+        REQUIRE(reply);
+        CHECK(reply->header.opcode == FRAME_PING);
+        CHECK(reply->header.flags == FRAME_REPLY);
+        CHECK(reply->header.request_id == id);
+        CHECK(reply->header.value == 0);
+    };
+    for (const int64_t id : {7, 0, -1}) {
+        check_answered(id);
+    }
+    daemon.kill(SIGTERM);
+    REQUIRE(daemon.logs("event=leaving"));
+    check_answered(8);
+    CHECK(unanswered > 0);
+    CHECK(complaints(daemon) == 0);
+}
+
+TEST_CASE("PING has no handle, body or payload, and does not come before the hello or inside of a long write")
+{
+    check_dropped(frame_bytes(plain_frame(FRAME_PING, 1, 1)));
+    WireFrame ping = plain_frame(FRAME_PING, 1);
+    ping.body = "x";
+    check_dropped(frame_bytes(ping));
+    ping = plain_frame(FRAME_PING, 1);
+    ping.payload = "x";
+    check_dropped(frame_bytes(ping));
+    check_dropped(frame_bytes(plain_frame(FRAME_PING, 1)), false);
+    WireFrame part = plain_frame(FRAME_WRITE, 1, 1);
+    part.payload = "x";
+    part.header.flags = FRAME_MORE;
+    check_dropped(frame_bytes(part) + frame_bytes(plain_frame(FRAME_PING, 1)));
 }
 
 TEST_CASE("a cancelled connect gives its descriptor and its handle back")

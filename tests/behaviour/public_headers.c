@@ -63,6 +63,8 @@ const struct public_function public_functions[] = {
     F(oche_isolate_abort),
     F(oche_isolate_set_keep_alive),
     F(oche_isolate_set_no_delay),
+    F(oche_isolate_open),
+    F(oche_isolate_open_error),
     F(oche_isolate_guard),
     F(oche_isolate_release),
     {0, 0},

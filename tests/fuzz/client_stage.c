@@ -49,7 +49,20 @@ static void start_daemon(void)
     session->idle = true;
     session->aborts = true;
     session->state = SESSION_OPEN;
+    timekeeping_begin(session, true);
     session_unlock(session);
+}
+
+/* Until the next thing is due. */
+static void let_time_pass(void)
+{
+    struct oche_session *session = stage.session;
+    session_lock(session);
+    int64_t due = session->time.alarm.at;
+    bool lost = due && timekeeping_run(session, due);
+    session_unlock(session);
+    if (lost)
+        played_daemon_hang_up(&stage.daemon);
 }
 
 static void dispatch(void)
@@ -75,6 +88,9 @@ static void act_rarely(uint8_t how)
         break;
     case 2:
         session_take(stage.session, NULL, 0, &(bool){false});
+        break;
+    case 3:
+        let_time_pass();
         break;
     default:
         played_daemon_say_bytes(&stage.daemon);
@@ -126,6 +142,7 @@ static void open_session(void)
     session->generation = 1;
     session->tag = public_tag_make(session->index, session->generation);
     CHECK(lane_init(&session->lane) == 0);
+    CHECK(timekeeping_init(&session->time, session->lane.channel.epoll_fd) == 0);
     played_application_init(&stage.application, &stage.input, session);
 }
 

@@ -81,7 +81,7 @@ static void ask_connect(struct played_application *application, uint8_t how)
         .port = how & 2 ? 0 : 80,
         .source_address = address,
         .source_address_length = how & 4 ? 4 : 0,
-        .timeout_ms = how,
+        .timeout_ms = how * 1000u, /* of the played time: more than a play takes */
     };
     made(application, oche_connect(application->session, new_id(application), &options));
 }

@@ -286,6 +286,7 @@ void played_client_say_request(struct played_client *client)
     case FRAME_STATISTICS:
     case FRAME_RELEASE:
     case FRAME_CANCEL:
+    case FRAME_PING:
         break;
     default:
         request.frame.handle = pick_handle(client);

@@ -79,6 +79,16 @@ void Isolate::start()
     }
 }
 
+int64_t Isolate::open()
+{
+    return inside([&] { return oche_isolate_open(vm::data(), port_->number()); });
+}
+
+std::string Isolate::open_error() const
+{
+    return inside([] { return oche_isolate_open_error(); });
+}
+
 int64_t Isolate::destroy()
 {
     return inside([] { return tcp_destroy(); });

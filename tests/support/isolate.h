@@ -60,6 +60,9 @@ class Isolate
     int64_t init();
     // init() that must succeed.
     void start();
+    // With oche_isolate_open(), and oche_isolate_open_error().
+    int64_t open();
+    std::string open_error() const;
     int64_t destroy();
     // Ends as an isolate does that is killed: posts fail from now on, and nobody calls tcp_destroy().
     void die();

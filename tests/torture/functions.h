@@ -36,6 +36,7 @@
     F(write, TORTURE_ERRORS(EINTR, EIO, ENOSPC))                                                                       \
     F(pipe2, TORTURE_ERRORS(EMFILE, ENFILE))                                                                           \
     F(eventfd, TORTURE_ERRORS(EMFILE, ENFILE, ENOMEM))                                                                 \
+    F(timerfd_create, TORTURE_ERRORS(EMFILE, ENFILE, ENOMEM))                                                          \
     F(epoll_create1, TORTURE_ERRORS(EMFILE, ENFILE, ENOMEM))                                                           \
     F(epoll_ctl_add, TORTURE_ERRORS(ENOMEM, ENOSPC))                                                                   \
     F(epoll_wait, TORTURE_ERRORS(EINTR, EINVAL))                                                                       \

@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -321,6 +322,7 @@ WRAP(int, -1, flock, flock, (int fd, int operation), (fd, operation), int, int)
 WRAP(int, -1, unlink, unlink, (const char *path), (path), const char *)
 WRAP(int, -1, pipe2, pipe2, (int ends[2], int flags), (ends, flags), int[2], int)
 WRAP(int, -1, eventfd, eventfd, (unsigned count, int flags), (count, flags), unsigned, int)
+WRAP(int, -1, timerfd_create, timerfd_create, (int clock, int flags), (clock, flags), int, int)
 WRAP(int, -1, epoll_create1, epoll_create1, (int flags), (flags), int)
 WRAP(int, -1, epoll_wait, epoll_wait, (int fd, struct epoll_event *events, int most, int timeout),
      (fd, events, most, timeout), int, struct epoll_event *, int, int)

@@ -48,8 +48,9 @@ const char *oche_version(void);
 const char *oche_error_name(int64_t code);
 const char *oche_error_text(int64_t code);
 
-/* Why the last tcp_init, oche_session_open or oche_session_reopen of this thread failed, in one line: what was tried
- * and what the system said. "" if none failed. Valid until the thread's next call of one of these. */
+/* Why the last tcp_init, oche_isolate_open, oche_session_open or oche_session_reopen of this thread failed, in one
+ * line: what was tried and what the system said. "" if none failed. Valid until the thread's next call of one of these.
+ */
 const char *oche_last_error(void);
 
 typedef struct oche_session oche_session;
@@ -90,14 +91,17 @@ int64_t oche_session_open(const struct oche_session_options *options, oche_sessi
 void oche_session_close(oche_session *session);
 
 /* A descriptor that polls readable when oche_session_dispatch has something to do. It stays the session's, and is the
- * same for the session's whole life. Before you wait for it, pop until there is nothing left: a read that finds its
+ * same for the session's whole life. It becomes readable also when a limit is over, or when it is time to look whether
+ * the daemon is still there. Before you wait for it, pop until there is nothing left: a read that finds its
  * data here completes at once, and makes the descriptor readable only if oche_session_pop had nothing more to give. */
 int oche_session_get_fd(const oche_session *session);
 
 /*
- * Moves bytes: sends what is queued, receives what has come. Does not block. 0, or TCP_ERR_DAEMON_LOST: then
- * everything that was pending has completed with that code, all handles are gone, and every request is refused with
- * that code until oche_session_reopen succeeds.
+ * Moves bytes: sends what is queued, receives what has come; and does what is due: a connect whose limit is over
+ * completes, and a daemon that owes an answer, which has said nothing for two seconds, is asked whether it is there.
+ * Does not block. 0, or TCP_ERR_DAEMON_LOST: the daemon has ended, or has not answered the question for four seconds.
+ * Then everything that was pending has completed with that code, all handles are gone, and every request is refused
+ * with that code until oche_session_reopen succeeds.
  *
  * When the daemon has handed over to a successor (oched --replace), this goes on with that one: listeners and what is
  * pending on them stay, and so do pending requests for new connections and listeners. Everything else completes with
@@ -133,7 +137,8 @@ struct oche_connect_options {
     const uint8_t *source_address;
     size_t source_address_length; /* 0: the system chooses; else as address_length */
     uint16_t source_port;         /* 0: the system chooses */
-    uint32_t timeout_ms;          /* milliseconds until TCP_ERR_TIMED_OUT; 0: when the system gives up */
+    uint32_t timeout_ms; /* milliseconds from the call until TCP_ERR_TIMED_OUT, whatever the daemon does, if the session
+                            is dispatched when its descriptor is readable; 0: when the system gives up */
 };
 
 struct oche_listen_options {
@@ -230,14 +235,29 @@ enum oche_feature {
 };
 
 /*
+ * tcp_init without waiting: makes the session of the calling isolate, and leaves it to a thread of the library to find
+ * or start the daemon when the first tcp_connect or tcp_listen asks for something. If that fails these complete with
+ * what tcp_init would have returned, and the next one tries again. 0, TCP_ERR_INVALID_ARGUMENT, TCP_ERR_OUT_OF_MEMORY,
+ * TCP_ERR_DAEMON_UNAVAILABLE (there is no path of a socket). Does nothing if the isolate has a session with this port.
+ * Not a leaf call.
+ */
+int64_t oche_isolate_open(void *dart_api_dl_data, int64_t send_port);
+
+/* Why the last attempt to open the session of the calling isolate, or to open it anew, failed, as oche_last_error has
+ * it. "" if it did not fail. Valid until the thread's next call of this function, tcp_init, oche_session_open or
+ * oche_session_reopen. Not a leaf call. */
+const char *oche_isolate_open_error(void);
+
+/*
  * Turns on extensions of the messages to the calling isolate's port: `features` is the sum of oche_feature values, and
  * replaces what was on before. 0, TCP_ERR_NOT_INITIALIZED, or TCP_ERR_INVALID_ARGUMENT (a feature that this version
  * does not have; nothing changes). Not a leaf call.
  */
 int64_t oche_isolate_enable(int64_t features);
 
-/* tcp_connect with a limit: `timeout_ms` milliseconds after it has come to the daemon it completes with
- * TCP_ERR_TIMED_OUT. 0: when the system gives up, which takes minutes. Not a leaf call. */
+/* tcp_connect with a limit: `timeout_ms` milliseconds after the call it completes with TCP_ERR_TIMED_OUT, also if the
+ * daemon does not answer, or is still being looked for. 0: when the system gives up, which takes minutes. Not a leaf
+ * call. */
 int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
                              const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port,
                              int64_t timeout_ms);

@@ -63,7 +63,8 @@ extern "C" {
 #define TCP_ERR_OUT_OF_MEMORY (-12)
 /* A null pointer, a number out of range, a second read while one is pending. */
 #define TCP_ERR_INVALID_ARGUMENT (-13)
-/* The daemon went away. All handles of the session are gone; the next tcp_connect or tcp_listen starts a new one. */
+/* The daemon went away, or has owed an answer for some seconds and does not say that it is there. All handles of the
+ * session are gone; the next tcp_connect or tcp_listen looks for a daemon, or starts one. */
 #define TCP_ERR_DAEMON_LOST (-14)
 /* No daemon answers and none could be started; oche_last_error() says what was tried. */
 #define TCP_ERR_DAEMON_UNAVAILABLE (-15)

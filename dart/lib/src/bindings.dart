@@ -139,6 +139,15 @@ external int tcp_set_keep_alive(int handle, bool enabled);
 @Native<Int64 Function(Int64, Bool)>()
 external int tcp_set_no_delay(int handle, bool enabled);
 
+/// Makes the session of this isolate as [tcp_init] does, but leaves it to a thread to find or start the daemon when the
+/// first connect or listen asks for something.
+@Native<Int64 Function(Pointer<Void>, Int64)>()
+external int oche_isolate_open(Pointer<Void> dart_api_dl_data, int send_port);
+
+/// Why the session of this isolate could not be opened the last time that this was tried; "" if it could.
+@Native<Pointer<Char> Function()>()
+external Pointer<Char> oche_isolate_open_error();
+
 /// A failure posts errno in the place of null.
 const OCHE_FEATURE_ERROR_DETAIL = 1 << 0;
 

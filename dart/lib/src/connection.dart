@@ -37,7 +37,7 @@ final class Connection {
   /// Connects to [address] and [port].
   ///
   /// [sourceAddress] and [sourcePort] choose this end; by default the system does. Fails with a [TimedOutException] after
-  /// [timeout]; without one, when the system gives up, which takes minutes.
+  /// [timeout], also if the daemon does not answer; without one, when the system gives up, which takes minutes.
   static Future<Connection> connect(
     InternetAddress address,
     int port, {
@@ -53,7 +53,7 @@ final class Connection {
         timeout: timeout,
       ).connection;
 
-  /// Like [connect], but can be given up. Throws an [OcheException] if there is no library or no daemon.
+  /// Like [connect], but can be given up. Throws an [OcheException] if there is no library.
   static ConnectionAttempt startConnect(
     InternetAddress address,
     int port, {
@@ -67,7 +67,7 @@ final class Connection {
         session,
         (id) => session.connect(id, address, port, sourceAddress, sourcePort, timeout),
         (handle) => Connection._(Transport(session, handle)),
-        (code, errno) => OcheException.of(code, 'connect', errno: errno, address: address, port: port),
+        (code, errno) => Session.failure(code, 'connect', errno, address, port),
       ),
     );
   }

@@ -70,7 +70,7 @@ final class Listener {
         shared: shared,
       ),
       (handle) => _opened(session, handle, address, port),
-      (code, errno) => OcheException.of(code, 'listen', errno: errno, address: address, port: port),
+      (code, errno) => Session.failure(code, 'listen', errno, address, port),
     ).outcome;
   }
 

@@ -52,7 +52,8 @@ final class Session implements Finalizable {
   /// Room for the two addresses of a connect.
   late final Pointer<Uint8> _addresses = allocate(32);
 
-  /// The session, open. Throws an [OcheException] if there is no library or no daemon.
+  /// The session, whose daemon is found or started when something is requested. Never waits for that: if there is no
+  /// daemon, requests fail. Throws an [OcheException] if there is no library, or no memory.
   static Session open() {
     findLibrary(); // first: without a library there is nobody who would let go of a port, and of the isolate
     if (!_instance._isOpen) _instance._open();
@@ -61,7 +62,7 @@ final class Session implements Finalizable {
 
   void _open() {
     _port.handler = _onMessage;
-    final status = tcp_init(NativeApi.initializeApiDLData, _port.sendPort.nativePort);
+    final status = oche_isolate_open(NativeApi.initializeApiDLData, _port.sendPort.nativePort);
     if (status == 0) {
       oche_isolate_enable(
         OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES,
@@ -149,6 +150,22 @@ final class Session implements Finalizable {
   void beforeIdle(SessionClient client) {
     _unsettled.add(client);
     _checkLifeSoon();
+  }
+
+  /// The exception for a request that makes a socket and has failed with [code]. If there is no session with the daemon
+  /// that could make one, it says why.
+  static OcheException failure(int code, String operation, int errno, InternetAddress address, int port) {
+    final reason = switch (code) {
+      TCP_ERR_DAEMON_UNAVAILABLE ||
+      TCP_ERR_PROTOCOL ||
+      TCP_ERR_QUOTA ||
+      TCP_ERR_OUT_OF_MEMORY =>
+        dartString(oche_isolate_open_error().cast()),
+      _ => '',
+    };
+    return reason.isNotEmpty
+        ? OcheException.of(code, 'open', message: reason)
+        : OcheException.of(code, operation, errno: errno, address: address, port: port);
   }
 
   // ---- requests that make a socket ----

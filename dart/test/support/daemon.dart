@@ -20,6 +20,17 @@ int killDaemon([String? socket]) {
   return pid;
 }
 
+/// Runs [body] while the daemon is stopped: it is there, but neither reads nor answers.
+Future<T> whileStopped<T>(Future<T> Function(int pid) body) async {
+  final pid = daemonPid();
+  expectTrue(Process.killPid(pid, ProcessSignal.sigstop), 'process $pid could be stopped');
+  try {
+    return await body(pid);
+  } finally {
+    Process.killPid(pid, ProcessSignal.sigcont);
+  }
+}
+
 /// Lets another daemon take over from the one that serves, and comes back when that is done.
 Future<void> replaceDaemon() async {
   final before = daemonPid();

@@ -68,7 +68,7 @@ final class Dialing {
     try {
       attempt = _connect(_addresses[_tried++]);
     } on Exception catch (failure, trace) {
-      return _fail(failure, trace); // no daemon: nor will there be one for the others
+      return _fail(failure, trace); // no library: nor will there be one for the others
     }
     _attempts.add(attempt);
     if (_tried < _addresses.length) _timer = Timer(headStart, _tryNext);
@@ -81,6 +81,9 @@ final class Dialing {
         _attempts.remove(attempt);
         _firstFailure ??= failure;
         _firstTrace ??= trace;
+        if (failure is OcheException && failure.operation == 'open') {
+          _tried = _addresses.length; // no daemon: nor would there be one for the others
+        }
         if (_tried < _addresses.length) {
           _tryNext();
         } else if (_attempts.isEmpty) {
