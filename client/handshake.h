@@ -32,6 +32,7 @@ struct welcome {
     uint8_t token[HANDOVER_TOKEN_SIZE];
     bool aborts;                          /* it knows ABORT */
     bool resumed;                         /* the listeners that were asked for are there */
+    bool raw_options;                     /* it understands options by the system's numbers */
     int descriptors[WELCOME_DESCRIPTORS]; /* -1: not there, or taken */
 };
 

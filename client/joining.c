@@ -67,6 +67,7 @@ static int64_t join(const struct opening *opening, const struct deadline *deadli
         .aborts = welcome.aborts,
         .has_token = welcome.has_token,
         .resumed = welcome.resumed,
+        .raw_options = welcome.raw_options,
     };
     memcpy(joined->token, welcome.token, sizeof joined->token);
     if (welcome.has_memory)

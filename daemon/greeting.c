@@ -91,6 +91,8 @@ static void welcome(struct session *session, const struct frame *request, const 
     welcome.limits = &granted;
     welcome.aborts = true;
     session->follows = hello->follows && getrandom(session->token, sizeof session->token, 0) == sizeof session->token;
+    session->scopes = hello->scopes;
+    welcome.raw_options = true;
     if (session->follows)
         welcome.token = (ProtobufCBinaryData){.data = session->token, .len = sizeof session->token};
     struct estate_item *items = NULL;

@@ -15,6 +15,19 @@ void frame_encode(const struct frame *frame, uint8_t out[FRAME_HEADER_SIZE])
     put_u32(out + 36, frame->payload_offset);
 }
 
+/* The numbers have gaps. */
+static bool is_opcode(unsigned number)
+{
+    switch (number) {
+#define X(opcode, name) case opcode:
+        FRAME_OPCODES(X)
+#undef X
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool carries_arena_payload(const struct frame *frame)
 {
     switch (frame->opcode) {
@@ -39,7 +52,7 @@ int frame_decode(struct frame *frame, const uint8_t in[FRAME_HEADER_SIZE])
     frame->payload_length = get_u32(in + 32);
     frame->payload_offset = get_u32(in + 36);
 
-    if (frame->opcode == 0 || frame->opcode >= FRAME_OPCODE_END)
+    if (!is_opcode(frame->opcode))
         return FRAME_FAULT_OPCODE;
     if (frame->flags & ~(FRAME_REPLY | FRAME_MORE | FRAME_IN_ARENA | FRAME_QUIET))
         return FRAME_FAULT_FLAGS;

@@ -24,8 +24,8 @@ std::string text_of(const address &a)
 TEST_CASE("addresses of 4 and 16 bytes go to the system and back")
 {
     address four, sixteen;
-    REQUIRE(address_from_wire(&four, loopback4, 4, 80));
-    REQUIRE(address_from_wire(&sixteen, loopback6, 16, 65535));
+    REQUIRE(address_from_wire(&four, loopback4, 4, 0, 80));
+    REQUIRE(address_from_wire(&sixteen, loopback6, 16, 0, 65535));
     CHECK(text_of(four) == "127.0.0.1:80");
     CHECK(text_of(sixteen) == "[::1]:65535");
 
@@ -40,17 +40,17 @@ TEST_CASE("addresses of other lengths and ports beyond 65535 are refused")
 {
     address a;
     for (size_t length : {0, 1, 3, 5, 15})
-        CHECK_FALSE(address_from_wire(&a, loopback6, length, 80));
-    CHECK_FALSE(address_from_wire(&a, loopback4, 4, 65536));
+        CHECK_FALSE(address_from_wire(&a, loopback6, length, 0, 80));
+    CHECK_FALSE(address_from_wire(&a, loopback4, 4, 0, 65536));
 }
 
 TEST_CASE("the any address has the family of its model")
 {
     address model, any;
-    address_from_wire(&model, loopback6, 16, 1);
+    address_from_wire(&model, loopback6, 16, 0, 1);
     address_any(&any, &model, 7);
     CHECK(text_of(any) == "[::]:7");
-    address_from_wire(&model, loopback4, 4, 1);
+    address_from_wire(&model, loopback4, 4, 0, 1);
     address_any(&any, &model, 0);
     CHECK(text_of(any) == "0.0.0.0:0");
 }
@@ -60,6 +60,6 @@ TEST_CASE("the longest address fits its text")
     uint8_t all[16];
     memset(all, 0xff, sizeof all);
     address a;
-    REQUIRE(address_from_wire(&a, all, 16, 65535));
+    REQUIRE(address_from_wire(&a, all, 16, UINT32_MAX, 65535));
     CHECK(text_of(a) == "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
 }
