@@ -55,11 +55,29 @@ TEST_CASE("the any address has the family of its model")
     CHECK(text_of(any) == "0.0.0.0:0");
 }
 
+TEST_CASE("a scope id is kept where the system wants one, and nowhere else")
+{
+    uint8_t link_local[16] = {0xfe, 0x80};
+    link_local[15] = 1;
+    address scoped, loopback;
+    REQUIRE(address_from_wire(&scoped, link_local, 16, 7, 80));
+    REQUIRE(address_from_wire(&loopback, loopback6, 16, 7, 80));
+    CHECK(text_of(scoped) == "[fe80::1%7]:80");
+    CHECK(text_of(loopback) == "[::1]:80");
+    endpoint end;
+    REQUIRE(address_to_endpoint(&end, &scoped.storage));
+    CHECK(end.scope_id == 7);
+    REQUIRE(address_to_endpoint(&end, &loopback.storage));
+    CHECK(end.scope_id == 0);
+}
+
 TEST_CASE("the longest address fits its text")
 {
     uint8_t all[16];
     memset(all, 0xff, sizeof all);
+    all[0] = 0xfe;
+    all[1] = 0x80;
     address a;
     REQUIRE(address_from_wire(&a, all, 16, UINT32_MAX, 65535));
-    CHECK(text_of(a) == "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+    CHECK(text_of(a) == "[fe80:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535");
 }
