@@ -156,7 +156,7 @@ const Option settable[] = {
     {"IP_TOS", IPPROTO_IP, IP_TOS, 16},
 };
 
-int64_t set_option(const Isolate &isolate, int64_t handle, int level, int name, const void *value, int64_t size,
+int64_t set_option(const Isolate &isolate, int64_t handle, int64_t level, int name, const void *value, int64_t size,
                    int32_t *os_error)
 {
     return isolate.inside([&] {
@@ -232,9 +232,11 @@ TEST_CASE("options that are not on the list are neither set nor read")
     isolate.start();
     const Pair pair = connected(isolate);
     const int one = 1;
-    for (const auto &[level, name] :
-         {std::pair{SOL_SOCKET, SO_REUSEPORT}, std::pair{SOL_SOCKET, SO_MARK}, std::pair{SOL_SOCKET, SO_BINDTODEVICE},
-          std::pair{IPPROTO_TCP, TCP_ULP}, std::pair{IPPROTO_TCP, TCP_REPAIR}, std::pair{12345, -1}}) {
+    const std::pair<int, int> others[] = {
+        {SOL_SOCKET, SO_REUSEPORT}, {SOL_SOCKET, SO_MARK},     {SOL_SOCKET, SO_BINDTODEVICE},
+        {IPPROTO_TCP, TCP_ULP},     {IPPROTO_TCP, TCP_REPAIR}, {12345, -1},
+    };
+    for (const auto &[level, name] : others) {
         CAPTURE(level, name);
         int32_t os_error = 0;
         int value = 0;
