@@ -118,6 +118,7 @@ static int say_hello(int fd, const struct deadline *deadline, const struct greet
     hello.memory = greeting->memory;
     hello.arena = greeting->memory ? greeting->arena_size : 0;
     hello.follows = true;
+    hello.scopes = true;
     if (greeting->token) {
         hello.token.data = (uint8_t *)(uintptr_t)greeting->token; /* which is only read */
         hello.token.len = HANDOVER_TOKEN_SIZE;
@@ -183,6 +184,7 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, bool
     welcome->aborts = message->aborts;
     welcome->resumed = message->resumed;
     welcome->answers_ping = message->answers_ping;
+    welcome->raw_options = message->raw_options;
     welcome->has_token = message->token.len == HANDOVER_TOKEN_SIZE;
     if (welcome->has_token)
         memcpy(welcome->token, message->token.data, HANDOVER_TOKEN_SIZE);

@@ -33,6 +33,7 @@ struct welcome {
     bool aborts;                          /* it knows ABORT */
     bool resumed;                         /* the listeners that were asked for are there */
     bool answers_ping;                    /* the daemon knows PING */
+    bool raw_options;                     /* it understands options by the system's numbers */
     int descriptors[WELCOME_DESCRIPTORS]; /* -1: not there, or taken */
 };
 

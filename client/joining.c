@@ -68,6 +68,7 @@ static int64_t join(const struct opening *opening, const struct deadline *deadli
         .has_token = welcome.has_token,
         .resumed = welcome.resumed,
         .answers_ping = welcome.answers_ping,
+        .raw_options = welcome.raw_options,
     };
     memcpy(joined->token, welcome.token, sizeof joined->token);
     if (welcome.has_memory)

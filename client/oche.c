@@ -2,6 +2,7 @@
 #include "client/diagnostics.h"
 #include "client/export.h"
 #include "client/getters.h"
+#include "client/options.h"
 #include "client/requests.h"
 #include "client/session.h"
 #include "proto/errors.h"
@@ -155,7 +156,7 @@ EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, in
 EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle, bool enabled)
 {
     session_lock(session);
-    int64_t status = request_set_option(session, request_id, handle, REQUEST_KEEP_ALIVE, enabled);
+    int64_t status = options_set_flag(session, request_id, handle, OPTIONS_KEEP_ALIVE, enabled);
     session_unlock(session);
     return status;
 }
@@ -163,7 +164,32 @@ EXPORT int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, in
 EXPORT int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle, bool enabled)
 {
     session_lock(session);
-    int64_t status = request_set_option(session, request_id, handle, REQUEST_NO_DELAY, enabled);
+    int64_t status = options_set_flag(session, request_id, handle, OPTIONS_NO_DELAY, enabled);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_set_option(oche_session *session, int64_t request_id, int64_t handle, int level, int name,
+                               const void *value, size_t size)
+{
+    const struct options_raw option = {
+        .level = level,
+        .name = name,
+        .value = (void *)(uintptr_t)value, /* which is only read */
+        .size = size,
+    };
+    session_lock(session);
+    int64_t status = options_set(session, request_id, handle, &option);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_get_option(oche_session *session, int64_t request_id, int64_t handle, int level, int name,
+                               void *value, size_t size)
+{
+    const struct options_raw option = {.level = level, .name = name, .value = value, .size = size};
+    session_lock(session);
+    int64_t status = options_get(session, request_id, handle, &option);
     session_unlock(session);
     return status;
 }
@@ -178,7 +204,11 @@ EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id, st
 
 static void copy_endpoint(struct oche_endpoint *to, const struct endpoint *from)
 {
-    *to = (struct oche_endpoint){.address_length = from->address_length, .port = from->port};
+    *to = (struct oche_endpoint){
+        .address_length = from->address_length,
+        .port = from->port,
+        .scope_id = from->scope_id,
+    };
     memcpy(to->address, from->address, sizeof to->address);
 }
 

@@ -4,13 +4,17 @@
 #include "client/contract.h"
 #include "client/diagnostics.h"
 #include "client/export.h"
+#include "client/getters.h"
 #include "client/isolates.h"
+#include "client/options.h"
 #include "client/poster.h"
 #include "client/requests.h"
 #include "client/session.h"
 #include "proto/errors.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 EXPORT int64_t oche_isolate_open(void *dart_api_dl_data, int64_t send_port)
 {
@@ -56,22 +60,55 @@ EXPORT int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
     int64_t status;
-    if (!contract_is_length(addr_len) || (source_addr_len != 0 && !contract_is_length(source_addr_len))) {
+    if (!contract_is_scoped_length(addr_len) || (source_addr_len != 0 && !contract_is_scoped_length(source_addr_len))) {
         status = OCHE_ERR_INVALID_ADDRESS;
     } else if (!contract_is_port(port) || !contract_is_port(source_port) || timeout_ms < 0 || timeout_ms > UINT32_MAX) {
         status = OCHE_ERR_INVALID_ARGUMENT;
     } else {
         struct oche_connect_options options = {
             .address = addr,
-            .address_length = (size_t)addr_len,
+            .address_length = contract_address_length(addr_len),
+            .scope_id = contract_scope_id(addr, addr_len),
             .port = (uint16_t)port,
             .source_address = source_addr,
-            .source_address_length = (size_t)source_addr_len,
+            .source_address_length = contract_address_length(source_addr_len),
+            .source_scope_id = contract_scope_id(source_addr, source_addr_len),
             .source_port = (uint16_t)source_port,
             .timeout_ms = (uint32_t)timeout_ms,
         };
         session_lock(poster->session);
         status = request_connect(poster->session, request_id, &options);
+        session_unlock(poster->session);
+    }
+    isolates_unlock();
+    return status;
+}
+
+EXPORT int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
+                                   bool v6_only, int64_t backlog, bool shared)
+{
+    struct poster *poster = isolates_lock(dart_port_current_isolate());
+    if (!poster)
+        return OCHE_ERR_NOT_INITIALIZED;
+    int64_t status;
+    if (!contract_is_scoped_length(addr_len)) {
+        status = OCHE_ERR_INVALID_ADDRESS;
+    } else if (!contract_is_port(port)) {
+        status = OCHE_ERR_INVALID_ARGUMENT;
+    } else {
+        struct oche_listen_options options = {
+            .address = addr,
+            .address_length = contract_address_length(addr_len),
+            .scope_id = contract_scope_id(addr, addr_len),
+            .port = (uint16_t)port,
+            .v6_only = v6_only,
+            .backlog = backlog < 0         ? 0
+                       : backlog > INT_MAX ? INT_MAX
+                                           : (uint32_t)backlog,
+            .shared = shared,
+        };
+        session_lock(poster->session);
+        status = request_listen(poster->session, request_id, &options);
         session_unlock(poster->session);
     }
     isolates_unlock();
@@ -90,25 +127,95 @@ EXPORT int64_t oche_isolate_cancel(int64_t request_id)
     return status;
 }
 
-static int64_t set_option(int64_t request_id, int64_t handle, enum request_option option, bool enabled)
+static int64_t set_option(int64_t request_id, int64_t handle, enum options_flag flag, bool enabled)
 {
     int64_t status;
     struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
-    status = request_set_option(session, request_id, handle, option, enabled);
+    status = options_set_flag(session, request_id, handle, flag, enabled);
     session_unlock(session);
     return status;
 }
 
 EXPORT int64_t oche_isolate_set_keep_alive(int64_t request_id, int64_t handle, bool enabled)
 {
-    return set_option(request_id, handle, REQUEST_KEEP_ALIVE, enabled);
+    return set_option(request_id, handle, OPTIONS_KEEP_ALIVE, enabled);
 }
 
 EXPORT int64_t oche_isolate_set_no_delay(int64_t request_id, int64_t handle, bool enabled)
 {
-    return set_option(request_id, handle, REQUEST_NO_DELAY, enabled);
+    return set_option(request_id, handle, OPTIONS_NO_DELAY, enabled);
+}
+
+typedef int64_t endpoint_getter(const struct oche_session *session, int64_t handle, struct endpoint *endpoint);
+
+static int64_t get_address(int64_t handle, endpoint_getter *getter, uint8_t *out)
+{
+    int64_t status;
+    struct endpoint endpoint;
+    struct oche_session *session = isolates_lock_session(handle, &status);
+    if (!session)
+        return status;
+    status = getter(session, handle, &endpoint);
+    session_unlock(session);
+    if (status < 0)
+        return status;
+    if (!out)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    memcpy(out, endpoint.address, endpoint.address_length);
+    if (endpoint.scope_id == 0)
+        return endpoint.address_length;
+    memcpy(out + 16, &endpoint.scope_id, sizeof endpoint.scope_id);
+    return CONTRACT_SCOPED_LENGTH;
+}
+
+EXPORT int64_t oche_isolate_get_local_address(int64_t handle, uint8_t *out)
+{
+    return get_address(handle, getters_local, out);
+}
+
+EXPORT int64_t oche_isolate_get_remote_address(int64_t handle, uint8_t *out)
+{
+    return get_address(handle, getters_remote, out);
+}
+
+typedef int64_t option_call(struct oche_session *session, int64_t handle, const struct options_raw *option,
+                            int32_t *os_error);
+
+static int64_t call_with_option(option_call *call, int64_t handle, int64_t level, int64_t name, void *value,
+                                int64_t size, int32_t *os_error)
+{
+    int64_t status;
+    if (!os_error || level < INT32_MIN || level > INT32_MAX || name < INT32_MIN || name > INT32_MAX || size < 0 ||
+        size > INT32_MAX)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    const struct options_raw option = {
+        .level = (int32_t)level,
+        .name = (int32_t)name,
+        .value = value,
+        .size = (size_t)size,
+    };
+    struct oche_session *session = isolates_lock_session(handle, &status);
+    if (!session)
+        return status;
+    status = call(session, handle, &option, os_error);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_isolate_set_option(int64_t handle, int64_t level, int64_t name, const uint8_t *value, int64_t size,
+                                       int32_t *os_error)
+{
+    /* Which is only read. */
+    void *read = (void *)(uintptr_t)value;
+    return call_with_option(options_set_and_wait, handle, level, name, read, size, os_error);
+}
+
+EXPORT int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t name, uint8_t *value, int64_t size,
+                                       int32_t *os_error)
+{
+    return call_with_option(options_get_and_wait, handle, level, name, value, size, os_error);
 }
 
 EXPORT int64_t oche_isolate_abort(int64_t request_id, int64_t handle)

@@ -22,24 +22,26 @@ struct waiter;
 struct pending_request {
     int64_t request_id; /* the application's */
     int64_t handle;     /* public; 0 if the request has none */
-    int64_t argument;   /* WRITE: count; SET_OPTION: the value */
+    int64_t argument;   /* WRITE: count; SET_OPTION: the value; GET_OPTION: room for it */
     uint64_t charge;    /* WRITE, CLOSE_WRITE: bytes counted against the limit until the answer */
     uint64_t serial;    /* requests in the order in which they were made */
     uint8_t *body;      /* CONNECT, LISTEN: the frame's, on the heap, for another daemon if this one hands over */
     union {
         struct oche_statistics *statistics; /* STATISTICS: where the numbers go */
-        struct waiter *waiter;              /* SET_OPTION: who waits, NULL if a completion is wanted */
+        struct waiter *waiter;              /* SET_OPTION, GET_OPTION: who waits, NULL if a completion is wanted */
         int64_t limit_at;                   /* CONNECT: when it times out, as deadline_now(); 0: not here, or done */
     };
+    uint8_t *value; /* GET_OPTION: where the value goes; NULL: nowhere any more */
     uint32_t generation;
     uint32_t next_free;
     uint16_t opcode; /* 0: the slot is free */
     uint16_t body_length;
-    uint8_t option; /* SET_OPTION: an Oche__Option__Name */
+    uint8_t option; /* SET_OPTION: an Oche__Option__Name, UNKNOWN if it has no getter */
     bool doomed;    /* ACCEPT: the listener was closed by force since, and with it what this accepts */
     bool given_up;  /* CONNECT: it was cancelled, which the daemon may not know yet */
     bool orphaned;  /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
-    bool unheard;   /* SET_OPTION: who waited for it has given up; CONNECT: it has completed, for its limit is over */
+    bool unheard;   /* SET_OPTION, GET_OPTION: who waited for it has given up; CONNECT: it has completed, for its limit is
+                       over */
     bool quiet;     /* WRITE: only a failure is worth a completion */
     uint32_t reads; /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of
                        these. As pending_number() */

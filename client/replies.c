@@ -25,7 +25,8 @@ static const char *take_socket(struct oche_session *session, const struct pendin
 
     if (!handle_is_wellformed(handle))
         return "a handle that is none";
-    if (message->frame.payload_length != ENDPOINTS_SIZE || !endpoints_decode(&endpoints, message->data->bytes))
+    if (message->frame.payload_length == 0 ||
+        !endpoints_decode(&endpoints, message->data->bytes, message->frame.payload_length))
         return "a handle without endpoints";
     if ((endpoints.remote.address_length == 0) != (kind == HANDLE_LISTENER))
         return "endpoints of the other kind of socket";
@@ -73,9 +74,24 @@ static const char *take_option(struct oche_session *session, const struct pendin
     struct handle_entry *entry = handles_find(&session->handles, public_to_wire(request->handle));
     if (entry && request->option == OCHE__OPTION__NAME__KEEP_ALIVE)
         entry->endpoints.keep_alive = request->argument;
-    else if (entry)
+    else if (entry && request->option == OCHE__OPTION__NAME__NO_DELAY)
         entry->endpoints.no_delay = request->argument;
     return take_nothing(session, request, message, completion);
+}
+
+static const char *take_option_value(struct oche_session *session, const struct pending_request *request,
+                                     struct lane_message *message, struct oche_completion *completion)
+{
+    (void)session;
+    (void)completion;
+    Oche__RawOption *option = oche__raw_option__unpack(NULL, message->frame.body_length, message->body);
+    if (!option)
+        return "an option that cannot be read";
+    bool fits = option->value.len <= (uint64_t)request->argument && message->frame.value == (int64_t)option->value.len;
+    if (fits && request->value && option->value.len > 0)
+        memcpy(request->value, option->value.data, option->value.len);
+    oche__raw_option__free_unpacked(option, NULL);
+    return fits ? NULL : "a value of an option that is longer than was asked for";
 }
 
 static struct oche_quota take_quota(const Oche__Quota *quota)
@@ -135,6 +151,7 @@ static const struct reply_rule {
     [FRAME_LISTENER_CLOSE] = {take_nothing},
     [FRAME_SET_OPTION] = {take_option},
     [FRAME_STATISTICS] = {take_statistics, .has_body = true},
+    [FRAME_GET_OPTION] = {take_option_value, .has_body = true},
 };
 
 static const char *take_success(struct oche_session *session, const struct pending_request *request,

@@ -2,7 +2,6 @@
 
 #include "client/public_handle.h"
 #include "client/session.h"
-#include "client/waiter.h"
 #include "proto/errors.h"
 #include "proto/oche.pb-c.h"
 
@@ -11,10 +10,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
-enum {
-    BODY_MAX = 128,    /* bytes of the largest body that is made here */
-    SETTER_TIMEOUT = 5 /* seconds */
-};
+enum { BODY_MAX = 128 /* bytes of the largest body that is made here */ };
 
 /*
  * When to send. A request that answers a single completion, or comes on its own, goes out at once:
@@ -178,6 +174,8 @@ int64_t request_connect(struct oche_session *session, int64_t request_id, const 
     message.port = options->port;
     message.source_address = binary(options->source_address, options->source_address_length);
     message.source_port = options->source_port;
+    message.scope_id = options->scope_id;
+    message.source_scope_id = options->source_scope_id;
     message.timeout_ms = options->timeout_ms;
     return submit_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms);
 }
@@ -229,6 +227,7 @@ int64_t request_listen(struct oche_session *session, int64_t request_id, const s
     message.v6_only = options->v6_only;
     message.backlog = options->backlog;
     message.shared = options->shared;
+    message.scope_id = options->scope_id;
     return submit_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0);
 }
 
@@ -417,69 +416,18 @@ int64_t request_listener_close(struct oche_session *session, int64_t request_id,
     return submit(session, request, NULL, 0);
 }
 
-/* Either way the answer goes: to a completion, or to `waiter`, which may be NULL. */
-static int64_t set_option(struct oche_session *session, int64_t request_id, int64_t handle, enum request_option option,
-                          bool enabled, struct waiter *waiter)
+int64_t request_on_connection(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
+                              int64_t handle, const ProtobufCMessage *message, struct pending_request **request)
 {
+    uint8_t body[BODY_MAX];
+    size_t body_length;
     int64_t status = check_open(session);
     if (status < 0)
         return status;
     if (!find_connection(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
-
-    Oche__Option message;
-    oche__option__init(&message);
-    message.name = option == REQUEST_KEEP_ALIVE ? OCHE__OPTION__NAME__KEEP_ALIVE : OCHE__OPTION__NAME__NO_DELAY;
-    message.value = enabled;
-
-    uint8_t body[BODY_MAX];
-    size_t body_length;
-    struct pending_request *request =
-        begin_with_body(session, FRAME_SET_OPTION, request_id, handle, &message.base, body, &body_length);
-    if (!request)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    request->option = (uint8_t)message.name;
-    request->argument = enabled;
-    request->waiter = waiter;
-    return submit(session, request, body, body_length);
-}
-
-int64_t request_set_option(struct oche_session *session, int64_t request_id, int64_t handle, enum request_option option,
-                           bool enabled)
-{
-    return set_option(session, request_id, handle, option, enabled, NULL);
-}
-
-/* The answer may still come; it finds nobody. */
-static void stop_waiting(struct oche_session *session, const struct waiter *waiter)
-{
-    struct pending_request *request = NULL;
-    while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode == FRAME_SET_OPTION && request->waiter == waiter) {
-            request->waiter = NULL;
-            request->unheard = true;
-            return;
-        }
-    }
-}
-
-int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle, enum request_option option,
-                                    bool enabled)
-{
-    struct waiter waiter;
-    if (waiter_init(&waiter) < 0)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    int64_t status = set_option(session, 0, handle, option, enabled, &waiter);
-    if (status == 0) {
-        if (waiter_wait(&waiter, &session->mutex, SETTER_TIMEOUT)) {
-            status = waiter.result;
-        } else {
-            stop_waiting(session, &waiter);
-            status = OCHE_ERR_TIMED_OUT;
-        }
-    }
-    waiter_deinit(&waiter);
-    return status;
+    *request = begin_with_body(session, opcode, request_id, handle, message, body, &body_length);
+    return *request ? submit(session, *request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
 }
 
 int64_t request_statistics(struct oche_session *session, int64_t request_id, struct oche_statistics *statistics)

@@ -8,11 +8,13 @@
 #ifndef OCHE_CLIENT_REQUESTS_H
 #define OCHE_CLIENT_REQUESTS_H
 
+#include "proto/frame.h"
+
 #include <oche/oche.h>
+#include <protobuf-c/protobuf-c.h>
 
 struct oche_session;
-
-enum request_option { REQUEST_KEEP_ALIVE, REQUEST_NO_DELAY };
+struct pending_request;
 
 int64_t request_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options);
 int64_t request_cancel(struct oche_session *session, int64_t request_id);
@@ -24,13 +26,10 @@ int64_t request_close_write(struct oche_session *session, int64_t request_id, in
 int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle);
 int64_t request_abort(struct oche_session *session, int64_t request_id, int64_t handle);
 int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force);
-int64_t request_set_option(struct oche_session *session, int64_t request_id, int64_t handle, enum request_option option,
-                           bool enabled);
 int64_t request_statistics(struct oche_session *session, int64_t request_id, struct oche_statistics *statistics);
 
-/* Sets the option and waits for the answer, up to five seconds, letting go of the mutex meanwhile.
- * Somebody else must be dispatching. 0, OCHE_ERR_TIMED_OUT, or the result. */
-int64_t request_set_option_and_wait(struct oche_session *session, int64_t handle, enum request_option option,
-                                    bool enabled);
+/* A request with a body that concerns a connection. 0 and *request, which is pending, and the caller's to fill in. */
+int64_t request_on_connection(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
+                              int64_t handle, const ProtobufCMessage *message, struct pending_request **request);
 
 #endif

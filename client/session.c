@@ -36,12 +36,13 @@ struct handle_entry *session_find(const struct oche_session *session, int64_t ha
 
 void session_complete(struct oche_session *session, struct pending_request *request, struct oche_completion *completion)
 {
-    struct waiter *waiter = request->opcode == FRAME_SET_OPTION ? request->waiter : NULL;
+    bool may_wait = request->opcode == FRAME_SET_OPTION || request->opcode == FRAME_GET_OPTION;
+    struct waiter *waiter = may_wait ? request->waiter : NULL;
     session->queued_bytes -= request->charge;
     timekeeping_unlimit(session, request);
     completion->request_id = request->request_id;
     if (waiter)
-        waiter_answer(waiter, completion->result);
+        waiter_answer(waiter, completion->result, completion->os_error);
     else if (!request->unheard && !(request->quiet && completion->result >= 0))
         completions_push(&session->completions, completion);
     pending_remove(&session->pending, request);
@@ -128,6 +129,7 @@ static int64_t connect_daemon(struct oche_session *session, enum purpose purpose
         status = OCHE_ERR_DAEMON_LOST;
     } else {
         session->aborts = joined.aborts;
+        session->raw_options = joined.raw_options;
         session->has_token = joined.has_token;
         memcpy(session->token, joined.token, sizeof session->token);
         session->queued_bytes_max = joined.queued_bytes_max;

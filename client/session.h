@@ -57,6 +57,7 @@ struct oche_session {
     uint64_t queued_bytes_max;          /* granted by the daemon */
     size_t last_batch;                  /* completions of the last dispatch that brought any */
     bool aborts;                        /* the daemon knows ABORT */
+    bool raw_options;                   /* the daemon understands options by the system's numbers */
     bool has_token;                     /* the daemon may hand over: */
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* its successor knows us by this */
     bool handed_over;                   /* it has */

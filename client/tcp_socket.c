@@ -5,12 +5,12 @@
 #include "client/export.h"
 #include "client/getters.h"
 #include "client/isolates.h"
+#include "client/options.h"
 #include "client/poster.h"
 #include "client/requests.h"
 #include "client/session.h"
 #include "proto/errors.h"
 
-#include <limits.h>
 #include <string.h>
 
 EXPORT int64_t tcp_init(void *dart_api_dl_data, int64_t send_port)
@@ -30,37 +30,17 @@ EXPORT int64_t tcp_destroy(void)
 EXPORT int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
                            const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port)
 {
+    if (addr_len == CONTRACT_SCOPED_LENGTH || source_addr_len == CONTRACT_SCOPED_LENGTH) /* not the contract's */
+        addr_len = -1;
     return oche_isolate_connect(request_id, addr, addr_len, port, source_addr, source_addr_len, source_port, 0);
 }
 
 EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
                           int64_t backlog, bool shared)
 {
-    struct poster *poster = isolates_lock(dart_port_current_isolate());
-    if (!poster)
-        return OCHE_ERR_NOT_INITIALIZED;
-    int64_t status;
-    if (!contract_is_length(addr_len)) {
-        status = OCHE_ERR_INVALID_ADDRESS;
-    } else if (!contract_is_port(port)) {
-        status = OCHE_ERR_INVALID_ARGUMENT;
-    } else {
-        struct oche_listen_options options = {
-            .address = addr,
-            .address_length = (size_t)addr_len,
-            .port = (uint16_t)port,
-            .v6_only = v6_only,
-            .backlog = backlog < 0         ? 0
-                       : backlog > INT_MAX ? INT_MAX
-                                           : (uint32_t)backlog,
-            .shared = shared,
-        };
-        session_lock(poster->session);
-        status = request_listen(poster->session, request_id, &options);
-        session_unlock(poster->session);
-    }
-    isolates_unlock();
-    return status;
+    if (addr_len == CONTRACT_SCOPED_LENGTH) /* not the contract's */
+        addr_len = -1;
+    return oche_isolate_listen(request_id, addr, addr_len, port, v6_only, backlog, shared);
 }
 
 typedef int64_t request_maker(struct oche_session *session, int64_t request_id, int64_t handle);
@@ -197,23 +177,23 @@ EXPORT int64_t tcp_get_no_delay(int64_t handle)
     return get_flag(handle, getters_no_delay);
 }
 
-static int64_t set_option(int64_t handle, enum request_option option, bool enabled)
+static int64_t set_option(int64_t handle, enum options_flag flag, bool enabled)
 {
     int64_t status;
     struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
-    status = request_set_option_and_wait(session, handle, option, enabled);
+    status = options_set_flag_and_wait(session, handle, flag, enabled);
     session_unlock(session);
     return status;
 }
 
 EXPORT int64_t tcp_set_keep_alive(int64_t handle, bool enabled)
 {
-    return set_option(handle, REQUEST_KEEP_ALIVE, enabled);
+    return set_option(handle, OPTIONS_KEEP_ALIVE, enabled);
 }
 
 EXPORT int64_t tcp_set_no_delay(int64_t handle, bool enabled)
 {
-    return set_option(handle, REQUEST_NO_DELAY, enabled);
+    return set_option(handle, OPTIONS_NO_DELAY, enabled);
 }

@@ -22,8 +22,9 @@ void waiter_deinit(struct waiter *waiter)
     pthread_cond_destroy(&waiter->answered);
 }
 
-void waiter_answer(struct waiter *waiter, int64_t result)
+void waiter_answer(struct waiter *waiter, int64_t result, int32_t os_error)
 {
+    waiter->os_error = os_error;
     waiter->result = result;
     waiter->done = true;
     pthread_cond_signal(&waiter->answered);

@@ -14,6 +14,7 @@
 struct waiter {
     pthread_cond_t answered;
     bool done;
+    int32_t os_error;
     int64_t result;
 };
 
@@ -21,9 +22,9 @@ struct waiter {
 int waiter_init(struct waiter *waiter);
 void waiter_deinit(struct waiter *waiter);
 
-void waiter_answer(struct waiter *waiter, int64_t result);
+void waiter_answer(struct waiter *waiter, int64_t result, int32_t os_error);
 
-/* True: the answer is in waiter->result. False: it has not come within `seconds`. */
+/* True: the answer is in waiter->result and waiter->os_error. False: it has not come within `seconds`. */
 bool waiter_wait(struct waiter *waiter, pthread_mutex_t *mutex, int seconds);
 
 #endif

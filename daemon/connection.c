@@ -164,21 +164,12 @@ static void announce(struct connection *connection, unsigned opcode, int64_t req
     struct endpoints endpoints = {0};
     struct sockaddr_storage local = {0};
     socklen_t length = sizeof local;
-    uint8_t record[ENDPOINTS_SIZE];
 
     getsockname(engine_socket_fd(connection->socket), (struct sockaddr *)&local, &length);
     address_to_endpoint(&endpoints.local, &local);
     address_to_endpoint(&endpoints.remote, peer);
-    endpoints_encode(&endpoints, record);
-    struct frame frame = {
-        .opcode = (uint16_t)opcode,
-        .flags = FRAME_REPLY,
-        .request_id = request_id,
-        .value = connection->handle,
-        .payload_length = ENDPOINTS_SIZE,
-    };
     connection->state = CONNECTION_OPEN;
-    session_reply_frame(connection->session, &frame, NULL, record);
+    session_reply_socket(connection->session, opcode, request_id, connection->handle, &endpoints);
 }
 
 static void connect_failed(struct connection *connection, int code, int os_error)
@@ -444,16 +435,6 @@ static void on_sent(void *owner, ssize_t result)
     outgoing_sent(connection, result);
     if (connection->state == CONNECTION_LINGERING && !connection->outgoing.first)
         end_lingering(connection);
-}
-
-/* ---- options ---- */
-
-int connection_set_option(struct connection *connection, int level, int name, int value, int *os_error)
-{
-    if (setsockopt(engine_socket_fd(connection->socket), level, name, &value, sizeof value) == 0)
-        return 0;
-    *os_error = errno;
-    return OCHE_ERR_SOCKET_OPTION;
 }
 
 static const struct engine_handlers handlers = {

@@ -75,8 +75,6 @@ int connection_accepted(struct session *session, int64_t request_id, int fd, con
 bool connection_grant(struct connection *connection, int64_t credit);
 void connection_retry_receive(struct connection *connection);
 
-int connection_set_option(struct connection *connection, int level, int name, int value, int *os_error);
-
 /* The handle is free from now on, and pending requests end with CLOSED. The connection lingers if it has something to
  * send; else the descriptor is closed, and the object lives to the end of the turn. */
 void connection_close(struct connection *connection);

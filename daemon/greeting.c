@@ -92,6 +92,8 @@ static void welcome(struct session *session, const struct frame *request, const 
     welcome.aborts = true;
     welcome.answers_ping = true;
     session->follows = hello->follows && getrandom(session->token, sizeof session->token, 0) == sizeof session->token;
+    session->scopes = hello->scopes;
+    welcome.raw_options = true;
     if (session->follows)
         welcome.token = (ProtobufCBinaryData){.data = session->token, .len = sizeof session->token};
     struct estate_item *items = NULL;

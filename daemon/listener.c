@@ -98,6 +98,10 @@ static void accept_next(struct listener *listener)
         return;
     if (!list_is_empty(&listener->starved_node))
         return;
+    if (!accept_queue_has_turn(&worker->shared->accept_queues, &listener->member)) {
+        worker_starve(worker, &listener->starved_node, 0);
+        return;
+    }
     if (session->sockets.used >= session->sockets.limit) {
         log_starvation(listener, "handle", (long)session->sockets.limit, "raise --max-handles");
         worker_starve(worker, &listener->starved_node, 0);
@@ -126,13 +130,20 @@ static void accept_next(struct listener *listener)
         break;
     }
     listener->accepting = true;
+    accept_queue_wait(&worker->shared->accept_queues, &listener->member);
     engine_accept(listener->socket);
+}
+
+static void stop_accepting(struct listener *listener, bool got_one)
+{
+    listener->accepting = false;
+    accept_queue_stop_waiting(&listener->session->worker->shared->accept_queues, &listener->member, got_one);
 }
 
 static void accept_failed(struct listener *listener, int os_error)
 {
     struct worker *worker = listener->session->worker;
-    listener->accepting = false;
+    stop_accepting(listener, false);
     session_give_back_socket(listener->session);
     switch (os_error) {
     case EMFILE:
@@ -159,7 +170,7 @@ static void on_accepted(void *owner, int result, const struct sockaddr_storage *
         accept_failed(listener, -result);
         return;
     }
-    listener->accepting = false;
+    stop_accepting(listener, true);
     int64_t request_id = take_accept(listener);
     int code = connection_accepted(listener->session, request_id, result, peer, listener->handle);
     if (code < 0) {
@@ -185,75 +196,42 @@ void listener_retry(struct listener *listener)
 
 /* ---- making and unmaking ---- */
 
-/* A socket that listens: the descriptor, or a negative code with *os_error. */
-static int open_socket(const struct listener_target *target, int *os_error)
-{
-    int on = 1, v6_only = target->v6_only;
-    int backlog = target->backlog == 0 || target->backlog > INT32_MAX ? INT32_MAX : (int)target->backlog;
-    int family = target->local.storage.ss_family;
-    int code = OCHE_ERR_LISTEN_FAILED;
-
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        *os_error = errno;
-        return code;
-    }
-    code = OCHE_ERR_BIND_FAILED;
-    /* Else a restarted server could not bind while connections of its former life are in TIME_WAIT. */
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
-        goto failed;
-    if (target->shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
-        goto failed;
-    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) < 0)
-        goto failed;
-    if (bind(fd, (const struct sockaddr *)&target->local.storage, target->local.length) < 0)
-        goto failed;
-    /* listen(2): the kernel cuts the backlog down to net.core.somaxconn. */
-    if (listen(fd, backlog) < 0) {
-        /* Where SO_REUSEADDR let two sockets bind, the second to listen is told here that the address is in use. */
-        code = errno == EADDRINUSE ? OCHE_ERR_BIND_FAILED : OCHE_ERR_LISTEN_FAILED;
-        goto failed;
-    }
-    return fd;
-
-failed:
-    *os_error = errno;
-    close(fd);
-    return code;
-}
-
 static void announce(struct listener *listener, int64_t request_id)
 {
     struct endpoints endpoints = {0};
     struct sockaddr_storage local = {0};
     socklen_t length = sizeof local;
-    uint8_t record[ENDPOINTS_SIZE];
     getsockname(engine_socket_fd(listener->socket), (struct sockaddr *)&local, &length);
     address_to_endpoint(&endpoints.local, &local);
-    endpoints_encode(&endpoints, record);
-    struct frame frame = {
-        .opcode = FRAME_LISTEN,
-        .flags = FRAME_REPLY,
-        .request_id = request_id,
-        .value = listener->handle,
-        .payload_length = ENDPOINTS_SIZE,
-    };
-    session_reply_frame(listener->session, &frame, NULL, record);
+    session_reply_socket(listener->session, FRAME_LISTEN, request_id, listener->handle, &endpoints);
+}
+
+static struct listener *listener_new(struct session *session)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (!listener)
+        return NULL;
+    listener->session = session;
+    list_init(&listener->starved_node);
+    return listener;
 }
 
 /* The part of listener_listen() that needs a descriptor; the caller has taken one. */
 static int begin_listen(struct session *session, int64_t request_id, const struct listener_target *target,
                         int *os_error)
 {
-    int fd = open_socket(target, os_error);
-    if (fd < 0)
-        return fd;
-    int code = OCHE_ERR_OUT_OF_MEMORY;
-    struct listener *listener = calloc(1, sizeof *listener);
+    struct accept_queues *queues = &session->worker->shared->accept_queues;
+    struct listener *listener = listener_new(session);
     if (!listener)
-        goto failed;
-    listener->session = session;
-    list_init(&listener->starved_node);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    int code =
+        accept_queue_open(queues, &listener->member, session->account, session->worker->engine, target, os_error);
+    int fd = code;
+    if (fd < 0) {
+        free(listener);
+        return code;
+    }
+    code = OCHE_ERR_OUT_OF_MEMORY;
     int64_t handle = socket_table_add(&session->sockets, SOCKET_LISTENER, listener);
     if (handle == 0)
         code = session_refuse(session, ACCOUNT_HANDLES, session->sockets.limit);
@@ -269,6 +247,7 @@ static int begin_listen(struct session *session, int64_t request_id, const struc
     return 0;
 
 failed:
+    accept_queue_leave(queues, &listener->member);
     free(listener);
     close(fd);
     return code;
@@ -303,29 +282,33 @@ static bool may_listen(const struct session *session, int fd)
     return policy_allows_listener(&session->worker->shared->policy->listen, &address, v6_only);
 }
 
-static struct listener *make(struct session *session, int64_t handle, int fd)
+static bool restore(struct session *session, int64_t handle, int fd)
 {
-    struct listener *listener = calloc(1, sizeof *listener);
+    struct accept_queues *queues = &session->worker->shared->accept_queues;
+    struct listener *listener = listener_new(session);
     if (!listener)
-        return NULL;
-    listener->session = session;
+        return false;
     listener->handle = handle;
-    list_init(&listener->starved_node);
+    if (!accept_queue_adopt(queues, &listener->member, session->account, session->worker->engine, fd)) {
+        free(listener);
+        return false;
+    }
     if (socket_table_restore(&session->sockets, handle, SOCKET_LISTENER, listener) == 0) {
         listener->socket = engine_socket_new(&session->share->share, fd, &handlers, listener);
         if (listener->socket)
-            return listener;
+            return true;
         socket_table_remove(&session->sockets, handle);
     }
+    accept_queue_leave(queues, &listener->member);
     free(listener);
-    return NULL;
+    return false;
 }
 
 bool listener_restore(struct session *session, int64_t handle, int fd)
 {
     if (!may_listen(session, fd) || session_take_socket(session) != 0)
         return false;
-    if (make(session, handle, fd))
+    if (restore(session, handle, fd))
         return true;
     session_give_back_socket(session);
     return false;
@@ -335,7 +318,8 @@ static void detach(struct listener *listener)
 {
     struct worker *worker = listener->session->worker;
     assert(!listener->closed);
-    if (worker->handing) /* for a successor that has it, too */
+    /* A successor may have been given the socket, too, and learns by this that nobody wants it any more. */
+    if (accept_queue_leave(&worker->shared->accept_queues, &listener->member) && worker->handing)
         shutdown(engine_socket_fd(listener->socket), SHUT_RDWR);
     listener->closed = true;
     list_remove(&listener->starved_node);
@@ -347,13 +331,35 @@ static void detach(struct listener *listener)
     worker_socket_gone(worker);
 }
 
-void listener_close(struct listener *listener)
+static void cancel_accepts(struct listener *listener)
 {
     while (listener->accepts_count > 0)
         session_reply(listener->session, FRAME_ACCEPT, take_accept(listener), OCHE_ERR_CLOSED, 0);
+}
+
+bool listener_postpone_close(struct listener *listener, int64_t request_id)
+{
+    struct session *session = listener->session;
+    struct worker *worker = session->worker;
+    if (!worker->handing || !session->follows || session->state != SESSION_OPEN ||
+        !accept_queue_has_others(&worker->shared->accept_queues, &listener->member))
+        return false;
+    listener->closing = true;
+    listener->close_request = request_id;
+    cancel_accepts(listener);
+    return true;
+}
+
+void listener_close(struct listener *listener)
+{
+    struct session *session = listener->session;
+    cancel_accepts(listener);
     /* Answering may have ended the session, for want of memory, and with it this listener. */
-    if (!listener->closed)
-        detach(listener);
+    if (listener->closed)
+        return;
+    detach(listener);
+    if (listener->closing)
+        session_reply(session, FRAME_LISTENER_CLOSE, listener->close_request, 0, 0);
 }
 
 void listener_abandon(struct listener *listener)
@@ -361,6 +367,12 @@ void listener_abandon(struct listener *listener)
     account_give_back(listener->session->account, ACCOUNT_REQUESTS, listener->accepts_count);
     listener->accepts_count = 0;
     detach(listener);
+}
+
+void listener_hand_over(struct listener *listener)
+{
+    accept_queue_hand_over(&listener->session->worker->shared->accept_queues, &listener->member);
+    listener_abandon(listener);
 }
 
 static void on_closed(void *owner)

@@ -8,6 +8,7 @@
 #include "daemon/policy.h"
 #include "daemon/report.h"
 #include "daemon/session.h"
+#include "daemon/socket_option.h"
 #include "daemon/worker.h"
 #include "proto/errors.h"
 #include "proto/handover.h"
@@ -98,7 +99,7 @@ static int decode_target(struct connection_target *target, const Oche__Connect *
     target->source.length = 0;
     if (body->port == 0 || body->port > UINT16_MAX || body->source_port > UINT16_MAX)
         return OCHE_ERR_INVALID_ARGUMENT;
-    if (!address_from_wire(&target->remote, body->address.data, body->address.len, body->port))
+    if (!address_from_wire(&target->remote, body->address.data, body->address.len, body->scope_id, body->port))
         return OCHE_ERR_INVALID_ADDRESS;
     if (!is_source_given(body))
         return 0;
@@ -107,7 +108,8 @@ static int decode_target(struct connection_target *target, const Oche__Connect *
         return 0;
     }
     if (body->source_address.len != body->address.len ||
-        !address_from_wire(&target->source, body->source_address.data, body->source_address.len, body->source_port))
+        !address_from_wire(&target->source, body->source_address.data, body->source_address.len, body->source_scope_id,
+                           body->source_port))
         return OCHE_ERR_INVALID_ADDRESS;
     return 0;
 }
@@ -168,7 +170,7 @@ static int handle_listen(struct request *request)
     int code = 0;
     if (body->port > UINT16_MAX)
         code = OCHE_ERR_INVALID_ARGUMENT;
-    else if (!address_from_wire(&target.local, body->address.data, body->address.len, body->port))
+    else if (!address_from_wire(&target.local, body->address.data, body->address.len, body->scope_id, body->port))
         code = OCHE_ERR_INVALID_ADDRESS;
     target.v6_only = body->v6_only;
     target.shared = body->shared;
@@ -243,11 +245,31 @@ static int handle_listener_close(struct request *request)
     const struct frame *frame = &request->message->frame;
     if (frame->value != 0 && frame->value != 1)
         return MALFORMED;
-    listener_close(request->listener);
+    bool postponed = listener_postpone_close(request->listener, frame->request_id);
+    if (!postponed)
+        listener_close(request->listener);
     if (frame->value == 1)
         close_accepted(request->session, frame->handle);
-    session_reply(request->session, FRAME_LISTENER_CLOSE, frame->request_id, 0, 0);
+    if (!postponed)
+        session_reply(request->session, FRAME_LISTENER_CLOSE, frame->request_id, 0, 0);
     return 0;
+}
+
+/* 0 or a negative errno. */
+static int set_option(int fd, const Oche__Option *body)
+{
+    int value = body->value != 0;
+    if (body->raw)
+        return socket_option_set(fd, (int)body->raw->level, (int)body->raw->name, body->raw->value.data,
+                                 (socklen_t)body->raw->value.len);
+    switch (body->name) {
+    case OCHE__OPTION__NAME__KEEP_ALIVE:
+        return socket_option_set(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value);
+    case OCHE__OPTION__NAME__NO_DELAY:
+        return socket_option_set(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value);
+    default:
+        return -ENOPROTOOPT;
+    }
 }
 
 static int handle_set_option(struct request *request)
@@ -258,24 +280,40 @@ static int handle_set_option(struct request *request)
     Oche__Option *body = oche__option__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
         return unpack_fault(&memory);
-    Oche__Option__Name name = body->name;
-    int value = body->value != 0;
+    int r = set_option(engine_socket_fd(request->connection->socket), body);
     oche__option__free_unpacked(body, &memory.allocator);
-
-    int code;
-    switch (name) {
-    case OCHE__OPTION__NAME__KEEP_ALIVE:
-        code = connection_set_option(request->connection, SOL_SOCKET, SO_KEEPALIVE, value, &request->os_error);
-        break;
-    case OCHE__OPTION__NAME__NO_DELAY:
-        code = connection_set_option(request->connection, IPPROTO_TCP, TCP_NODELAY, value, &request->os_error);
-        break;
-    default:
-        code = OCHE_ERR_SOCKET_OPTION;
+    if (r < 0) {
+        request->os_error = -r;
+        return OCHE_ERR_SOCKET_OPTION;
     }
-    if (code == 0)
-        session_reply(request->session, FRAME_SET_OPTION, message->frame.request_id, 0, 0);
-    return code;
+    session_reply(request->session, FRAME_SET_OPTION, message->frame.request_id, 0, 0);
+    return 0;
+}
+
+static int handle_get_option(struct request *request)
+{
+    struct lane_message *message = request->message;
+    uint8_t value[SOCKET_OPTION_SIZE_MAX];
+    socklen_t size = sizeof value;
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__RawOption *body =
+        oche__raw_option__unpack(&memory.allocator, message->frame.body_length, message->body);
+    if (!body)
+        return unpack_fault(&memory);
+    if (body->size < size)
+        size = body->size;
+    int r = socket_option_get(engine_socket_fd(request->connection->socket), (int)body->level, (int)body->name, value,
+                              &size);
+    oche__raw_option__free_unpacked(body, &memory.allocator);
+    if (r < 0) {
+        request->os_error = -r;
+        return OCHE_ERR_SOCKET_OPTION;
+    }
+    Oche__RawOption answer = OCHE__RAW_OPTION__INIT;
+    answer.value = (ProtobufCBinaryData){.data = value, .len = size};
+    session_reply_message(request->session, &message->frame, size, &answer.base);
+    return 0;
 }
 
 /* ---- the gate ---- */
@@ -297,6 +335,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_HANDOVER] = {0, handle_handover},
     [FRAME_ABORT] = {NEEDS_CONNECTION, handle_abort},
     [FRAME_PING] = {0, handle_ping},
+    [FRAME_GET_OPTION] = {NEEDS_CONNECTION | HAS_BODY, handle_get_option},
 };
 
 /* What is wrong with a frame that no correct client sends here and now, or NULL. */
@@ -339,7 +378,7 @@ static bool find_socket(struct request *request, unsigned shape)
     }
     if (shape & NEEDS_LISTENER) {
         request->listener = object;
-        return kind == SOCKET_LISTENER;
+        return kind == SOCKET_LISTENER && !request->listener->closing;
     }
     return true;
 }

@@ -59,7 +59,7 @@ bool policy_allows_listener(const struct policy_list *list, const struct address
     if (v6_only || !address_to_endpoint(&endpoint, &address->storage) || endpoint.address_length != 16 ||
         memcmp(endpoint.address, zeros, sizeof zeros) != 0)
         return true;
-    return address_from_wire(&any, zeros, 4, endpoint.port) && policy_allows(list, &any);
+    return address_from_wire(&any, zeros, 4, 0, endpoint.port) && policy_allows(list, &any);
 }
 
 /* ---- parsing ---- */

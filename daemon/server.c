@@ -374,6 +374,7 @@ struct server *server_new(const struct server_parts *parts)
     server->shared.estate = parts->estate;
     server->shared.ask = on_ask;
     server->shared.context = server;
+    accept_queues_init(&server->shared.accept_queues);
     bequest_init(&server->bequest);
     server->shared.policy = &options->policy;
     server->shared.statistics.started = now.tv_sec;
@@ -423,6 +424,7 @@ void server_free(struct server *server)
         worker_free(server->workers[i]);
     }
     free(server->workers);
+    accept_queues_deinit(&server->shared.accept_queues);
     accounts_deinit(&server->accounts);
     close_door(server);
     bequest_deinit(&server->bequest);

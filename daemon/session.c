@@ -6,6 +6,7 @@
 #include "daemon/log.h"
 #include "daemon/operations.h"
 #include "daemon/worker.h"
+#include "proto/endpoints.h"
 #include "proto/errors.h"
 
 #include <errno.h>
@@ -276,9 +277,19 @@ void session_hand_over(struct session *session)
         enum socket_kind kind;
         void *object = socket_table_at(&session->sockets, index, &kind);
         if (kind == SOCKET_LISTENER)
-            listener_abandon(object);
+            listener_hand_over(object);
     }
     session_reply(session, FRAME_HANDOVER, 0, HANDOVER_YOURS, 0);
+}
+
+void session_keep(struct session *session)
+{
+    for (uint32_t index = 0; index < session->sockets.size; index++) {
+        enum socket_kind kind;
+        struct listener *listener = socket_table_at(&session->sockets, index, &kind);
+        if (kind == SOCKET_LISTENER && listener->closing)
+            listener_close(listener);
+    }
 }
 
 void session_drain(struct session *session)
@@ -343,6 +354,21 @@ void session_give_back_socket(struct session *session)
 {
     account_give_back(session->account, ACCOUNT_HANDLES, 1);
     descriptors_give_back(&session->worker->shared->descriptors);
+}
+
+void session_reply_socket(struct session *session, unsigned opcode, int64_t request_id, int64_t handle,
+                          const struct endpoints *endpoints)
+{
+    uint8_t record[ENDPOINTS_SCOPED_SIZE];
+    endpoints_encode(endpoints, record);
+    struct frame frame = {
+        .opcode = (uint16_t)opcode,
+        .flags = FRAME_REPLY,
+        .request_id = request_id,
+        .value = handle,
+        .payload_length = session->scopes ? ENDPOINTS_SCOPED_SIZE : ENDPOINTS_SIZE,
+    };
+    session_reply_frame(session, &frame, NULL, record);
 }
 
 static void log_refusal(const struct session *session, const char *what, int64_t limit, const char *advice)

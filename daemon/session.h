@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 struct connection;
+struct endpoints;
 struct estate;
 struct estate_item;
 struct worker;
@@ -49,6 +50,7 @@ struct session {
     enum session_state state;
     bool follows;                       /* the client goes on with its listeners at a successor, */
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* if it names this */
+    bool scopes;                        /* the client understands endpoints with scope ids */
     struct worker_share *share;
     struct lane lane;
     struct engine_timer *timer; /* of the greeting */
@@ -108,6 +110,9 @@ void session_resume(struct session *session, const struct estate_item *items, ui
 /* Tells a client that follows that the listeners are a successor's. session_drain() does the rest. */
 void session_hand_over(struct session *session);
 
+/* The successor has not taken the listeners: closes those whose close was postponed. */
+void session_keep(struct session *session);
+
 /* Begins to finish what was asked for; session_is_drained() says when that is done. */
 void session_drain(struct session *session);
 bool session_is_drained(const struct session *session);
@@ -117,6 +122,9 @@ void session_reply(struct session *session, unsigned opcode, int64_t request_id,
 void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload);
 void session_reply_message(struct session *session, const struct frame *request, int64_t value,
                            const ProtobufCMessage *message);
+/* Answers a request that has made a socket. */
+void session_reply_socket(struct session *session, unsigned opcode, int64_t request_id, int64_t handle,
+                          const struct endpoints *endpoints);
 
 /* The frame that answers `request` with `message`, which is packed into `body`. */
 struct frame session_pack_reply(const struct frame *request, int64_t value, const ProtobufCMessage *message,

@@ -1,9 +1,11 @@
 /*
- * What all workers share: limits and policy, which never change, and counters, which are atomic.
+ * What all workers share: limits and policy, which never change, counters, which are atomic, and the accept queues,
+ * which have a lock.
  */
 #ifndef OCHE_DAEMON_SHARED_H
 #define OCHE_DAEMON_SHARED_H
 
+#include "daemon/accept_queue.h"
 #include "daemon/descriptors.h"
 #include "daemon/estate.h"
 #include "daemon/limits.h"
@@ -15,6 +17,7 @@ struct shared {
     const struct policy *policy;
     struct statistics statistics;
     struct descriptors descriptors;
+    struct accept_queues accept_queues;
     atomic_int refused_sessions;        /* there are now; see REFUSED_AT_ONCE */
     struct estate *estate;              /* listeners that sessions of a daemon before this one have not claimed yet */
     void (*ask)(void *context, int fd); /* a successor wants all that we have; takes over `fd`; from any thread */

@@ -78,6 +78,16 @@ static void list_listeners(struct worker *worker, struct estate *estate)
     worker->changed(worker->context);
 }
 
+static void keep_listeners(struct worker *worker)
+{
+    struct list *next;
+    worker->handing = false;
+    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
+        next = node->next;
+        session_keep(list_entry(node, struct session, node));
+    }
+}
+
 static void begin_drain(struct worker *worker, bool handed)
 {
     struct list *next;
@@ -118,7 +128,7 @@ static void on_wake(void *context)
         welcome_arrival(worker, list_entry(node, struct arrival, node));
     retry_starved(worker);
     if (kept)
-        worker->handing = false;
+        keep_listeners(worker);
     if (estate)
         list_listeners(worker, estate);
     if (drain && !worker->draining)

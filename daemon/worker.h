@@ -31,7 +31,7 @@ struct worker {
     pthread_t thread;
     struct list sessions;
     struct list shares;
-    struct list starved; /* listeners that wait for a descriptor or a handle */
+    struct list starved; /* listeners that wait for a descriptor, a handle, or their turn */
     struct engine_timer *starved_timer;
     unsigned starved_delay_ms; /* that the timer was set to; 0: it does not run */
     struct engine_timer *drain_timer;

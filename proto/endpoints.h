@@ -1,6 +1,7 @@
 /*
- * Both ends of a socket, as the reply that makes a handle carries them: 40 fixed bytes, so that an accept needs no
- * protobuf and the client can answer the getters from its cache.
+ * Both ends of a socket, as the reply that makes a handle carries them: a fixed record, so that an accept needs no
+ * protobuf and the client can answer the getters from its cache. It has 48 bytes for a client whose Hello says that it
+ * understands scope ids, and the first 40 of these for others.
  *
  *    offset  size  field
  *         0     1  length of the local address: 4 or 16
@@ -10,19 +11,23 @@
  *         6     2  options: bit 0 keep-alive, bit 1 no-delay
  *         8    16  local address in network order, zero-padded
  *        24    16  remote address in network order, zero-padded
+ *        40     4  scope id of the local address: the system's number of an interface if it is link-local, else 0
+ *        44     4  scope id of the remote address
  */
 #ifndef OCHE_PROTO_ENDPOINTS_H
 #define OCHE_PROTO_ENDPOINTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-enum { ENDPOINTS_SIZE = 40 };
+enum { ENDPOINTS_SIZE = 40, ENDPOINTS_SCOPED_SIZE = 48 };
 
 struct endpoint {
     uint8_t address[16];
     uint8_t address_length; /* 4, 16, or 0: there is none */
     uint16_t port;
+    uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
 };
 
 struct endpoints {
@@ -32,9 +37,9 @@ struct endpoints {
     bool no_delay;
 };
 
-void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_SIZE]);
+void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_SCOPED_SIZE]);
 
-/* False if a length is impossible. */
-bool endpoints_decode(struct endpoints *endpoints, const uint8_t in[ENDPOINTS_SIZE]);
+/* False if `length` is that of neither record, or an address has an impossible one. */
+bool endpoints_decode(struct endpoints *endpoints, const uint8_t *in, size_t length);
 
 #endif

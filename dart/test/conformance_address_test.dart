@@ -26,7 +26,30 @@ void _noteNames(Witness witness, Socket socket) {
   }
 }
 
+/// An address of this machine that needs a scope id, or null.
+Future<InternetAddress?> _linkLocal() async {
+  final interfaces = await NetworkInterface.list(includeLinkLocal: true, type: InternetAddressType.IPv6);
+  return interfaces.expand((interface) => interface.addresses).where((address) => address.isLinkLocal).firstOrNull;
+}
+
 void names() {
+  conforms('a link-local address keeps its interface', (log) async {
+    final address = await _linkLocal() ?? (throw Skip('this machine has no link-local address'));
+    final server = await log.bind(address: address);
+    final accepted = server.first;
+    final client = log.own(await Socket.connect(address, server.port, sourceAddress: address));
+    final taken = log.own(await accepted);
+    for (final (name, seen) in [
+      ('server', server.address),
+      ('client', client.address),
+      ("client's peer", client.remoteAddress),
+      ('accepted', taken.address),
+      ("accepted's peer", taken.remoteAddress),
+    ]) {
+      log('addresses')('$name: ${seen.address}');
+    }
+  });
+
   conforms('what it is called while open', (log) async {
     final (client, server) = await log.pair();
     _noteNames(log('client'), client);

@@ -114,6 +114,7 @@ void givingUp() {
     expect(failure.operation, 'connect', 'the operation');
     expect(failure.address, loopback, 'the address');
     expect(failure.port, listener.port, 'the port');
+    expect('$failure', 'SocketException: Connection timed out, host: 127.0.0.1, port: ${listener.port}');
     await listener.close();
   });
 
@@ -143,6 +144,7 @@ void givingUp() {
     final failure = await closed;
     expect(failure.operation, 'connect', 'the operation');
     expect(failure.port, listener.port, 'the port');
+    expect('$failure', 'SocketException: Connection attempt cancelled, host: 127.0.0.1, port: ${listener.port}');
     attempt.cancel();
     await listener.close();
   });

@@ -37,8 +37,26 @@ Future<void> main(List<String> arguments) {
     expect(failure.osError?.message, 'Connection refused', 'what the system said');
     expect(
         '$failure',
-        'ConnectFailedException: connect: ${failure.message} '
+        'SocketException: Connection refused '
             '(OS Error: Connection refused, errno = 111), address = ${address.address}, port = $port');
+  });
+
+  test('a connect that fails for this end names this end', () async {
+    final (address, port) = await deadEnd();
+    final source = InternetAddress('192.0.2.211');
+    final absent = await expectFails<BindFailedException>(
+      Connection.connect(address, port, sourceAddress: source, sourcePort: 4711),
+    );
+    expect(absent.operation, 'connect', 'the operation');
+    expect(absent.address, source, 'the address');
+    expect(absent.port, 4711, 'the port');
+    expectTrue('$absent'.contains('Cannot assign requested address'), '"$absent" says why');
+
+    final other = InternetAddress.loopbackIPv6;
+    final family = await expectFails<InvalidAddressException>(Connection.connect(address, port, sourceAddress: other));
+    expect(family.address, other, 'the address');
+    expect(family.port, null, 'the port');
+    expect(family.osError?.errorCode, 97, 'errno');
   });
 
   test('what the system has not refused has no OSError', () async {

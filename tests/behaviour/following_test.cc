@@ -34,7 +34,8 @@ Listening listen_with(const Wire &wire)
     REQUIRE(reply);
     REQUIRE(reply->header.value > 0);
     endpoints decoded{};
-    REQUIRE(endpoints_decode(&decoded, reinterpret_cast<const uint8_t *>(reply->payload.data())));
+    REQUIRE(
+        endpoints_decode(&decoded, reinterpret_cast<const uint8_t *>(reply->payload.data()), reply->payload.size()));
     return {reply->header.value, {loopback4(), decoded.local.port}};
 }
 } // namespace

@@ -201,6 +201,20 @@ TEST_CASE("a backlog larger than any system's is taken as the largest")
     }
 }
 
+TEST_CASE("the backlog of shared listeners is the largest that any of them has asked for")
+{
+    const Daemon daemon;
+    Isolate isolate;
+    isolate.start();
+    const int64_t listener = isolate.value(isolate.listen({loopback4(), 0}, {false, 4, true}));
+    const Endpoint at = Isolate::local(listener);
+    for (const int64_t backlog : {2, 6, 3}) {
+        CHECK(isolate.result(isolate.listen(at, {false, backlog, true})) > 0);
+    }
+    std::vector<Attempt> attempts;
+    CHECK(established_without_accept(at, 12, attempts) == 7);
+}
+
 TEST_CASE("two shared listeners on one port both get connections")
 {
     const Daemon daemon;
@@ -223,7 +237,6 @@ TEST_CASE("two shared listeners on one port both get connections")
     for (size_t i = 0; i < count; i++) {
         peers.push_back(Peer::connect(local));
     }
-    // The chance that the kernel's hash puts all on one side is one in 2^63.
     CHECK(eventually([&] { return first.untaken() + second.untaken() == count; }));
     CHECK(first.untaken() > 0);
     CHECK(second.untaken() > 0);

@@ -251,6 +251,7 @@ static void set_up_daemon(int fd)
     stage.shared.estate = &stage.estate;
     stage.shared.ask = on_ask;
     estate_init(&stage.estate);
+    accept_queues_init(&stage.shared.accept_queues);
     stage.shared.descriptors.limit = HANDLES + 1;
     stage.shared.descriptors.freed = on_freed;
     atomic_init(&stage.shared.statistics.sessions_open, 1);
@@ -300,6 +301,7 @@ static void tear_down(void)
     CHECK(list_is_empty(&stage.worker.starved));
     for (int what = 0; what < ACCOUNT_QUOTAS; what++)
         CHECK(quota_in_use(&stage.account->quotas[what]) == 0);
+    accept_queues_deinit(&stage.shared.accept_queues);
     account_free(stage.account);
     engine_timer_free(stage.worker.starved_timer);
     engine_free(stage.worker.engine);

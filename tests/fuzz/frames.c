@@ -75,11 +75,11 @@ static void check_header(const uint8_t *header)
 static void check_endpoints(const uint8_t *record)
 {
     struct endpoints endpoints, again;
-    uint8_t written[ENDPOINTS_SIZE];
-    if (!endpoints_decode(&endpoints, record))
+    uint8_t written[ENDPOINTS_SCOPED_SIZE];
+    if (!endpoints_decode(&endpoints, record, ENDPOINTS_SIZE))
         return;
     endpoints_encode(&endpoints, written);
-    CHECK(endpoints_decode(&again, written));
+    CHECK(endpoints_decode(&again, written, sizeof written));
     CHECK(again.local.port == endpoints.local.port && again.remote.port == endpoints.remote.port);
     CHECK(again.keep_alive == endpoints.keep_alive && again.no_delay == endpoints.no_delay);
 }

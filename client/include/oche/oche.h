@@ -139,6 +139,8 @@ struct oche_connect_options {
     uint16_t source_port;         /* 0: the system chooses */
     uint32_t timeout_ms; /* milliseconds from the call until TCP_ERR_TIMED_OUT, whatever the daemon does, if the session
                             is dispatched when its descriptor is readable; 0: when the system gives up */
+    uint32_t scope_id;            /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
+    uint32_t source_scope_id;
 };
 
 struct oche_listen_options {
@@ -147,7 +149,8 @@ struct oche_listen_options {
     uint16_t port;          /* 0: the system chooses */
     bool v6_only;
     bool shared;
-    uint32_t backlog; /* 0: as many as the system allows */
+    uint32_t backlog;  /* 0: as many as the system allows */
+    uint32_t scope_id; /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
 };
 
 int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options);
@@ -173,10 +176,27 @@ int64_t oche_abort(oche_session *session, int64_t request_id, int64_t handle);
 int64_t oche_set_keep_alive(oche_session *session, int64_t request_id, int64_t handle, bool enabled);
 int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t handle, bool enabled);
 
+/*
+ * Options of a connection by the system's numbers, as setsockopt() and getsockopt() have them. Those that concern the
+ * connection alone can be set and read: SO_KEEPALIVE, SO_RCVBUF, SO_SNDBUF; TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL,
+ * TCP_KEEPCNT, TCP_USER_TIMEOUT; IP_TOS and IPV6_TCLASS. SO_LINGER can only be read: how a connection ends is said when
+ * it ends.
+ *
+ * oche_set_option copies `size` bytes at `value`, and completes with 0. oche_get_option completes with how many bytes
+ * it has written to `value`, `size` at most; the memory must be there until then. Both complete with
+ * TCP_ERR_SOCKET_OPTION and the system's error otherwise: ENOPROTOOPT, the option is not one of these; EOPNOTSUPP, it
+ * can only be read. TCP_ERR_SOCKET_OPTION at once: the daemon is too old.
+ */
+int64_t oche_set_option(oche_session *session, int64_t request_id, int64_t handle, int level, int name,
+                        const void *value, size_t size);
+int64_t oche_get_option(oche_session *session, int64_t request_id, int64_t handle, int level, int name, void *value,
+                        size_t size);
+
 struct oche_endpoint {
     uint8_t address[16];   /* network order */
     size_t address_length; /* 4 or 16 */
     uint16_t port;
+    uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
 };
 
 /* Answered from memory: 0 and *endpoint, or TCP_ERR_INVALID_HANDLE. A listener has no remote end. */
@@ -262,6 +282,19 @@ int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int64_t ad
                              const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port,
                              int64_t timeout_ms);
 
+/*
+ * Addresses with a scope id. Where oche_isolate_connect and oche_isolate_listen take addresses of 16 bytes they take 20
+ * as well: the last four are the scope id, in the byte order of the machine. The getters write as many, to `out`, which
+ * has room for 20: the address of this or of the other end, with its scope id if that is not 0. They return 4, 16 or
+ * 20, or TCP_ERR_INVALID_HANDLE, and may be leaf calls.
+ */
+int64_t oche_isolate_get_local_address(int64_t handle, uint8_t *out);
+int64_t oche_isolate_get_remote_address(int64_t handle, uint8_t *out);
+
+/* tcp_listen, for addresses with a scope id as well. Not a leaf call. */
+int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
+                            int64_t backlog, bool shared);
+
 /* oche_cancel for the session of the calling isolate; TCP_ERR_NOT_INITIALIZED if there is none. Not a leaf call. */
 int64_t oche_isolate_cancel(int64_t request_id);
 
@@ -272,6 +305,13 @@ int64_t oche_isolate_set_no_delay(int64_t request_id, int64_t handle, bool enabl
 
 /* oche_abort for a connection of the calling isolate. May be a leaf call. */
 int64_t oche_isolate_abort(int64_t request_id, int64_t handle);
+
+/* oche_set_option and oche_get_option, waiting for the daemon, for five seconds at most: 0 or the count of bytes, a
+ * code of theirs with *os_error, or TCP_ERR_TIMED_OUT. They block, so they must not be leaf calls. */
+int64_t oche_isolate_set_option(int64_t handle, int64_t level, int64_t name, const uint8_t *value, int64_t size,
+                                int32_t *os_error);
+int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t name, uint8_t *value, int64_t size,
+                                int32_t *os_error);
 
 /*
  * For a native finalizer that ends the session with its isolate, however that ends. oche_isolate_guard makes a token

@@ -174,6 +174,26 @@ external int oche_isolate_connect(
   int timeout_ms,
 );
 
+/// [tcp_get_local_address] with the scope id: 4, 16 or 20 bytes.
+@Native<Int64 Function(Int64, Pointer<Uint8>)>(isLeaf: true)
+external int oche_isolate_get_local_address(int handle, Pointer<Uint8> out);
+
+/// [tcp_get_remote_address] with the scope id: 4, 16 or 20 bytes.
+@Native<Int64 Function(Int64, Pointer<Uint8>)>(isLeaf: true)
+external int oche_isolate_get_remote_address(int handle, Pointer<Uint8> out);
+
+/// [tcp_listen], for addresses with a scope id as well.
+@Native<Int64 Function(Int64, Pointer<Uint8>, Int64, Int64, Bool, Int64, Bool)>()
+external int oche_isolate_listen(
+  int request_id,
+  Pointer<Uint8> addr,
+  int addr_len,
+  int port,
+  bool v6_only,
+  int backlog,
+  bool shared,
+);
+
 /// Gives up a connect that is pending: it completes with [TCP_ERR_CLOSED], or still succeeds.
 @Native<Int64 Function(Int64)>()
 external int oche_isolate_cancel(int request_id);
@@ -189,6 +209,29 @@ external int oche_isolate_set_no_delay(int request_id, int handle, bool enabled)
 /// [tcp_close], but what was not sent yet is dropped, and the peer sees a reset.
 @Native<Int64 Function(Int64, Int64)>(isLeaf: true)
 external int oche_isolate_abort(int request_id, int handle);
+
+/// Sets an option by the system's numbers. Waits for the daemon, five seconds at most. A code, with `os_error`.
+@Native<Int64 Function(Int64, Int64, Int64, Pointer<Uint8>, Int64, Pointer<Int32>)>()
+external int oche_isolate_set_option(
+  int handle,
+  int level,
+  int name,
+  Pointer<Uint8> value,
+  int size,
+  Pointer<Int32> os_error,
+);
+
+/// Reads an option by the system's numbers. Waits for the daemon, five seconds at most. How many bytes the value has, or
+/// a code, with `os_error`.
+@Native<Int64 Function(Int64, Int64, Int64, Pointer<Uint8>, Int64, Pointer<Int32>)>()
+external int oche_isolate_get_option(
+  int handle,
+  int level,
+  int name,
+  Pointer<Uint8> value,
+  int size,
+  Pointer<Int32> os_error,
+);
 
 /// A token for the session of this isolate, to be given to [oche_isolate_release]; or `nullptr`.
 @Native<Pointer<Void> Function()>()

@@ -67,10 +67,34 @@ final class Connection {
         session,
         (id) => session.connect(id, address, port, sourceAddress, sourcePort, timeout),
         (handle) => Connection._(Transport(session, handle)),
-        (code, errno) => Session.failure(code, 'connect', errno, address, port),
+        (code, errno) => _connectFailure(code, errno, address, port, sourceAddress, sourcePort),
       ),
     );
   }
+
+  /// Names this end where it is this end that cannot be had.
+  static OcheException _connectFailure(
+    int code,
+    int errno,
+    InternetAddress address,
+    int port,
+    InternetAddress? source,
+    int sourcePort,
+  ) {
+    final isOtherFamily = code == TCP_ERR_INVALID_ADDRESS && source != null && source.type != address.type;
+    if (!isOtherFamily && code != TCP_ERR_BIND_FAILED) {
+      return Session.failure(code, 'connect', errno, address, port);
+    }
+    return OcheException.of(
+      code,
+      'connect',
+      errno: isOtherFamily ? _familyNotSupported : errno,
+      address: source,
+      port: sourcePort == 0 ? null : sourcePort,
+    );
+  }
+
+  static const _familyNotSupported = 97; // EAFNOSUPPORT
 
   /// This end of the connection.
   InternetAddress get localAddress => _transport.localAddress ?? _gone('localAddress');

@@ -15,9 +15,14 @@ typedef _Facts = ({
   OSError? osError,
   InternetAddress? address,
   int? port,
+  bool isOfDartIo, // dart:io has such a failure
+  bool saysWhere, // the message does
 });
 
 /// A failure of a socket that oche serves.
+///
+/// As a text, a failure that dart:io has, too, is what it is there: `SocketException: Connection refused (OS Error:
+/// Connection refused, errno = 111), address = localhost, port = 80`. The others begin with the name of their class.
 ///
 /// There is one subclass for each error code of `oche/tcp_socket.h`, so a `switch` over an [OcheException] can be
 /// exhaustive. Code that catches the [SocketException] of dart:io catches these, too.
@@ -36,7 +41,8 @@ sealed class OcheException implements SocketException {
   @override
   final OSError? osError;
 
-  /// The other end of the connection, or the address of the listener.
+  /// The other end of the connection, or the address of the listener. The own end, if a connection cannot be made because
+  /// that cannot be had.
   @override
   final InternetAddress? address;
 
@@ -44,25 +50,39 @@ sealed class OcheException implements SocketException {
   @override
   final int? port;
 
+  final bool _isOfDartIo;
+  final bool _saysWhere;
+
   OcheException._(_Facts facts)
       : code = facts.code,
+        _isOfDartIo = facts.isOfDartIo,
+        _saysWhere = facts.saysWhere,
         operation = facts.operation,
         message = facts.message,
         osError = facts.osError,
         address = facts.address,
         port = facts.port;
 
-  /// The exception for a code that a function or a completion returned, with errno if there is one.
+  /// The exception for a code that a function or a completion returned, with errno if there is one. [host] is what was to
+  /// be connected to, if that was not [address].
   factory OcheException.of(
     int code,
     String operation, {
     int errno = 0,
     InternetAddress? address,
     int? port,
+    String? host,
     String? message,
   }) {
-    final text = message ?? dartString(oche_error_text(code).cast());
-    final osError = errno == 0 ? null : OSError(systemErrorText(errno), errno);
+    final where = 'host: ${host ?? address?.host}, port: $port';
+    final ended = switch ((operation, code)) {
+      ('connect', TCP_ERR_TIMED_OUT) => 'Connection timed out, $where',
+      ('connect', TCP_ERR_CLOSED) => 'Connection attempt cancelled, $where',
+      _ => null,
+    };
+    final osError = errno == 0 || ended != null ? null : OSError(systemErrorText(errno), errno);
+    final refused = osError == null ? null : _refusal(code, operation, osError);
+    final text = message ?? ended ?? refused ?? dartString(oche_error_text(code).cast());
     final make = switch (code) {
       TCP_ERR_INVALID_HANDLE => InvalidHandleException._,
       TCP_ERR_INVALID_ADDRESS => InvalidAddressException._,
@@ -84,14 +104,34 @@ sealed class OcheException implements SocketException {
       TCP_ERR_PROTOCOL => ProtocolException._,
       _ => UnknownErrorException._,
     };
-    return make((code: code, operation: operation, message: text, osError: osError, address: address, port: port));
+    return make((
+      code: code,
+      operation: operation,
+      message: text,
+      osError: osError,
+      address: address,
+      port: port,
+      isOfDartIo: osError != null || ended != null,
+      saysWhere: ended != null,
+    ));
   }
+
+  /// The words of dart:io for what the system has refused.
+  static String _refusal(int code, String operation, OSError osError) => switch (code) {
+        TCP_ERR_BIND_FAILED when operation == 'connect' => 'Bind failed',
+        TCP_ERR_BIND_FAILED || TCP_ERR_LISTEN_FAILED => 'Failed to create server socket',
+        TCP_ERR_ACCEPT_FAILED => 'Accept failed',
+        TCP_ERR_READ_FAILED => 'Read failed',
+        TCP_ERR_WRITE_FAILED => 'Write failed',
+        _ => osError.message,
+      };
 
   @override
   String toString() {
-    final text = StringBuffer('$runtimeType: $operation: $message');
+    final text = StringBuffer(_isOfDartIo ? 'SocketException: $message' : '$runtimeType: $operation: $message');
     if (osError case final osError?) text.write(' ($osError)');
-    if (address case final address?) text.write(', address = ${address.address}');
+    if (_saysWhere) return text.toString();
+    if (address case final address?) text.write(', address = ${address.host}');
     if (port case final port?) text.write(', port = $port');
     return text.toString();
   }
@@ -142,9 +182,14 @@ final class ClosedException extends OcheException {
   ClosedException._(super.facts) : super._();
 }
 
-/// The system does not take the option: see [osError].
-final class SocketOptionException extends OcheException {
+/// The system does not take the option, or the daemon does not let it through: see [osError].
+///
+/// An [OSError] as well, which is what dart:io throws.
+final class SocketOptionException extends OcheException implements OSError {
   SocketOptionException._(super.facts) : super._();
+
+  @override
+  int get errorCode => osError?.errorCode ?? OSError.noErrorCode;
 }
 
 /// The isolate has no session with the daemon.
@@ -209,5 +254,7 @@ final class LibraryNotFoundException extends OcheException {
           osError: null,
           address: null,
           port: null,
+          isOfDartIo: false,
+          saysWhere: false,
         ));
 }

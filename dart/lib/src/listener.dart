@@ -2,10 +2,9 @@
 library;
 
 import 'dart:async';
-import 'dart:ffi';
 import 'dart:io' show InternetAddress;
-import 'dart:typed_data';
 
+import 'address.dart';
 import 'bindings.dart';
 import 'connection.dart';
 import 'exceptions.dart';
@@ -75,14 +74,12 @@ final class Listener {
   }
 
   static Listener _opened(Session session, int handle, InternetAddress address, int port) {
-    final bytes = Uint8List(16);
-    final length = tcp_get_local_address(handle, bytes.address);
+    final bound = localAddressOf(handle);
     final chosenPort = tcp_get_local_port(handle);
-    if (length < 0 || chosenPort < 0) {
+    if (bound == null || chosenPort < 0) {
       // Lost by the time the news has come.
       throw OcheException.of(TCP_ERR_DAEMON_LOST, 'listen', address: address, port: port);
     }
-    final bound = InternetAddress.fromRawAddress(Uint8List.sublistView(bytes, 0, length));
     return Listener._(session, handle, bound, chosenPort);
   }
 

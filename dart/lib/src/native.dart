@@ -37,5 +37,28 @@ String dartString(Pointer<Uint8> text) {
   return utf8.decode(text.asTypedList(length), allowMalformed: true);
 }
 
+final _ifNameToIndex =
+    _process.lookupFunction<UnsignedInt Function(Pointer<Uint8>), int Function(Pointer<Uint8>)>('if_nametoindex');
+
+final _ifIndexToName = _process.lookupFunction<Pointer<Uint8> Function(UnsignedInt, Pointer<Uint8>),
+    Pointer<Uint8> Function(int, Pointer<Uint8>)>('if_indextoname');
+
+/// The system's number of the network interface; 0 if there is none of that name.
+int interfaceNumber(String name) {
+  final text = cString(name);
+  final number = _ifNameToIndex(text);
+  free(text);
+  return number;
+}
+
+/// The name of the network interface with the number, or null.
+String? interfaceName(int number) {
+  const size = 16; // IF_NAMESIZE
+  final text = allocate(size);
+  final name = _ifIndexToName(number, text) == nullptr ? null : dartString(text);
+  free(text);
+  return name;
+}
+
 /// What the system calls the error number.
 String systemErrorText(int errno) => dartString(_strerror(errno));

@@ -3,10 +3,10 @@ library;
 
 import 'dart:async';
 import 'dart:ffi';
-import 'dart:io' show InternetAddress, InternetAddressType;
+import 'dart:io' show InternetAddress;
 import 'dart:isolate';
-import 'dart:typed_data';
 
+import 'address.dart';
 import 'bindings.dart';
 import 'exceptions.dart';
 import 'library.dart';
@@ -50,7 +50,7 @@ final class Session implements Finalizable {
   bool _checksLife = false;
 
   /// Room for the two addresses of a connect.
-  late final Pointer<Uint8> _addresses = allocate(32);
+  late final Pointer<Uint8> _addresses = allocate(2 * addressSize);
 
   /// The session, whose daemon is found or started when something is requested. Never waits for that: if there is no
   /// daemon, requests fail. Throws an [OcheException] if there is no library, or no memory.
@@ -170,15 +170,6 @@ final class Session implements Finalizable {
 
   // ---- requests that make a socket ----
 
-  /// Whether it is of the Unix domain. Its bytes are a path then, which may be as long as an address.
-  static bool _isPath(InternetAddress? address) => address?.type == InternetAddressType.unix;
-
-  Pointer<Uint8> _addressAt(int index, Uint8List bytes) {
-    final place = _addresses + index * 16;
-    place.asTypedList(16).setAll(0, bytes);
-    return place;
-  }
-
   /// Requests a connection; 0 or a code.
   int connect(
     int requestId,
@@ -188,16 +179,16 @@ final class Session implements Finalizable {
     int sourcePort,
     Duration? timeout,
   ) {
-    if (_isPath(address) || _isPath(source)) return TCP_ERR_INVALID_ADDRESS;
-    final raw = address.rawAddress;
-    final rawSource = source?.rawAddress;
+    final place = _addresses, sourcePlace = _addresses + addressSize;
+    final sourceLength = source == null ? 0 : putAddress(sourcePlace, source);
+    if (source != null && sourceLength == 0) return TCP_ERR_INVALID_ADDRESS;
     return oche_isolate_connect(
       requestId,
-      _addressAt(0, raw),
-      raw.length,
+      place,
+      putAddress(place, address),
       port,
-      rawSource == null ? nullptr : _addressAt(1, rawSource),
-      rawSource == null ? 0 : rawSource.length,
+      source == null ? nullptr : sourcePlace,
+      sourceLength,
       sourcePort,
       timeout == null ? 0 : _milliseconds(timeout),
     );
@@ -214,11 +205,8 @@ final class Session implements Finalizable {
     required bool v6Only,
     required int backlog,
     required bool shared,
-  }) {
-    if (_isPath(address)) return TCP_ERR_INVALID_ADDRESS;
-    final raw = address.rawAddress;
-    return tcp_listen(requestId, _addressAt(0, raw), raw.length, port, v6Only, backlog, shared);
-  }
+  }) =>
+      oche_isolate_listen(requestId, _addresses, putAddress(_addresses, address), port, v6Only, backlog, shared);
 }
 
 /// A single request, whose completion is a [Future].

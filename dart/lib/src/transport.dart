@@ -6,8 +6,10 @@ import 'dart:ffi';
 import 'dart:io' show InternetAddress;
 import 'dart:typed_data';
 
+import 'address.dart';
 import 'bindings.dart';
 import 'exceptions.dart';
+import 'native.dart';
 import 'outbox.dart';
 import 'session.dart';
 
@@ -173,6 +175,16 @@ final class Transport extends SessionClient implements OutboxSink {
     ).outcome;
   }
 
+  /// Reads or sets an option by [call], which waits for the daemon, and returns its result. Throws if it fails.
+  int callWithOption(String operation, int Function(int handle, Pointer<Int32> osError) call) {
+    if (isClosed) throw closedHere(operation);
+    final status = call(handle, _osError);
+    if (status < 0) throw _exception(status, operation, status == TCP_ERR_SOCKET_OPTION ? _osError.value : 0);
+    return status;
+  }
+
+  static final _osError = allocate(4).cast<Int32>();
+
   // ---- the end ----
 
   /// Sends what is still to be sent, then closes. Never fails: there is nothing that the caller could do.
@@ -256,21 +268,16 @@ final class Transport extends SessionClient implements OutboxSink {
   // ---- what it is called ----
 
   /// This end. Null if the connection was closed before anyone asked, as for the next three.
-  late final InternetAddress? localAddress = _address(tcp_get_local_address(handle, _bytes.address));
+  late final InternetAddress? localAddress = localAddressOf(handle);
 
   /// The port of this end.
   late final int? localPort = _port(tcp_get_local_port(handle));
 
   /// The peer.
-  late final InternetAddress? remoteAddress = _address(tcp_get_remote_address(handle, _bytes.address));
+  late final InternetAddress? remoteAddress = remoteAddressOf(handle);
 
   /// The peer's port.
   late final int? remotePort = _port(tcp_get_remote_port(handle));
-
-  static final _bytes = Uint8List(16);
-
-  static InternetAddress? _address(int length) =>
-      length < 0 ? null : InternetAddress.fromRawAddress(Uint8List.fromList(_bytes.sublist(0, length)));
 
   static int? _port(int port) => port < 0 ? null : port;
 

@@ -230,10 +230,10 @@ final class Watched {
 /// A value or an error in words that are the same on both sides if they mean the same to a program.
 String describe(Object? value) => switch (value) {
       null || bool() || num() => '$value',
-      // Programs look at the type and the error of the system. The message is for people.
+      // Programs look at the type and the error of the system. The message is for people. An OSError may be both.
+      OSError(:final errorCode) => 'OSError($errorCode)',
       SocketException(:final osError) =>
         osError == null ? 'SocketException' : 'SocketException(errno ${osError.errorCode})',
-      OSError(:final errorCode) => 'OSError($errorCode)',
       HttpException(:final message) => 'HttpException($message)',
       WebSocketException(:final message) => 'WebSocketException($message)',
       StateError(:final message) => 'StateError($message)',

@@ -29,7 +29,7 @@ address at(const std::string &host, uint32_t port)
     const bool six = host.find(':') != std::string::npos;
     REQUIRE(inet_pton(six ? AF_INET6 : AF_INET, host.c_str(), bytes) == 1);
     address result;
-    REQUIRE(address_from_wire(&result, bytes, six ? 16 : 4, port));
+    REQUIRE(address_from_wire(&result, bytes, six ? 16 : 4, 0, port));
     return result;
 }
 

@@ -152,6 +152,7 @@ TEST_CASE("every opcode keeps its number")
     CHECK(FRAME_CANCEL == 13);
     CHECK(FRAME_HANDOVER == 14);
     CHECK(FRAME_ABORT == 15);
+    CHECK(FRAME_GET_OPTION == 16);
     CHECK(FRAME_PING == 17);
     CHECK(FRAME_OPCODE_END == 18);
     CHECK(std::string(frame_opcode_name(FRAME_CANCEL)) == "CANCEL");

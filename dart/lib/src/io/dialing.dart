@@ -12,14 +12,15 @@ import '../exceptions.dart';
 /// taken [headStart], while the earlier ones go on (RFC 8305). The first to succeed is the [connection]; the others
 /// are given up.
 final class Dialing {
-  /// Begins. That [addresses] fails is the failure of the [connection].
-  Dialing(Future<List<InternetAddress>> addresses, this._port, this._connect) {
+  /// Begins. That the addresses, which are those of [_host], fail is the failure of the [connection].
+  Dialing(Future<List<InternetAddress>> addresses, this._host, this._port, this._connect) {
     addresses.then(_start, onError: _fail);
   }
 
   /// As dart:io has it; RFC 8305 recommends the same.
   static const headStart = Duration(milliseconds: 250);
 
+  final Object? _host;
   final int _port;
   final ConnectionAttempt Function(InternetAddress address) _connect;
 
@@ -42,7 +43,8 @@ final class Dialing {
 
   void _giveUp(int code) {
     if (_completer.isCompleted) return;
-    final failure = OcheException.of(code, 'connect', address: _addresses.firstOrNull, port: _port);
+    final host = switch (_host) { InternetAddress(:final host) => host, final other => '$other' };
+    final failure = OcheException.of(code, 'connect', host: host, port: _port);
     _fail(failure, StackTrace.current);
     _stop();
   }

@@ -74,6 +74,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     };
     return Dialing(
       resolve(host),
+      host,
       port,
       (address) => Connection.startConnect(
         address,
@@ -221,21 +222,24 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     return true;
   }
 
-  /// Knows TCP_NODELAY and SO_KEEPALIVE.
+  /// Knows the options that concern the connection alone: see `oche_get_option` in oche.h. Waits for the daemon, but for
+  /// TCP_NODELAY and SO_KEEPALIVE.
   @override
   Uint8List getRawOption(RawSocketOption option) {
     _checkNotDestroyed();
-    final flag = FlagOption.of(option) ?? refuseOption(option);
-    if (_options?[flag] case final enabled?) return FlagOption.encode(enabled);
-    final value = flag.get(_transport.handle);
-    if (value < 0) throw _transport.gone('getRawOption');
-    return FlagOption.encode(value == 1);
+    final flag = FlagOption.of(option);
+    if (flag == null) return getOption(_transport, option);
+    final value = _options?[flag] ?? flag.get(_transport.handle);
+    if (value is int && value < 0) throw _transport.gone('getRawOption');
+    return FlagOption.encode(value == true || value == 1, option.value);
   }
 
-  /// Knows TCP_NODELAY and SO_KEEPALIVE.
+  /// Knows the options that [getRawOption] knows, without SO_LINGER, and waits for the daemon where that does.
   @override
   void setRawOption(RawSocketOption option) {
-    final flag = FlagOption.of(option) ?? refuseOption(option);
+    _checkNotDestroyed();
+    final flag = FlagOption.of(option);
+    if (flag == null) return setOptionOf(_transport, option);
     if (!_set(flag, FlagOption.decode(option.value))) throw _transport.gone('setRawOption');
   }
 }
