@@ -155,10 +155,18 @@ static pid_t clone_launcher(const struct launch *launch)
     return pid;
 }
 
+/* Becomes the standard input and output of the program. Where there is no /dev/null, as in some containers, it can only
+ * not be read from or written to. */
+static int open_null(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    return fd < 0 && errno == ENOENT ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : fd;
+}
+
 int launcher_start(struct launcher *launcher, char *const argv[], char *const envp[])
 {
     int report[2] = {-1, -1}, messages[2] = {-1, -1}, result = 0;
-    int null_fd = lift(open("/dev/null", O_RDWR | O_CLOEXEC));
+    int null_fd = lift(open_null());
     if (null_fd < 0 || !make_pipe(report) || !make_pipe(messages))
         goto failed;
 

@@ -2,13 +2,20 @@
  * ochectl: asks a running daemon about itself. A program like any other that uses oche.h, and a client like any other
  * for the daemon.
  */
+#include "client/paths.h"
+
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <oche/oche.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
 enum { ANSWER_MS = 5000 /* as for opening a session */ };
@@ -110,6 +117,25 @@ static int64_t ask(oche_session *session, struct oche_statistics *statistics)
     return status;
 }
 
+/* TCP_ERR_DAEMON_UNAVAILABLE does not tell a socket at which nobody listens from a daemon that does not answer, or that
+ * is not to be trusted. */
+static bool is_served(const char *socket_path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char *path = paths_socket(socket_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool is = false;
+    if (path && strlen(path) < sizeof address.sun_path && fd >= 0) {
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        is = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 ||
+             (errno != ENOENT && errno != ENOTDIR && errno != ECONNREFUSED);
+    }
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return is;
+}
+
 static int show_statistics(const char *socket_path, bool json)
 {
     const struct oche_session_options options = {
@@ -121,7 +147,7 @@ static int show_statistics(const char *socket_path, bool json)
     int64_t status = oche_session_open(&options, &session);
     if (status < 0) {
         fprintf(stderr, "ochectl: %s\n", oche_last_error());
-        return status == TCP_ERR_DAEMON_UNAVAILABLE ? EXIT_NO_DAEMON : EXIT_FAILED;
+        return status == TCP_ERR_DAEMON_UNAVAILABLE && !is_served(socket_path) ? EXIT_NO_DAEMON : EXIT_FAILED;
     }
     struct oche_statistics statistics = {.size = sizeof statistics};
     status = ask(session, &statistics);

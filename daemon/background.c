@@ -1,5 +1,7 @@
 #include "daemon/background.h"
 
+#include "daemon/log_output.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,11 +26,19 @@ static _Noreturn void wait_for_ready(int descriptor, pid_t serving)
     _exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1);
 }
 
+/* A descriptor that leads nowhere. Where there is no /dev/null, as in some containers, it cannot be read from or
+ * written to either, but has its place among the standard streams, so that no file of ours gets there. */
+static int open_null(int flags)
+{
+    int fd = open("/dev/null", O_RDWR | flags);
+    return fd < 0 && errno == ENOENT ? open("/", O_PATH | O_DIRECTORY | flags) : fd;
+}
+
 void background_open_streams(void)
 {
     int fd;
     do
-        fd = open("/dev/null", O_RDWR);
+        fd = open_null(0);
     while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd >= 0)
         close(fd);
@@ -59,13 +69,16 @@ int background_enter(void)
 
 void background_detach(int first)
 {
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0)
-        return;
-    for (int stream = first; stream <= STDERR_FILENO; stream++)
-        dup2(null, stream);
+    int null = open_null(O_CLOEXEC);
+    for (int stream = first; stream <= STDERR_FILENO && null >= 0; stream++) {
+        if (!log_output_uses(stream))
+            dup2(null, stream);
+    }
     if (null > STDERR_FILENO)
         close(null);
+    if (chdir("/") < 0) {
+        /* Then the directory cannot be unmounted as long as the daemon runs. */
+    }
 }
 
 void background_ready(int descriptor)

@@ -12,11 +12,11 @@ void background_open_streams(void);
  * descriptor is for background_ready(). -1: could not, and standard error says why. */
 int background_enter(void);
 
-/* Lets the process that was started leave with 0, and lets go of its standard streams. The directory stays, for paths
- * may be relative. */
+/* Lets the process that was started leave with 0, and lets go of its standard streams and its directory: from now on
+ * relative paths are no paths. */
 void background_ready(int descriptor);
 
-/* The standard streams from `first` on lead nowhere any more. */
+/* Lets go of the standard streams from `first` on, but for one that the log goes to, and of the directory. */
 void background_detach(int first);
 
 #endif

@@ -150,6 +150,7 @@ static const int allowed[] = {
     CALL(ppoll),
     CALL(readv),
     CALL(writev),
+    CALL(pwritev2),
     /* bells, timers and shared memory */
     CALL(eventfd2),
     CALL(pipe2),
@@ -204,6 +205,13 @@ static const int allowed[] = {
     CALL(unlinkat),
 };
 
+/* The log, when it is full. */
+static const int allowed_in_territory[] = {
+    CALL(rename),
+    CALL(renameat),
+    CALL(renameat2),
+};
+
 /* Calls that are allowed with some arguments only: argument `index`, masked, must be `value`. */
 struct condition {
     int call;
@@ -220,10 +228,11 @@ struct opening {
 };
 
 enum {
-    /* daemon/log.c: to append to a file, and never through a symbolic link. So no file can be read. */
+    /* daemon/log_output.c: to append to a file, and never through a symbolic link. So no file can be read. */
     LOG_FLAGS = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW,
     LOG_MODE = 0600, /* nothing that can be run */
-    FREE_OPEN_FLAGS = O_CLOEXEC | 00100000 /* O_LARGEFILE, which the headers define as 0 on 64-bit systems */,
+    FREE_OPEN_FLAGS =
+        O_CLOEXEC | O_NONBLOCK | O_NOCTTY | 00100000 /* O_LARGEFILE, which the headers define as 0 on 64-bit systems */,
 };
 
 static const struct opening openings[] = {
@@ -285,7 +294,7 @@ static int allow_log(scmp_filter_ctx filter, const struct opening *opening)
     return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, opening->call, 2, compare);
 }
 
-static int fill(scmp_filter_ctx filter)
+static int fill(scmp_filter_ctx filter, bool in_territory)
 {
     int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (r == 0) /* 32-bit calls of a 64-bit process, which there are none of */
@@ -294,6 +303,8 @@ static int fill(scmp_filter_ctx filter)
         r = allow(filter, hot, sizeof hot / sizeof hot[0], true);
     if (r == 0)
         r = allow(filter, allowed, sizeof allowed / sizeof allowed[0], false);
+    if (r == 0 && in_territory)
+        r = allow(filter, allowed_in_territory, sizeof allowed_in_territory / sizeof allowed_in_territory[0], false);
     for (size_t i = 0; r == 0 && i < sizeof openings / sizeof openings[0]; i++)
         r = allow_log(filter, &openings[i]);
     for (size_t i = 0; r == 0 && i < sizeof conditions / sizeof conditions[0]; i++)
@@ -303,14 +314,14 @@ static int fill(scmp_filter_ctx filter)
     return r == 0 ? allow_on_condition(filter, &to_itself) : r;
 }
 
-int confinement_filter(void)
+int confinement_filter(bool in_territory)
 {
     if (SANITIZED)
         return -ENOTSUP;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (!filter)
         return -ENOMEM;
-    int r = fill(filter);
+    int r = fill(filter, in_territory);
     if (r == 0)
         r = seccomp_load(filter);
     seccomp_release(filter);
@@ -336,7 +347,7 @@ void confinement_finish(struct confinement *confinement, bool wanted)
     char text[32];
     const char *capabilities = capabilities_text(text); /* behind the filter nobody can ask */
     if (wanted)
-        confinement->filter = -confinement_filter();
+        confinement->filter = -confinement_filter(!confinement->files);
     log_lack("no-new-privileges", confinement->no_new_privileges);
     log_lack("core-files", confinement->core_files);
     log_lack("capabilities", confinement->capabilities);

@@ -33,8 +33,9 @@ void confinement_begin(struct confinement *confinement);
 void confinement_leave_files(struct confinement *confinement, const char *socket_path, const char *log_path);
 
 /* From now on every thread of the process has the system calls that a daemon needs that has started, and EPERM for all
- * others. 0 or -errno; -ENOTSUP under sanitizers, which need more. */
-int confinement_filter(void);
+ * others. Files can be renamed `in_territory` alone, see daemon/territory.h: where nothing else bounds renaming, the
+ * filter denies it. 0 or -errno; -ENOTSUP under sanitizers, which need more. */
+int confinement_filter(bool in_territory);
 
 /* The filter, unless it is not `wanted`, and a line in the log that says what is in force. A system that cannot do it
  * is no reason not to serve. */

@@ -65,7 +65,11 @@ static void on_wake(evutil_socket_t fd, short what, void *argument)
     if (read(fd, &count, sizeof count) < 0) {
         /* EAGAIN: somebody's wake was already taken. */
     }
-    atomic_store(&engine->wake_pending, false);
+    /* An exchange and not a store: it reads what the last engine_wake() has written, and with that acquires all that
+     * its thread has done before. After a store, what `woken` loads might be older than that (processors delay stores
+     * behind loads), while that engine_wake() has seen a wake that is pending and has written nothing: then it would be
+     * lost. */
+    atomic_exchange(&engine->wake_pending, false);
     engine->woken(engine->context);
 }
 

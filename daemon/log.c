@@ -1,30 +1,33 @@
 #include "daemon/log.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "daemon/log_output.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1024, FAILURES_PER_SECOND = 50 };
+enum { LINE_MAX_BYTES = 1024, LINES_PER_SECOND = 50, LINES_AT_ONCE = 1000, KINDS_MAX = 64 };
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
-static atomic_int threshold = LOG_INFO;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int output = STDERR_FILENO;
-static char *output_path; /* written while there is one thread */
-static unsigned long lines_lost;
+/* How many lines of one kind there may be. */
+struct limit {
+    const char *format; /* which makes the kind; NULL: not used yet */
+    unsigned at_once;
+    time_t second; /* CLOCK_MONOTONIC: when `room` was counted */
+    unsigned room; /* lines that may still pass in this second */
+    unsigned long left_out;
+};
 
-static time_t failure_second;
-static unsigned failures_logged;
-static unsigned failures_left_out;
+static atomic_int threshold = LOG_INFO;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below, and of the output */
+static unsigned long lines_lost;
+static struct limit failures = {.format = "", .at_once = LINES_PER_SECOND};
+static struct limit kinds[KINDS_MAX];
 
 void log_set_level(enum log_level level)
 {
@@ -37,68 +40,25 @@ const char *log_errno_text(int error)
     return text ? text : "unknown error";
 }
 
-static int open_append(const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return fd >= 0 ? fd : -errno;
-}
-
-static void replace_output(int fd)
-{
-    if (output != STDERR_FILENO)
-        close(output);
-    output = fd;
-}
-
-int log_open_file(const char *path)
-{
-    char *copy = strdup(path);
-    int fd = copy ? open_append(path) : -ENOMEM;
-    if (fd < 0) {
-        free(copy);
-        return fd;
-    }
-    pthread_mutex_lock(&lock);
-    replace_output(fd);
-    free(output_path);
-    output_path = copy;
-    pthread_mutex_unlock(&lock);
-    return 0;
-}
-
-int log_descriptor(void)
-{
-    pthread_mutex_lock(&lock);
-    int fd = output;
-    pthread_mutex_unlock(&lock);
-    return fd;
-}
-
-const char *log_path(void)
-{
-    return output_path;
-}
-
-void log_release_file(void)
-{
-    pthread_mutex_lock(&lock);
-    replace_output(STDERR_FILENO);
-    pthread_mutex_unlock(&lock);
-}
-
 void log_reopen_file(void)
 {
     pthread_mutex_lock(&lock);
-    int fd = output_path ? open_append(output_path) : -ENOENT;
-    if (fd >= 0)
-        replace_output(fd);
+    const char *wrong = log_output_reopen();
     pthread_mutex_unlock(&lock);
-    if (fd < 0 && fd != -ENOENT)
-        log_line(LOG_ERROR, "event=log-reopen error=\"%s\"", log_errno_text(-fd));
+    if (wrong)
+        log_line(LOG_ERROR, "event=log-reopen error=\"%s\"", wrong);
 }
 
-/* With `lock` held. */
-static void write_line(enum log_level level, const char *text)
+void log_hand_over(void)
+{
+    pthread_mutex_lock(&lock);
+    log_output_limit(0);
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- writing; the lock is held ---- */
+
+static bool write_text(enum log_level level, const char *text)
 {
     struct timespec now;
     struct tm utc;
@@ -113,46 +73,84 @@ static void write_line(enum log_level level, const char *text)
         length = sizeof line - 1;
         line[length - 1] = '\n';
     }
-    ssize_t written;
-    do
-        written = write(output, line, length);
-    while (written < 0 && errno == EINTR);
-    if (written != (ssize_t)length) {
-        lines_lost++;
-    } else if (lines_lost) {
-        char note[64];
-        snprintf(note, sizeof note, "event=log-lines-lost count=%lu", lines_lost);
-        lines_lost = 0;
-        write_line(LOG_ERROR, note);
-    }
+    return log_output_write(line, length);
 }
 
-/* With `lock` held. False: the line is one too many in this second. */
-static bool failure_may_pass(void)
+static void write_or_count(enum log_level level, const char *text)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec != failure_second) {
-        unsigned left_out = failures_left_out;
-        failure_second = now.tv_sec;
-        failures_logged = failures_left_out = 0;
-        if (left_out) {
-            char note[64];
-            snprintf(note, sizeof note, "event=failures-not-logged count=%u", left_out);
-            write_line(LOG_WARNING, note);
-        }
+    if (lines_lost > 0) {
+        char note[64];
+        snprintf(note, sizeof note, "event=log-lines-lost count=%lu", lines_lost);
+        if (write_text(LOG_ERROR, note))
+            lines_lost = 0;
     }
-    if (failures_logged < FAILURES_PER_SECOND) {
-        failures_logged++;
-        return true;
-    }
-    failures_left_out++;
-    return false;
+    if (lines_lost > 0 || !write_text(level, text))
+        lines_lost++;
 }
+
+/* ---- limits; the lock is held ---- */
+
+/* There are far fewer formats than KINDS_MAX. If that should change, the last of them are one kind. */
+static struct limit *limit_of(const char *format)
+{
+    struct limit *limit = kinds;
+    while (limit->format && limit->format != format && limit < kinds + KINDS_MAX - 1)
+        limit++;
+    if (!limit->format)
+        *limit = (struct limit){.format = format, .at_once = LINES_AT_ONCE, .room = LINES_AT_ONCE};
+    return limit;
+}
+
+static bool may_pass(struct limit *limit, time_t second)
+{
+    if (second != limit->second) {
+        unsigned missing = limit->at_once - limit->room;
+        time_t passed = second - limit->second;
+        bool all = passed > LINES_AT_ONCE || (unsigned)passed * LINES_PER_SECOND >= missing;
+        limit->room = all ? limit->at_once : limit->room + (unsigned)passed * LINES_PER_SECOND;
+        limit->second = second;
+    }
+    if (limit->room == 0) {
+        limit->left_out++;
+        return false;
+    }
+    limit->room--;
+    return true;
+}
+
+static void tell_left_out(struct limit *limit, time_t second)
+{
+    char note[128];
+    if (limit->left_out == 0 || limit->second == second)
+        return;
+    const char *event = strstr(limit->format, "event=");
+    if (limit == &failures)
+        snprintf(note, sizeof note, "event=failures-not-logged count=%lu", limit->left_out);
+    else
+        snprintf(note, sizeof note, "event=lines-not-logged of=%.*s count=%lu",
+                 event ? (int)strcspn(event + strlen("event="), " ") : 0, event ? event + strlen("event=") : "",
+                 limit->left_out);
+    limit->left_out = 0;
+    write_or_count(LOG_WARNING, note);
+}
+
+static void tell_all_left_out(time_t second)
+{
+    static time_t told;
+    if (told == second)
+        return;
+    told = second;
+    tell_left_out(&failures, second);
+    for (struct limit *limit = kinds; limit < kinds + KINDS_MAX && limit->format; limit++)
+        tell_left_out(limit, second);
+}
+
+/* ---- lines ---- */
 
 static void log_formatted(enum log_level level, bool is_failure, const char *format, va_list arguments)
 {
     char text[LINE_MAX_BYTES];
+    struct timespec now;
     if ((int)level > atomic_load(&threshold))
         return;
     vsnprintf(text, sizeof text, format, arguments);
@@ -161,9 +159,11 @@ static void log_formatted(enum log_level level, bool is_failure, const char *for
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '?';
     }
+    clock_gettime(CLOCK_MONOTONIC, &now);
     pthread_mutex_lock(&lock);
-    if (!is_failure || failure_may_pass())
-        write_line(level, text);
+    tell_all_left_out(now.tv_sec);
+    if (may_pass(is_failure ? &failures : limit_of(format), now.tv_sec))
+        write_or_count(level, text);
     pthread_mutex_unlock(&lock);
 }
 

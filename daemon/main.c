@@ -5,6 +5,7 @@
 #include "daemon/confinement.h"
 #include "daemon/estate.h"
 #include "daemon/log.h"
+#include "daemon/log_output.h"
 #include "daemon/options.h"
 #include "daemon/rendezvous.h"
 #include "daemon/server.h"
@@ -23,18 +24,22 @@ static int open_log(const struct options *options, const struct rendezvous *rend
 {
     char beside[sizeof rendezvous->address.sun_path + 8];
     const char *path = options->log_path;
+    const char *wrong;
     log_set_level(options->log_level);
+    log_output_limit(options->log_size);
     if (!path && options->foreground)
         return 0;
-    if (!path) {
+    if (path) {
+        wrong = log_output_named(path);
+    } else {
         snprintf(beside, sizeof beside, "%.*s.log", (int)sizeof rendezvous->address.sun_path - 1,
                  rendezvous->address.sun_path);
         path = beside;
+        wrong = log_output_file(path);
     }
-    int r = log_open_file(path);
-    if (r < 0)
-        fprintf(stderr, "oched: cannot open the log %s: %s\n", path, strerror(-r));
-    return r;
+    if (wrong)
+        fprintf(stderr, "oched: cannot open the log %s: %s\n", path, wrong);
+    return wrong ? -1 : 0;
 }
 
 /* Signals that the server answers wait until it runs, and come then, whatever our parent had blocked; and when it does
@@ -57,6 +62,7 @@ static int fork_starter(const struct server_parts *parts, char **argv, int backg
         .argv = argv,
         .is_successor = parts->options->replace,
         .socket_path = parts->rendezvous->address.sun_path,
+        .log_path = parts->options->log_path,
         .background = background >= 0,
     };
     int line = starter_fork(&order);
@@ -97,7 +103,7 @@ static int confine_and_serve(struct server_parts *parts, char **argv, int backgr
     struct confinement confinement;
     confinement_begin(&confinement);
     parts->starter = fork_starter(parts, argv, background);
-    confinement_leave_files(&confinement, parts->rendezvous->address.sun_path, log_path());
+    confinement_leave_files(&confinement, parts->rendezvous->address.sun_path, log_output_path());
     int status = EXIT_FAILED;
     if (rendezvous_listen(parts->rendezvous) == 0)
         status = serve(parts, &confinement, background);
@@ -114,6 +120,7 @@ int main(int argc, char **argv)
     int background = -1;
 
     background_open_streams();
+    log_output_stream(STDERR_FILENO);
     int r = options_parse(&options, argc, argv);
     if (r != 0)
         return r == 1 ? EXIT_IN_ORDER : EXIT_USAGE;
@@ -124,8 +131,9 @@ int main(int argc, char **argv)
     if (options.user && user_become(options.user) < 0)
         return EXIT_FAILED;
     umask(077);
-    /* A client that is gone is seen where it is written to. */
+    /* A client that is gone is seen where it is written to, and so is a file that may not grow (RLIMIT_FSIZE). */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     set_signals(SIG_BLOCK);
     estate_init(&estate);
     r = rendezvous_open(&rendezvous, options.socket_path, options.replace ? &estate : NULL);

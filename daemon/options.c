@@ -1,5 +1,6 @@
 #include "daemon/options.h"
 
+#include "daemon/log_output.h"
 #include "proto/arena.h"
 #include "proto/handle.h"
 #include "proto/handover.h"
@@ -28,6 +29,8 @@ static const char help[] =
     "                           how long a successor may take over what it is offered (default 5)\n"
     "  --log-level LEVEL        error, warning, info or debug (default info)\n"
     "  --log-file PATH          append the log to PATH; in the background the default is SOCKET.log\n"
+    "  --log-size SIZE          bytes that the log's file may have, also with K, M or G; then it becomes\n"
+    "                           PATH.1, and is begun anew (default 8M; 0: no limit)\n"
     "  --max-sessions N         sessions of a user open at once (default 1024)\n"
     "  --max-handles N          sockets open at once in a session (default 1048575)\n"
     "  --max-queued-bytes N     bytes of unfinished writes in a session, 64 more for each (default\n"
@@ -70,6 +73,7 @@ enum option_code {
     OPTION_HANDOVER_TIMEOUT,
     OPTION_LOG_LEVEL,
     OPTION_LOG_FILE,
+    OPTION_LOG_SIZE,
     OPTION_MAX_SESSIONS,
     OPTION_MAX_HANDLES,
     OPTION_MAX_QUEUED_BYTES,
@@ -99,6 +103,7 @@ static const struct option long_options[] = {
     {"handover-timeout", required_argument, NULL, OPTION_HANDOVER_TIMEOUT},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log-file", required_argument, NULL, OPTION_LOG_FILE},
+    {"log-size", required_argument, NULL, OPTION_LOG_SIZE},
     {"max-sessions", required_argument, NULL, OPTION_MAX_SESSIONS},
     {"max-handles", required_argument, NULL, OPTION_MAX_HANDLES},
     {"max-queued-bytes", required_argument, NULL, OPTION_MAX_QUEUED_BYTES},
@@ -135,6 +140,22 @@ static bool parse_number(const char *option, const char *text, uint64_t minimum,
     }
     fprintf(stderr, "oched: --%s: '%s' is not a whole number from %llu to %llu\n", option, text,
             (unsigned long long)minimum, (unsigned long long)maximum);
+    return false;
+}
+
+static bool parse_log_size(const char *text, uint64_t *size)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    bool is_number = errno == 0 && text[0] >= '0' && text[0] <= '9' && end[shift ? 1 : 0] == '\0';
+    if (is_number && number <= (uint64_t)INT64_MAX >> shift && (number == 0 || number << shift >= LOG_OUTPUT_LEAST)) {
+        *size = number << shift;
+        return true;
+    }
+    fprintf(stderr, "oched: --log-size: '%s' is neither 0 nor a number of bytes from %d on, like 65536, 64K or 1M\n",
+            text, (int)LOG_OUTPUT_LEAST);
     return false;
 }
 
@@ -235,6 +256,8 @@ static bool parse_one(struct options *options, int code, const char *name, const
     case OPTION_LOG_FILE:
         options->log_path = text;
         return true;
+    case OPTION_LOG_SIZE:
+        return parse_log_size(text, &options->log_size);
     case OPTION_METHOD:
         index = parse_name(name, text, methods, 2, "epoll, select");
         options->method = index == 1 ? ENGINE_SELECT : ENGINE_EPOLL;
@@ -297,6 +320,7 @@ int options_parse(struct options *options, int argc, char **argv)
         .drain_timeout_s = 5,
         .handover_timeout_s = HANDOVER_TIME_LIMIT / 1000,
         .log_level = LOG_INFO,
+        .log_size = 8 << 20,
         .limits =
             {
                 .sessions = 1024,

@@ -10,10 +10,12 @@
 #include "daemon/policy.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct options {
     const char *socket_path; /* NULL: the default of daemon/rendezvous.h */
     const char *log_path;    /* NULL: standard error in the foreground, SOCKET.log otherwise */
+    uint64_t log_size;       /* bytes that the log's file may have; 0: any number */
     unsigned workers;
     enum engine_method method;
     unsigned idle_exit_s;        /* 0: stay for ever */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -37,7 +38,7 @@ __attribute__((format(printf, 1, 2))) static int refuse(const char *format, ...)
 
 static int resolve_path(struct sockaddr_un *address, const char *path)
 {
-    char buffer[sizeof address->sun_path + 64];
+    char buffer[PATH_MAX];
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     if (!path || !*path)
         path = getenv("OCHE_SOCKET");
@@ -47,6 +48,14 @@ static int resolve_path(struct sockaddr_un *address, const char *path)
         else
             snprintf(buffer, sizeof buffer, "/tmp/oche-%u/oched.sock", (unsigned)geteuid());
         path = buffer;
+    }
+    /* In the background the daemon leaves the directory that it was started in. */
+    char directory[PATH_MAX];
+    if (*path != '/') {
+        if (!getcwd(directory, sizeof directory))
+            return refuse("cannot find out where %s is: %s", path, strerror(errno));
+        if (snprintf(buffer, sizeof buffer, "%s/%s", directory, path) < (int)sizeof buffer)
+            path = buffer;
     }
     address->sun_family = AF_UNIX;
     /* Room for ".lock" and ".log" is not needed here, but a name this long cannot be bound. */

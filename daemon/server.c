@@ -114,6 +114,7 @@ static void on_given(void *context, uint32_t listeners)
 {
     struct server *server = context;
     server->state = SERVER_DRAINING;
+    log_hand_over();
     log_line(LOG_INFO, "event=handed-over listeners=%u sessions=%llu", listeners,
              (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
     rendezvous_leave(server->rendezvous);
@@ -418,11 +419,12 @@ void server_free(struct server *server)
 {
     if (!server)
         return;
-    for (unsigned i = 0; i < server->worker_count; i++) {
-        if (!atomic_load(&server->workers[i]->finished))
-            worker_stop(server->workers[i]);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_stop(server->workers[i]);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_join(server->workers[i]);
+    for (unsigned i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
-    }
     free(server->workers);
     accept_queues_deinit(&server->shared.accept_queues);
     accounts_deinit(&server->accounts);

@@ -3,6 +3,7 @@
 #include "daemon/background.h"
 #include "daemon/confinement.h"
 #include "daemon/log.h"
+#include "daemon/log_output.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,12 +21,25 @@
 
 enum { LINE = STDIN_FILENO, STATUS_NOT_RUN = 127 };
 
+/* The same path from another directory, for the successor of a background daemon starts in the root directory. `prefix`
+ * comes before it. */
+static void make_absolute(char *out, size_t size, const char *prefix, const char *path)
+{
+    char directory[PATH_MAX];
+    if (*path == '/' || !getcwd(directory, sizeof directory))
+        snprintf(out, size, "%s%s", prefix, path);
+    else
+        snprintf(out, size, "%s%s/%s", prefix, directory, path);
+}
+
 /* What a successor is run with: --replace, and where the daemon really serves, for a service manager may have chosen,
- * in the place of those that a successor has already. NULL: out of memory. */
+ * in the place of those that a successor has already. A log file with a relative path is named once more. NULL: out of
+ * memory. */
 static char **command_line_of(const struct starter_order *order)
 {
     static char replace[] = "--replace";
     static char socket[sizeof "--socket=" + PATH_MAX];
+    static char log_file[sizeof "--log-file=" + 2 * PATH_MAX];
     size_t count = 0;
     while (order->argv[count])
         count++;
@@ -33,25 +47,30 @@ static char **command_line_of(const struct starter_order *order)
     if (order->is_successor && count > 2 && strcmp(order->argv[count - 2], replace) == 0 &&
         strcmp(order->argv[count - 1], socket) == 0)
         count -= 2;
-    char **command_line = calloc(count + 3, sizeof *command_line);
+    char **command_line = calloc(count + 4, sizeof *command_line);
     if (!command_line)
         return NULL;
     memcpy(command_line, order->argv, count * sizeof *order->argv);
+    if (order->log_path && *order->log_path != '/') {
+        make_absolute(log_file, sizeof log_file, "--log-file=", order->log_path);
+        command_line[count++] = log_file;
+    }
     command_line[count] = replace;
     command_line[count + 1] = socket;
     return command_line;
 }
 
 /* As it was named when it was run, so that what a new version has put there is run next time. */
-static const char *program(void)
+static void find_program(char *out, size_t size)
 {
     const char *path = (const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr) */
-    return path ? path : "";
+    make_absolute(out, size, "", path ? path : "");
 }
 
 /* ---- in the starter ---- */
 
 struct starter {
+    char program[2 * PATH_MAX];
     char **command_line;
     bool background;
     pid_t successor; /* the child that is to be one; -1: there is none */
@@ -67,10 +86,10 @@ static _Noreturn void become_successor(const struct starter *starter)
     if (null >= 0)
         dup2(null, STDIN_FILENO);
     if (starter->background)
-        dup2(log_descriptor(), STDERR_FILENO);
+        dup2(log_output_descriptor(), STDERR_FILENO);
     confinement_pass_on_capabilities();
-    execve(program(), starter->command_line, environ);
-    fprintf(stderr, "oched: cannot run %s: %s\n", program(), strerror(errno));
+    execve(starter->program, starter->command_line, environ);
+    fprintf(stderr, "oched: cannot run %s: %s\n", starter->program, strerror(errno));
     _exit(STATUS_NOT_RUN);
 }
 
@@ -87,7 +106,7 @@ static void start(struct starter *starter)
     if (starter->successor < 0)
         log_line(LOG_ERROR, "event=successor-failed error=\"%s\" errno=%d", log_errno_text(errno), errno);
     else
-        log_line(LOG_INFO, "event=successor pid=%d program=\"%s\"", (int)starter->successor, program());
+        log_line(LOG_INFO, "event=successor pid=%d program=\"%s\"", (int)starter->successor, starter->program);
 }
 
 /* A child that goes to the background ends when its daemon serves. */
@@ -127,7 +146,7 @@ static _Noreturn void work(struct starter *starter)
         look_after(starter);
         if (asked)
             start(starter);
-        log_release_file();
+        log_output_release();
     }
 }
 
@@ -136,7 +155,8 @@ static _Noreturn void work(struct starter *starter)
 static int let_go(const struct starter_order *order, int line)
 {
     prctl(PR_SET_NAME, "oched-starter", 0, 0, 0);
-    log_release_file();
+    log_output_limit(0); /* the daemon bounds it */
+    log_output_release();
     if (dup2(line, LINE) < 0 || close_range(STDERR_FILENO + 1, UINT_MAX, 0) < 0)
         return errno;
     if (order->background)
@@ -146,7 +166,8 @@ static int let_go(const struct starter_order *order, int line)
 
 static _Noreturn void begin(const struct starter_order *order, int line)
 {
-    struct starter starter = {command_line_of(order), order->background, -1};
+    struct starter starter = {.command_line = command_line_of(order), .background = order->background, .successor = -1};
+    find_program(starter.program, sizeof starter.program);
     int error = starter.command_line ? let_go(order, line) : ENOMEM;
     if (send(error ? line : LINE, &error, sizeof error, MSG_NOSIGNAL) < 0 || error)
         _exit(1);

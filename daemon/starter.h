@@ -14,6 +14,7 @@ struct starter_order {
     char **argv;             /* the daemon's command line … */
     bool is_successor;       /* … which asks for --replace */
     const char *socket_path; /* where it serves */
+    const char *log_path;    /* as the command line has it; NULL: it has none */
     bool background;         /* the daemon lets go of its standard streams later */
 };
 

@@ -215,11 +215,15 @@ struct worker *worker_new(struct shared *shared, enum engine_method method, void
     return worker;
 }
 
+void worker_join(struct worker *worker)
+{
+    pthread_join(worker->thread, NULL);
+}
+
 void worker_free(struct worker *worker)
 {
     if (!worker)
         return;
-    pthread_join(worker->thread, NULL);
     assert(list_is_empty(&worker->sessions) && list_is_empty(&worker->starved));
     struct list *node;
     while ((node = list_take_first(&worker->mailbox.arrivals))) {

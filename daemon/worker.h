@@ -59,7 +59,11 @@ struct worker {
 struct worker *worker_new(struct shared *shared, enum engine_method method, void (*changed)(void *context),
                           void *context);
 
-/* Waits for the thread, which worker_stop() or the end of worker_drain() ended. */
+/* Waits for the thread, which worker_stop() or the end of worker_drain() ended. Until then it may wake all other
+ * workers, so none of them is freed before the last one was joined. */
+void worker_join(struct worker *worker);
+
+/* NULL is fine. */
 void worker_free(struct worker *worker);
 
 /* These may be called from any thread. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "tests/support/companion.h"
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
@@ -54,6 +55,7 @@ TEST_CASE("--help names every option, --version the version, and both leave with
                                "--idle-exit",
                                "--log-level",
                                "--log-file",
+                               "--log-size",
                                "--foreground",
                                "--max-sessions",
                                "--max-handles",
@@ -90,6 +92,12 @@ TEST_CASE("a wrong command line gives status 2, and standard error names what is
         {"--workers"},
         {"--method", "kqueue"},
         {"--log-level", "loud"},
+        {"--log-size", "much"},
+        {"--log-size", "100"},
+        {"--log-size", "1T"},
+        {"--log-size", "1Mb"},
+        {"--log-size", "-1"},
+        {"--log-size", "99999999999G"},
         {"--idle-exit", "-1"},
         {"--max-handles", "99999999999999999999"},
         {"--max-sessions", ""},
@@ -315,6 +323,85 @@ TEST_CASE("a daemon that is started with closed standard streams writes nothing 
         send_signal(pid, SIGTERM);
         CHECK(eventually([&] { return !is_alive(pid); }));
     }
+}
+
+TEST_CASE("a daemon in the background lets go of its directory, whatever paths it was given, and so does its successor")
+{
+    const Place place;
+    const auto directory_of = [](pid_t pid) {
+        std::error_code gone;
+        return std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/cwd", gone).string();
+    };
+    std::filesystem::create_symlink(oched_path(), place.path("program"));
+    ProcessOptions options;
+    options.arguments = {"/bin/sh", "-c",
+                         "cd '" + place.path("") + "' && exec ./program --socket oched.sock --log-file log --method " +
+                             method_under_test()};
+    options.environment = {"OCHE_SOCKET"};
+    REQUIRE(Process(options).wait() == 0);
+    const std::string lock = place.socket_path() + ".lock", log = place.path("log");
+    const pid_t first = atoi(contents_of(lock).c_str());
+    REQUIRE(first > 0);
+    CHECK(directory_of(first) == "/");
+    std::vector<pid_t> daemons{first};
+    std::vector<std::string> command_lines;
+    for (size_t round = 1; round <= 2; round++) {
+        send_signal(daemons.back(), SIGUSR2);
+        REQUIRE(eventually([&] { return count_lines(contents_of(log), "event=inherited") == round; }));
+        REQUIRE(eventually([&] { return !is_alive(daemons.back()); }));
+        daemons.push_back(atoi(contents_of(lock).c_str()));
+        CHECK(daemons.back() != daemons[round - 1]);
+        CHECK(eventually([&] { return directory_of(daemons.back()) == "/"; }));
+        command_lines.push_back(contents_of("/proc/" + std::to_string(daemons.back()) + "/cmdline"));
+    }
+    CHECK(command_lines[0] == command_lines[1]);
+    for (const pid_t starter : place.starters()) {
+        CHECK(directory_of(starter) == "/");
+    }
+    send_signal(daemons.back(), SIGTERM);
+    CHECK(eventually([&] { return !is_alive(daemons.back()); }));
+    CHECK_FALSE(std::filesystem::exists(place.socket_path()));
+    CHECK_FALSE(std::filesystem::exists(lock));
+}
+
+TEST_CASE("where there is no /dev/null the daemon starts all the same, confined, and no file of it becomes a stream")
+{
+    const Place place;
+    // As arguments of a program that runs another one.
+    const std::vector<std::string> without_devices{
+        "/usr/bin/unshare", "--mount", "/bin/sh", "-c",
+        "mount -t tmpfs none /dev && mount -o remount,ro /dev && exec \"$0\" \"$@\""};
+    const auto run_there = [&](const std::vector<std::string> &command) {
+        ProcessOptions options;
+        options.arguments = without_devices;
+        options.arguments.back() += " <&- >&- 2>&-";
+        options.arguments.insert(options.arguments.end(), command.begin(), command.end());
+        return Process(options).wait();
+    };
+    if (run_there({"/bin/true"}) != 0) {
+        SKIP("nothing can be mounted here");
+    }
+    std::string log = place.socket_path() + ".log";
+    SECTION("started by hand")
+    {
+        REQUIRE(run_there({oched_path(), "--socket", place.socket_path(), "--method", method_under_test()}) == 0);
+    }
+    SECTION("started by the library")
+    {
+        Companion companion({}, "tests/support/companion", without_devices);
+        CHECK(companion.number("init") == 0);
+        log = place.path("started.log");
+    }
+    const pid_t pid = atoi(contents_of(place.socket_path() + ".lock").c_str());
+    REQUIRE(pid > 0);
+    REQUIRE(eventually([&] { return count_lines(contents_of(log), "event=confined") == 1; }));
+    CHECK(count_lines(contents_of(log), "event=not-confined what=landlock .*No such file") == 0);
+    for (int stream = 0; stream <= 2; stream++) {
+        CHECK(descriptors_of(pid).at(stream) == "/");
+    }
+    Isolate isolate;
+    isolate.start();
+    CHECK(echoes(isolate, connected(isolate)));
 }
 
 TEST_CASE("the socket has mode 0600, and a directory that the daemon makes for it 0700")

@@ -2,10 +2,14 @@
 #include <catch2/catch.hpp>
 
 #include <csignal>
+#include <cstring>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
+#include "tests/support/others.h"
 #include "tests/support/pair.h"
 #include "tests/support/text.h"
 
@@ -86,6 +90,41 @@ TEST_CASE("without a daemon ochectl says so with status 3, and starts none")
     CHECK(count_lines(result.error, "^ochectl: .*" + place.socket_path()) == 1);
     CHECK(place.starts() == 0);
     CHECK_FALSE(place.is_served());
+}
+
+TEST_CASE("where somebody listens who does not answer, or cannot be trusted, ochectl says so with status 1")
+{
+    SECTION("a daemon that is stopped")
+    {
+        const Daemon daemon;
+        const Stopped stopped(daemon.pid());
+        const ProcessResult result = run_ochectl({"statistics"});
+        CAPTURE(result.error);
+        CHECK(result.status == 1);
+        CHECK(count_lines(result.error, "^ochectl: .") == 1);
+    }
+    SECTION("a socket that is another user's")
+    {
+        if (why_no_others()) {
+            return;
+        }
+        const Daemon daemon;
+        REQUIRE(chown(daemon.place().socket_path().c_str(), nobody, nobody) == 0);
+        const ProcessResult result = run_ochectl({"statistics"});
+        CAPTURE(result.error);
+        CHECK(result.status == 1);
+        CHECK(count_lines(result.error, "^ochectl: .*65534") == 1);
+    }
+    SECTION("a socket at which nobody listens any more is none")
+    {
+        const Place place;
+        const Descriptor left(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        strncpy(address.sun_path, place.socket_path().c_str(), sizeof address.sun_path - 1);
+        REQUIRE(bind(left.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0);
+        CHECK(run_ochectl({"statistics"}).status == 3);
+    }
 }
 
 TEST_CASE("where no session is left ochectl is refused like any client, with status 1")

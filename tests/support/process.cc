@@ -85,6 +85,7 @@ std::vector<char *> pointers_to(std::vector<std::string> &strings)
         sigprocmask(SIG_BLOCK, &pending, nullptr);
         kill(getpid(), options.pending);
     }
+    signal(SIGXFSZ, SIG_DFL); // programs in Python ignore it, and so does what they start
     execve(arguments[0], arguments, environment);
     _exit(127);
 }

@@ -5,6 +5,7 @@
 extern "C" {
 #include "daemon/confinement.h"
 #include "daemon/log.h"
+#include "daemon/log_output.h"
 }
 
 #include <atomic>
@@ -44,14 +45,14 @@ const char *const no_filter = access("/proc/sys/kernel/seccomp/actions_avail", F
 enum { UNCONFINED = 200, CRASHED = 201 };
 
 // The exit status of a child that has confined itself and then does that; it must not be more than 199.
-int confined(const std::function<int()> &act)
+int confined(const std::function<int()> &act, bool in_territory = false)
 {
     const pid_t child = fork();
     if (child == 0) {
         alarm(30);
         confinement before = {};
         confinement_begin(&before);
-        _exit(confinement_filter() == 0 ? act() : UNCONFINED);
+        _exit(confinement_filter(in_territory) == 0 ? act() : UNCONFINED);
     }
     int status = 0;
     REQUIRE(waitpid(child, &status, 0) == child);
@@ -144,6 +145,41 @@ TEST_CASE("behind the filter each of these fails with EPERM, and the process liv
     }
 }
 
+TEST_CASE("behind the filter a log that is full is begun anew: renamed where the files are confined, emptied elsewhere")
+{
+    if (no_filter) {
+        SKIP(no_filter);
+    }
+    for (const bool in_territory : {false, true}) {
+        CAPTURE(in_territory);
+        char directory[] = "/tmp/oche.XXXXXX";
+        REQUIRE(mkdtemp(directory));
+        const std::string log = std::string(directory) + "/log";
+        const auto size_of = [](const std::string &path) {
+            struct stat status = {};
+            return stat(path.c_str(), &status) == 0 ? status.st_size : -1;
+        };
+        const std::string line(99, 'x');
+        CHECK(confined(
+                  [&] {
+                      log_output_limit(LOG_OUTPUT_LEAST);
+                      if (log_output_file(log.c_str()))
+                          return 1;
+                      for (int i = 0; i < 41; i++) {
+                          if (!log_output_write((line + "\n").c_str(), 100))
+                              return 2;
+                      }
+                      return 0;
+                  },
+                  in_territory) == 0);
+        CHECK(size_of(log) == 100);
+        CHECK(size_of(log + ".1") == (in_territory ? 4000 : -1));
+        unlink(log.c_str());
+        unlink((log + ".1").c_str());
+        CHECK(rmdir(directory) == 0);
+    }
+}
+
 TEST_CASE("threads from before the filter are behind it too")
 {
     if (no_filter) {
@@ -158,7 +194,7 @@ TEST_CASE("threads from before the filter are behind it too")
                 sched_yield();
             error = read_file("/etc/passwd");
         });
-        const bool filtered = confinement_filter() == 0;
+        const bool filtered = confinement_filter(false) == 0;
         go = true;
         thread.join();
         _exit(filtered ? error.load() : UNCONFINED);
@@ -196,7 +232,7 @@ TEST_CASE("behind the filter the daemon's work goes on")
         if (preadv2(bell, &vector, 1, -1, RWF_NOWAIT) != sizeof count || pipe2(ends, O_CLOEXEC) < 0)
             return step;
         step++;
-        if (log_open_file(log.c_str()) < 0)
+        if (log_output_file(log.c_str()))
             return step;
         log_line(LOG_INFO, "one");
         unlink(log.c_str());
@@ -222,7 +258,7 @@ TEST_CASE("behind the filter a failed assertion still ends the process")
     if (child == 0) {
         confinement before = {};
         confinement_begin(&before); // no core file
-        if (confinement_filter() == 0)
+        if (confinement_filter(false) == 0)
             abort();
         _exit(UNCONFINED);
     }

@@ -6,6 +6,7 @@ extern "C" {
 
 #include <getopt.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace
@@ -33,6 +34,7 @@ TEST_CASE("without options the daemon serves with its defaults")
     CHECK(parsed.method == ENGINE_EPOLL);
     CHECK(parsed.idle_exit_s == 0);
     CHECK(parsed.log_level == LOG_INFO);
+    CHECK(parsed.log_size == 8 << 20);
     CHECK_FALSE(parsed.foreground);
     CHECK(parsed.user == nullptr);
     CHECK_FALSE(parsed.no_seccomp);
@@ -50,6 +52,7 @@ TEST_CASE("every option that takes a value takes it")
                             "--drain-timeout=0",
                             "--handover-timeout=13",
                             "--log-level=debug",
+                            "--log-size=64K",
                             "--max-sessions=5",
                             "--max-handles=6",
                             "--max-queued-bytes=70000",
@@ -73,6 +76,7 @@ TEST_CASE("every option that takes a value takes it")
     CHECK(parsed.drain_timeout_s == 0);
     CHECK(parsed.handover_timeout_s == 13);
     CHECK(parsed.log_level == LOG_DEBUG);
+    CHECK(parsed.log_size == 64 << 10);
     CHECK(parsed.limits.sessions == 5);
     CHECK(parsed.limits.handles == 6);
     CHECK(parsed.limits.queued_bytes == 70000);
@@ -90,14 +94,48 @@ TEST_CASE("every option that takes a value takes it")
     CHECK(parsed.foreground);
 }
 
+TEST_CASE("the size of the log has units, or none, and 0 is no limit")
+{
+    const std::pair<const char *, uint64_t> sizes[] = {
+        {"--log-size=0", 0},
+        {"--log-size=4096", 4096},
+        {"--log-size=4K", 4096},
+        {"--log-size=3M", 3 << 20},
+        {"--log-size=2G", uint64_t{2} << 30},
+    };
+    for (const auto &[word, size] : sizes) {
+        INFO(word);
+        options parsed;
+        CHECK(parse(&parsed, {word}) == 0);
+        CHECK(parsed.log_size == size);
+    }
+}
+
 TEST_CASE("a value that is out of range, or no number at all, is a usage error")
 {
     options parsed;
-    for (const char *word :
-         {"--workers=0", "--workers=65", "--workers=two", "--workers=1x", "--workers=", "--workers=-1",
-          "--method=kqueue", "--log-level=loud", "--max-handles=0", "--user-max-handles=0", "--user-max-requests=0",
-          "--user-max-queued-bytes=1", "--user-max-session-rate=x", "--idle-exit=99999999999999999999",
-          "--allow-connect=", "--allow-listen=localhost:80", "--nonsense", "stray"}) {
+    for (const char *word : {"--workers=0",
+                             "--workers=65",
+                             "--workers=two",
+                             "--workers=1x",
+                             "--workers=",
+                             "--workers=-1",
+                             "--method=kqueue",
+                             "--log-level=loud",
+                             "--log-size=4095",
+                             "--log-size=K",
+                             "--log-size=1KK",
+                             "--log-size=9999999999G",
+                             "--max-handles=0",
+                             "--user-max-handles=0",
+                             "--user-max-requests=0",
+                             "--user-max-queued-bytes=1",
+                             "--user-max-session-rate=x",
+                             "--idle-exit=99999999999999999999",
+                             "--allow-connect=",
+                             "--allow-listen=localhost:80",
+                             "--nonsense",
+                             "stray"}) {
         INFO(word);
         CHECK(parse(&parsed, {word}) == 2);
     }

@@ -97,6 +97,25 @@ TEST_CASE("in the territory files are made, appended to, and removed")
     CHECK(entered(log, [] { return append("/dev/null"); }) == 0);
 }
 
+TEST_CASE("in the territory files are renamed, and not to a place outside of it, nor from there")
+{
+    if (!is_to_be_had()) {
+        SKIP("this system has no Landlock");
+    }
+    const Directories directories;
+    const std::string log = directories.in("log"), predecessor = directories.in("log.1");
+    const std::string other = directories.out("file"), another = directories.out("another");
+    for (const std::string &path : {log, predecessor, other}) {
+        REQUIRE(append(path) == 0);
+    }
+    CHECK(entered(log, [&] { return error_of(rename(log.c_str(), other.c_str())); }) != 0);
+    CHECK(entered(log, [&] { return error_of(rename(other.c_str(), log.c_str())); }) != 0);
+    CHECK(entered(log, [&] { return error_of(rename(other.c_str(), another.c_str())); }) != 0);
+    CHECK(entered(log, [&] { return error_of(rename(log.c_str(), predecessor.c_str())); }) == 0);
+    CHECK_FALSE(std::filesystem::exists(log));
+    CHECK(std::filesystem::exists(other));
+}
+
 TEST_CASE("outside of it nothing is, nor read, nor run")
 {
     if (!is_to_be_had()) {
