@@ -31,7 +31,7 @@ struct memory_lane {
     struct memory_sizes sizes;
     struct memory_map map;
     int memory_fd;        /* -1 once the client has it */
-    int own_bell_fd;      /* -1 once the engine has it */
+    int own_bell_fd;      /* the bell's, once there is one */
     int client_bell_fd;   /* the end to write to */
     int client_listen_fd; /* the other end; -1 once the client has it */
     struct engine_bell *bell;
@@ -43,6 +43,7 @@ struct memory_lane {
     struct engine_timer *withheld_timer;
     bool withheld_timer_runs;
     unsigned withheld;       /* quiet answers since the last flush: not worth a bell */
+    uint32_t withheld_bytes; /* of payloads whose RELEASE waits with them */
     struct engine_job drain; /* takes requests when the share has its turn */
     bool room_is_in_arena;   /* the room that was given out last */
     uint8_t body[FRAME_BODY_MAX];
@@ -68,11 +69,17 @@ static void write_record(uint8_t *out, const struct frame *frame, const void *bo
         memcpy(out + FRAME_HEADER_SIZE + frame->body_length, payload, payload_length);
 }
 
-/* An answer that nobody waits for does not wake the client: it goes with the next one that somebody does. */
-static void withhold(struct memory_lane *memory)
+/*
+ * An answer that nobody waits for does not wake the client: it goes with the next one that somebody does. That a payload
+ * is released is news only when the client's arena may run short, so that waits in the same way.
+ */
+static void withhold(struct memory_lane *memory, const struct frame *frame)
 {
-    memory->withheld++;
-    if (memory->withheld == WITHHELD_MAX)
+    if (frame->opcode == FRAME_RELEASE)
+        memory->withheld_bytes += frame->payload_length;
+    else
+        memory->withheld++;
+    if (memory->withheld >= WITHHELD_MAX || memory->withheld_bytes >= memory->sizes.send_arena / 8)
         engine_defer(memory->lane->engine, &memory->flush);
     if (!memory->withheld_timer_runs)
         engine_timer_set(memory->withheld_timer, WITHHELD_MS);
@@ -83,7 +90,7 @@ static void on_withheld_long(void *owner)
 {
     struct memory_lane *memory = owner;
     memory->withheld_timer_runs = false;
-    if (memory->withheld > 0 && !memory->lane->closed)
+    if ((memory->withheld > 0 || memory->withheld_bytes > 0) && !memory->lane->closed)
         engine_defer(memory->lane->engine, &memory->flush);
 }
 
@@ -91,8 +98,8 @@ int memory_lane_put(struct memory_lane *memory, const struct frame *frame, const
 {
     uint32_t payload_length = frame->flags & FRAME_IN_ARENA ? 0 : frame->payload_length;
     uint32_t size = FRAME_HEADER_SIZE + (uint32_t)frame->body_length + payload_length;
-    if (frame->flags & FRAME_QUIET)
-        withhold(memory);
+    if (frame->flags & FRAME_QUIET || frame->opcode == FRAME_RELEASE)
+        withhold(memory, frame);
     else
         engine_defer(memory->lane->engine, &memory->flush);
     if (bytes_length(&memory->overflow) == 0) {
@@ -158,7 +165,7 @@ static void use_room(struct memory_lane *memory)
 static void on_flush(struct engine_task *task)
 {
     struct memory_lane *memory = list_entry(task, struct memory_lane, flush);
-    memory->withheld = 0;
+    memory->withheld = memory->withheld_bytes = 0;
     use_room(memory);
     if (!memory->lane->closed && ring_publish(&memory->replies))
         ring_client(memory);
@@ -347,11 +354,25 @@ bool memory_lane_is_read(const struct memory_lane *memory)
 
 bool memory_lane_is_taken(const struct memory_lane *memory)
 {
-    return bytes_length(&memory->overflow) == 0 && memory->withheld == 0 && list_is_empty(&memory->flush.node) &&
+    return bytes_length(&memory->overflow) == 0 && memory->withheld == 0 && memory->withheld_bytes == 0 &&
+           list_is_empty(&memory->flush.node) &&
            atomic_load(&memory->map.reply_control->tail) == memory->replies.published;
 }
 
 /* ---- making and unmaking ---- */
+
+/*
+ * The pages of a memfd exist when they are first touched, and where the system has none left, touching is a SIGBUS. The
+ * rings are small, and get their pages at once. The arenas are large and mostly unused: they grow (proto/arena.h).
+ */
+static uint8_t *grow_arena(void *owner, uint32_t block, uint32_t ready, uint32_t size)
+{
+    const struct memory_lane *memory = owner;
+    uint8_t *bytes = memory->map.receive_arena + (size_t)block * ARENA_BLOCK;
+    int r = madvise(bytes + ready, size - ready, MADV_POPULATE_WRITE);
+    /* madvise(2): other errors are of kernels before 5.14, which cannot be asked. */
+    return r < 0 && (errno == EFAULT || errno == ENOMEM) ? NULL : bytes;
+}
 
 static int make_memory(struct memory_lane *memory, const char **what)
 {
@@ -361,6 +382,7 @@ static int make_memory(struct memory_lane *memory, const char **what)
         return -errno;
     *what = "sizing and sealing the memory";
     if (ftruncate(memory->memory_fd, (off_t)memory->total) < 0 ||
+        fallocate(memory->memory_fd, 0, 0, (off_t)memory_rings_end(&memory->sizes)) < 0 ||
         fcntl(memory->memory_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     *what = "mmap";
@@ -373,7 +395,7 @@ static int make_memory(struct memory_lane *memory, const char **what)
                        memory->sizes.request_ring);
     ring_producer_init(&memory->replies, memory->map.reply_control, memory->map.reply_ring, memory->sizes.reply_ring);
     *what = "the arena's books";
-    return arena_init(&memory->receive, memory->map.receive_arena, memory->sizes.receive_arena);
+    return arena_init_growing(&memory->receive, memory->sizes.receive_arena, grow_arena, memory);
 }
 
 /*
@@ -393,7 +415,9 @@ static int make_bells(struct memory_lane *memory, const char **what)
         return -errno;
     memory->client_listen_fd = ends[0];
     memory->client_bell_fd = ends[1];
-    return 0;
+    *what = "listening to the bell";
+    memory->bell = engine_bell_new(memory->lane->engine, memory->own_bell_fd, on_bell, memory);
+    return memory->bell ? 0 : -ENOMEM;
 }
 
 int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct memory_lane **memory, const char **what)
@@ -435,6 +459,8 @@ void memory_lane_free(struct memory_lane *memory)
     if (!memory)
         return;
     memory_lane_stop(memory);
+    if (memory->bell)
+        memory->own_bell_fd = -1; /* which is closed with it */
     engine_bell_free(memory->bell);
     engine_timer_free(memory->withheld_timer);
     arena_deinit(&memory->receive);
@@ -463,15 +489,10 @@ void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[M
     descriptors[2] = memory->own_bell_fd;
 }
 
-int memory_lane_start(struct memory_lane *memory)
+void memory_lane_start(struct memory_lane *memory)
 {
-    memory->bell = engine_bell_new(memory->lane->engine, memory->own_bell_fd, on_bell, memory);
-    if (!memory->bell)
-        return -ENOMEM;
-    memory->own_bell_fd = -1;
     close_if_open(&memory->memory_fd);
     close_if_open(&memory->client_listen_fd);
     /* The client may have been quicker than we: look, and then sleep. */
     engine_submit(&memory->drain);
-    return 0;
 }

@@ -52,8 +52,14 @@ struct memory_map {
 /* For numbers that came from the other side. */
 bool memory_sizes_are_valid(uint64_t request_ring, uint64_t reply_ring, uint64_t receive_arena, uint64_t send_arena);
 
+/* Bytes up to the arenas. */
+size_t memory_rings_end(const struct memory_sizes *sizes);
+
 /* Bytes of the whole. */
 size_t memory_total(const struct memory_sizes *sizes);
+
+/* Sets all but the arenas: for who maps these by themselves. */
+void memory_map_init_rings(struct memory_map *map, uint8_t *base, const struct memory_sizes *sizes);
 
 void memory_map_init(struct memory_map *map, uint8_t *base, const struct memory_sizes *sizes);
 

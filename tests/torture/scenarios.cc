@@ -164,6 +164,8 @@ void falling_back(Stage &stage)
         switch (stage.plan().function) {
         case TORTURE_memfd_create:
         case TORTURE_ftruncate:
+        case TORTURE_fallocate:
+        case TORTURE_madvise:
         case TORTURE_fcntl_seal:
         case TORTURE_mmap:
         case TORTURE_pipe2:
