@@ -113,8 +113,7 @@ uint8_t *region_block(struct region *region, enum region_arena arena, uint32_t b
     size_t begin = (size_t)segment_begin(segment) * ARENA_BLOCK;
     uint8_t **mapped = &region->segments[arena][segment];
     if (!*mapped && region->fd >= 0)
-        *mapped =
-            map_part(region->fd, arena_begin(region, arena) + begin, segment_size(region, arena, segment));
+        *mapped = map_part(region->fd, arena_begin(region, arena) + begin, segment_size(region, arena, segment));
     return *mapped ? *mapped + ((size_t)block * ARENA_BLOCK - begin) : NULL;
 }
 

@@ -14,7 +14,8 @@
 
 enum { MEMORY_LANE_DESCRIPTORS = 3 };
 
-/* Makes the memory and the bells, and all else that can fail. 0 or a negative errno, and *what says what could not be had. */
+/* Makes the memory and the bells, and all else that can fail. 0 or a negative errno, and *what says what could not be
+ * had. */
 int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct memory_lane **memory,
                     const char **what);
 

@@ -182,8 +182,7 @@ bool Function(Object? host, int port) spy(List<(Object?, int)> asked) => (host, 
       return false;
     };
 
-Future<String> get(HttpClient client, Uri url) async =>
-    utf8.decodeStream(await (await client.getUrl(url)).close());
+Future<String> get(HttpClient client, Uri url) async => utf8.decodeStream(await (await client.getUrl(url)).close());
 
 /// Clients with a name.
 final class NamedClients extends HttpOverrides {

@@ -315,8 +315,8 @@ WRAP(int, -1, madvise, madvise, (void *address, size_t length, int advice), (add
      int)
 WRAP(int, -1, memfd_create, memfd_create, (const char *name, unsigned flags), (name, flags), const char *, unsigned)
 WRAP(int, -1, ftruncate, ftruncate, (int fd, off_t length), (fd, length), int, off_t)
-WRAP(int, -1, fallocate, fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length), int, int,
-     off_t, off_t)
+WRAP(int, -1, fallocate, fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length), int,
+     int, off_t, off_t)
 WRAP(ssize_t, -1, pread, pread, (int fd, void *out, size_t size, off_t offset), (fd, out, size, offset), int, void *,
      size_t, off_t)
 WRAP(ssize_t, -1, pread, pread64, (int fd, void *out, size_t size, off64_t offset), (fd, out, size, offset), int,

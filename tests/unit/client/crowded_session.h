@@ -1,4 +1,5 @@
-/* A session on the memory lane whose ring of requests has room for a single frame, for C++, which does not see atomics. */
+/* A session on the memory lane whose ring of requests has room for a single frame, for C++, which does not see atomics.
+ */
 #ifndef OCHE_TESTS_UNIT_CLIENT_CROWDED_SESSION_H
 #define OCHE_TESTS_UNIT_CLIENT_CROWDED_SESSION_H
 

@@ -43,17 +43,6 @@ final class OcheRawSocket extends Stream<RawSocketEvent> implements RawSocket {
         timeout: timeout,
       ).then<RawSocket>(_on);
 
-  /// As [RawSocket.startConnect], through the daemon.
-  static Future<ConnectionTask<RawSocket>> startConnect(
-    Object? host,
-    int port, {
-    Object? sourceAddress,
-    int sourcePort = 0,
-  }) async {
-    final task = await OcheSocket.startConnect(host, port, sourceAddress: sourceAddress, sourcePort: sourcePort);
-    return ConnectionTask.fromSocket(task.socket.then<RawSocket>(_on), task.cancel);
-  }
-
   static OcheRawSocket _on(Socket socket) => OcheRawSocket._(socket as OcheSocket);
 
   /// For the options of the connection, and nothing else.
