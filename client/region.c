@@ -39,18 +39,31 @@ static int64_t check(int fd, size_t size)
     return 0;
 }
 
+/* How far an offset in the memory is from the page that it lies on; pages may be larger than 4096 bytes. */
+static size_t behind_page(size_t offset)
+{
+    return offset & ((size_t)sysconf(_SC_PAGESIZE) - 1);
+}
+
 /* NULL: the system has no room, or does not let us; errno says. */
 static uint8_t *map_part(int fd, size_t offset, size_t size)
 {
-    void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+    size_t lead = behind_page(offset);
+    uint8_t *bytes = mmap(NULL, lead + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(offset - lead));
     if (bytes == MAP_FAILED)
         return NULL;
-    if (madvise(bytes, size, MADV_DONTFORK) == 0)
-        return bytes;
+    if (madvise(bytes, lead + size, MADV_DONTFORK) == 0)
+        return bytes + lead;
     int error = errno;
-    munmap(bytes, size);
+    munmap(bytes, lead + size);
     errno = error;
     return NULL;
+}
+
+static void unmap_part(uint8_t *bytes, size_t size)
+{
+    size_t lead = behind_page((uintptr_t)bytes);
+    munmap(bytes - lead, lead + size);
 }
 
 int64_t region_map(int fd, const struct memory_sizes *sizes, struct region **region)
@@ -120,12 +133,12 @@ uint8_t *region_block(struct region *region, enum region_arena arena, uint32_t b
 uint8_t *region_grow_send(void *owner, uint32_t block, uint32_t ready, uint32_t size)
 {
     uint8_t *bytes = region_block(owner, REGION_SEND, block);
-    if (bytes && madvise(bytes + ready, size - ready, MADV_POPULATE_WRITE) < 0) {
-        /* madvise(2): other errors are of kernels before 5.14, which cannot be asked. */
-        if (errno == EFAULT || errno == ENOMEM)
-            return NULL;
-    }
-    return bytes;
+    if (!bytes)
+        return NULL;
+    size_t lead = behind_page((uintptr_t)bytes + ready);
+    int status = madvise(bytes + ready - lead, size - ready + lead, MADV_POPULATE_WRITE);
+    /* madvise(2): other errors are of kernels before 5.14, which cannot be asked. */
+    return status < 0 && (errno == EFAULT || errno == ENOMEM) ? NULL : bytes;
 }
 
 bool region_copy(const struct region *region, uint32_t offset, uint8_t *out, uint32_t size)
@@ -161,11 +174,11 @@ struct region *region_ref(struct region *region)
 
 static void unmap(const struct region *region)
 {
-    munmap(region->rings, memory_rings_end(&region->sizes));
+    unmap_part(region->rings, memory_rings_end(&region->sizes));
     for (int arena = 0; arena < REGION_ARENAS; arena++) {
         for (unsigned segment = 0; segment < REGION_SEGMENTS; segment++) {
             if (region->segments[arena][segment])
-                munmap(region->segments[arena][segment], segment_size(region, arena, segment));
+                unmap_part(region->segments[arena][segment], segment_size(region, arena, segment));
         }
     }
 }

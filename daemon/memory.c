@@ -54,7 +54,8 @@ uint8_t *memory_grow_receive(void *owner, uint32_t block, uint32_t ready, uint32
 {
     const struct memory *memory = owner;
     uint8_t *bytes = memory->map.receive_arena + (size_t)block * ARENA_BLOCK;
-    int r = madvise(bytes + ready, size - ready, MADV_POPULATE_WRITE);
+    size_t lead = ((uintptr_t)bytes + ready) & ((size_t)sysconf(_SC_PAGESIZE) - 1); /* pages may be large */
+    int r = madvise(bytes + ready - lead, size - ready + lead, MADV_POPULATE_WRITE);
     /* madvise(2): other errors are of kernels before 5.14, which cannot be asked. */
     return r < 0 && (errno == EFAULT || errno == ENOMEM) ? NULL : bytes;
 }
