@@ -11,13 +11,19 @@ static uint8_t *bytes_behind(struct data *data)
     return (uint8_t *)(data + 1);
 }
 
-struct data *data_new_copy(const uint8_t *bytes, uint32_t length)
+struct data *data_new_empty(uint32_t length)
 {
     struct data *data = malloc(sizeof *data + length);
-    if (!data)
-        return NULL;
-    *data = (struct data){.bytes = bytes_behind(data), .length = length};
-    memcpy(data->bytes, bytes, length);
+    if (data)
+        *data = (struct data){.bytes = bytes_behind(data), .length = length};
+    return data;
+}
+
+struct data *data_new_copy(const uint8_t *bytes, uint32_t length)
+{
+    struct data *data = data_new_empty(length);
+    if (data)
+        memcpy(data->bytes, bytes, length);
     return data;
 }
 
@@ -29,11 +35,11 @@ struct data *data_new_adopting(uint8_t *bytes, uint32_t length)
     return data;
 }
 
-struct data *data_new_in_region(struct region *region, uint8_t *bytes, uint32_t length)
+struct data *data_new_in_region(struct region *region, uint8_t *bytes, uint32_t offset, uint32_t length)
 {
     struct data *data = malloc(sizeof *data);
     if (data)
-        *data = (struct data){.region = region_ref(region), .bytes = bytes, .length = length};
+        *data = (struct data){.region = region_ref(region), .bytes = bytes, .length = length, .offset = offset};
     return data;
 }
 

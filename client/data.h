@@ -17,6 +17,7 @@ struct data {
     struct region *region; /* where the bytes lie, with a reference; NULL: in memory of their own */
     uint8_t *bytes;
     uint32_t length;
+    uint32_t offset; /* in the receive arena, if they lie there */
 };
 
 /* NULL: no memory. */
@@ -25,8 +26,11 @@ struct data *data_new_copy(const uint8_t *bytes, uint32_t length);
 /* Takes over bytes from malloc(). NULL: no memory, and they are still the caller's. */
 struct data *data_new_adopting(uint8_t *bytes, uint32_t length);
 
-/* NULL: no memory. */
-struct data *data_new_in_region(struct region *region, uint8_t *bytes, uint32_t length);
+/* With room for bytes that the caller fills in. NULL: no memory. */
+struct data *data_new_empty(uint32_t length);
+
+/* For bytes at `offset` of the receive arena, which is mapped at `bytes`, or not at all. NULL: no memory. */
+struct data *data_new_in_region(struct region *region, uint8_t *bytes, uint32_t offset, uint32_t length);
 
 /* NULL is fine. */
 void data_free(struct data *data);

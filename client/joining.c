@@ -47,7 +47,8 @@ static int64_t take_memory(struct welcome *welcome, struct joined *joined)
         return status;
     joined->memory.own_bell = welcome->descriptors[WELCOME_CLIENT_BELL];
     joined->memory.daemon_bell = welcome->descriptors[WELCOME_DAEMON_BELL];
-    welcome->descriptors[WELCOME_CLIENT_BELL] = welcome->descriptors[WELCOME_DAEMON_BELL] = -1;
+    for (int i = 0; i < WELCOME_DESCRIPTORS; i++)
+        welcome->descriptors[i] = -1;
     joined->on_memory = true;
     return 0;
 }

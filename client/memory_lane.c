@@ -48,7 +48,7 @@ int memory_lane_attach(struct memory_lane *lane, struct region *region, int own_
     const struct memory_sizes *sizes = &region->sizes;
     uint32_t blocks = sizes->receive_arena / ARENA_BLOCK;
     struct memory_map map;
-    memory_map_init(&map, region->base, sizes);
+    memory_map_init_rings(&map, region->rings, sizes);
 
     lane->epoll_fd = epoll_fd;
     lane->own_bell = own_bell;
@@ -56,7 +56,7 @@ int memory_lane_attach(struct memory_lane *lane, struct region *region, int own_
     lane->wake_fd = -1;
     lane->bell_is_gone = false;
     lane->held = calloc(blocks, sizeof *lane->held);
-    int error = lane->held ? arena_init(&lane->send, map.send_arena, sizes->send_arena) : -ENOMEM;
+    int error = lane->held ? arena_init_growing(&lane->send, sizes->send_arena, region_grow_send, region) : -ENOMEM;
     if (!error)
         error = hang_bells(lane);
     if (error) {
@@ -69,7 +69,6 @@ int memory_lane_attach(struct memory_lane *lane, struct region *region, int own_
     ring_producer_init(&lane->requests, map.request_control, map.request_ring, sizes->request_ring);
     ring_consumer_init(&lane->replies, map.reply_control, map.reply_ring, sizes->reply_ring);
     lane->round_left = 0;
-    lane->receive = map.receive_arena;
     lane->held_blocks = lane->released = 0;
     lane->held_max = blocks / 2;
     lane->released_max = blocks / 8;
@@ -85,6 +84,7 @@ static void detach(struct memory_lane *lane)
     arena_deinit(&lane->send);
     free(lane->held);
     lane->held = NULL;
+    region_close(lane->region);
     region_unref(lane->region);
     lane->region = NULL;
 }
@@ -215,7 +215,7 @@ static bool move_releases(struct memory_lane *lane)
             .opcode = FRAME_RELEASE,
             .flags = FRAME_IN_ARENA,
             .payload_length = data->length,
-            .payload_offset = (uint32_t)(data->bytes - lane->receive),
+            .payload_offset = data->offset,
         };
         frame_encode(&frame, room);
         ring_commit(&lane->requests, FRAME_HEADER_SIZE);
@@ -256,19 +256,38 @@ static void queue_release(struct memory_lane *lane, struct data *data)
     lane->released++;
 }
 
-/* The payload in the receive arena: left there, or copied out if too much is held. NULL: no memory. */
+/* Where there is no address space left for the arena, its bytes are read from the file that it is. NULL: no memory. */
+static struct data *copy_out(const struct memory_lane *lane, const struct data *data)
+{
+    if (data->bytes)
+        return data_new_copy(data->bytes, data->length);
+    struct data *copy = data_new_empty(data->length);
+    if (copy && !region_copy(lane->region, data->offset, copy->bytes, copy->length)) {
+        data_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+/* The payload in the receive arena: left there, or copied out if too much is held, or the arena cannot be mapped. NULL:
+ * no memory. */
 static struct data *take_from_arena(struct memory_lane *lane, const struct frame *frame)
 {
     uint32_t block = frame->payload_offset / ARENA_BLOCK;
-    uint8_t *bytes = lane->receive + frame->payload_offset;
-    struct data *data = data_new_in_region(lane->region, bytes, frame->payload_length);
+    uint8_t *mapped = region_block(lane->region, REGION_RECEIVE, block);
+    uint8_t *bytes = mapped ? mapped + frame->payload_offset % ARENA_BLOCK : NULL;
+    struct data *data = data_new_in_region(lane->region, bytes, frame->payload_offset, frame->payload_length);
     if (!data)
         return NULL;
     if (lane->held[block] == 0) {
-        struct data *copy = lane->held_blocks >= lane->held_max ? data_new_copy(bytes, frame->payload_length) : NULL;
+        struct data *copy = lane->held_blocks >= lane->held_max || !bytes ? copy_out(lane, data) : NULL;
         if (copy) {
             queue_release(lane, data);
             return copy;
+        }
+        if (!bytes) {
+            data_free(data);
+            return NULL;
         }
         lane->held_blocks++;
     }
@@ -395,7 +414,7 @@ void memory_lane_give_back(struct memory_lane *lane, struct bytes *queue, struct
         data_free(data); /* a copy, or of an earlier daemon */
         return;
     }
-    uint32_t block = (uint32_t)(data->bytes - lane->receive) / ARENA_BLOCK;
+    uint32_t block = data->offset / ARENA_BLOCK;
     lane->held[block]--;
     if (lane->held[block] == 0)
         lane->held_blocks--;

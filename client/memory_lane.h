@@ -10,6 +10,9 @@
  * what the application holds would keep the daemon from receiving; so when half of its blocks hold something, what
  * comes in another block is copied out and given back at once.
  *
+ * The arenas are mapped as they are used (region.h). Where that fails for want of address space, what was received is
+ * copied out through a system call, and what is written goes through the ring.
+ *
  * What is given back is not worth a bell: it waits for the next request, until the daemon is found awake, or until
  * there is enough of it to matter. The daemon is never short of room by that: see held_max and released_max.
  *
@@ -43,7 +46,6 @@ struct memory_lane {
     struct ring_consumer replies;
     unsigned round_left; /* records that this round of receiving may still take */
     struct arena send;
-    uint8_t *receive;
 
     /* A block of the receive arena is free for the daemon when it has got back all that it put there. */
     uint32_t *held;        /* for each block: payloads that we have */

@@ -363,8 +363,9 @@ static int64_t close_with(struct oche_session *session, enum frame_opcode opcode
     struct pending_request *request = begin(session, opcode, request_id, handle, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
+    status = submit(session, request, NULL, 0); /* first, for what is given back may take the room reserved for it */
     forget_connection(session, entry, request);
-    return submit(session, request, NULL, 0);
+    return status;
 }
 
 int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle)
@@ -408,12 +409,13 @@ int64_t request_listener_close(struct oche_session *session, int64_t request_id,
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = force;
+    status = submit(session, request, NULL, 0); /* first, as in request_close() */
     if (force) {
         forget_accepted(session, listener, request);
         doom_accepts(session, listener);
     }
     handles_remove(entry);
-    return submit(session, request, NULL, 0);
+    return status;
 }
 
 int64_t request_on_connection(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,

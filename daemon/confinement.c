@@ -157,6 +157,7 @@ static const int allowed[] = {
     CALL(memfd_create),
     CALL(ftruncate),
     CALL(ftruncate64),
+    CALL(fallocate),
     CALL(timerfd_settime),
     CALL(timerfd_settime64),
     CALL(timerfd_create),

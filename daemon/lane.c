@@ -92,12 +92,11 @@ int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, con
     /* The socket is empty, so it takes all of it at once, or something is wrong. */
     r = passing_send(engine_socket_fd(lane->plain.socket), passing_deadline(0), frame, body, descriptors,
                      MEMORY_LANE_DESCRIPTORS);
-    if (r == 0)
-        r = memory_lane_start(memory);
     if (r < 0) {
         memory_lane_free(memory);
         return r;
     }
+    memory_lane_start(memory);
     lane->memory = memory;
     return 0;
 }

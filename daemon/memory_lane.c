@@ -1,5 +1,6 @@
 #include "daemon/memory_lane.h"
 
+#include "daemon/memory.h"
 #include "proto/arena.h"
 #include "proto/bytes.h"
 #include "proto/ring.h"
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -26,12 +26,8 @@ enum {
 
 struct memory_lane {
     struct lane *lane;
-    uint8_t *base;
-    size_t total;
-    struct memory_sizes sizes;
-    struct memory_map map;
-    int memory_fd;        /* -1 once the client has it */
-    int own_bell_fd;      /* -1 once the engine has it */
+    struct memory shared;
+    int own_bell_fd;      /* the bell's, once there is one */
     int client_bell_fd;   /* the end to write to */
     int client_listen_fd; /* the other end; -1 once the client has it */
     struct engine_bell *bell;
@@ -43,6 +39,7 @@ struct memory_lane {
     struct engine_timer *withheld_timer;
     bool withheld_timer_runs;
     unsigned withheld;       /* quiet answers since the last flush: not worth a bell */
+    uint32_t withheld_bytes; /* of payloads whose RELEASE waits with them */
     struct engine_job drain; /* takes requests when the share has its turn */
     bool room_is_in_arena;   /* the room that was given out last */
     uint8_t body[FRAME_BODY_MAX];
@@ -68,11 +65,17 @@ static void write_record(uint8_t *out, const struct frame *frame, const void *bo
         memcpy(out + FRAME_HEADER_SIZE + frame->body_length, payload, payload_length);
 }
 
-/* An answer that nobody waits for does not wake the client: it goes with the next one that somebody does. */
-static void withhold(struct memory_lane *memory)
+/*
+ * An answer that nobody waits for does not wake the client: it goes with the next one that somebody does. That a
+ * payload is released is news only when the client's arena may run short, so that waits in the same way.
+ */
+static void withhold(struct memory_lane *memory, const struct frame *frame)
 {
-    memory->withheld++;
-    if (memory->withheld == WITHHELD_MAX)
+    if (frame->opcode == FRAME_RELEASE)
+        memory->withheld_bytes += frame->payload_length;
+    else
+        memory->withheld++;
+    if (memory->withheld >= WITHHELD_MAX || memory->withheld_bytes >= memory->shared.sizes.send_arena / 8)
         engine_defer(memory->lane->engine, &memory->flush);
     if (!memory->withheld_timer_runs)
         engine_timer_set(memory->withheld_timer, WITHHELD_MS);
@@ -83,7 +86,7 @@ static void on_withheld_long(void *owner)
 {
     struct memory_lane *memory = owner;
     memory->withheld_timer_runs = false;
-    if (memory->withheld > 0 && !memory->lane->closed)
+    if ((memory->withheld > 0 || memory->withheld_bytes > 0) && !memory->lane->closed)
         engine_defer(memory->lane->engine, &memory->flush);
 }
 
@@ -91,8 +94,8 @@ int memory_lane_put(struct memory_lane *memory, const struct frame *frame, const
 {
     uint32_t payload_length = frame->flags & FRAME_IN_ARENA ? 0 : frame->payload_length;
     uint32_t size = FRAME_HEADER_SIZE + (uint32_t)frame->body_length + payload_length;
-    if (frame->flags & FRAME_QUIET)
-        withhold(memory);
+    if (frame->flags & FRAME_QUIET || frame->opcode == FRAME_RELEASE)
+        withhold(memory, frame);
     else
         engine_defer(memory->lane->engine, &memory->flush);
     if (bytes_length(&memory->overflow) == 0) {
@@ -158,7 +161,7 @@ static void use_room(struct memory_lane *memory)
 static void on_flush(struct engine_task *task)
 {
     struct memory_lane *memory = list_entry(task, struct memory_lane, flush);
-    memory->withheld = 0;
+    memory->withheld = memory->withheld_bytes = 0;
     use_room(memory);
     if (!memory->lane->closed && ring_publish(&memory->replies))
         ring_client(memory);
@@ -219,12 +222,12 @@ static const char *take_payload(struct memory_lane *memory, const struct frame *
     if (frame->opcode == FRAME_RELEASE || frame->payload_length == 0)
         return NULL;
     if (frame->flags & FRAME_IN_ARENA) {
-        if (frame->payload_offset >= memory->sizes.send_arena ||
-            frame->payload_length > memory->sizes.send_arena - frame->payload_offset)
+        if (frame->payload_offset >= memory->shared.sizes.send_arena ||
+            frame->payload_length > memory->shared.sizes.send_arena - frame->payload_offset)
             return "a payload outside of the arena";
         payload->in_arena = true;
         payload->offset = frame->payload_offset;
-        payload->data = memory->map.send_arena + frame->payload_offset;
+        payload->data = memory->shared.map.send_arena + frame->payload_offset;
         payload->length = frame->payload_length;
         return NULL;
     }
@@ -303,7 +306,7 @@ static void take_requests(struct memory_lane *memory)
 void memory_lane_finish(struct memory_lane *memory)
 {
     memory_lane_stop(memory);
-    for (uint32_t count = memory->sizes.request_ring / FRAME_HEADER_SIZE; count > 0; count--) {
+    for (uint32_t count = memory->shared.sizes.request_ring / FRAME_HEADER_SIZE; count > 0; count--) {
         const uint8_t *record;
         uint32_t size;
         if (ring_next(&memory->requests, &record, &size) != RING_RECORD || !take_record(memory, record, size))
@@ -342,38 +345,28 @@ void memory_lane_free_payload(struct memory_lane *memory, const struct payload *
 bool memory_lane_is_read(const struct memory_lane *memory)
 {
     return list_is_empty(&memory->drain.node) &&
-           atomic_load(&memory->map.request_control->head) == memory->requests.tail;
+           atomic_load(&memory->shared.map.request_control->head) == memory->requests.tail;
 }
 
 bool memory_lane_is_taken(const struct memory_lane *memory)
 {
-    return bytes_length(&memory->overflow) == 0 && memory->withheld == 0 && list_is_empty(&memory->flush.node) &&
-           atomic_load(&memory->map.reply_control->tail) == memory->replies.published;
+    return bytes_length(&memory->overflow) == 0 && memory->withheld == 0 && memory->withheld_bytes == 0 &&
+           list_is_empty(&memory->flush.node) &&
+           atomic_load(&memory->shared.map.reply_control->tail) == memory->replies.published;
 }
 
 /* ---- making and unmaking ---- */
 
-static int make_memory(struct memory_lane *memory, const char **what)
+static int make_memory(struct memory_lane *memory, const struct memory_sizes *sizes, const char **what)
 {
-    *what = "memfd_create";
-    memory->memory_fd = memfd_create("oche", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (memory->memory_fd < 0)
-        return -errno;
-    *what = "sizing and sealing the memory";
-    if (ftruncate(memory->memory_fd, (off_t)memory->total) < 0 ||
-        fcntl(memory->memory_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-        return -errno;
-    *what = "mmap";
-    void *base = mmap(NULL, memory->total, PROT_READ | PROT_WRITE, MAP_SHARED, memory->memory_fd, 0);
-    if (base == MAP_FAILED)
-        return -errno;
-    memory->base = base;
-    memory_map_init(&memory->map, memory->base, &memory->sizes);
-    ring_consumer_init(&memory->requests, memory->map.request_control, memory->map.request_ring,
-                       memory->sizes.request_ring);
-    ring_producer_init(&memory->replies, memory->map.reply_control, memory->map.reply_ring, memory->sizes.reply_ring);
+    struct memory *shared = &memory->shared;
+    int r = memory_init(shared, sizes, what);
+    if (r < 0)
+        return r;
+    ring_consumer_init(&memory->requests, shared->map.request_control, shared->map.request_ring, sizes->request_ring);
+    ring_producer_init(&memory->replies, shared->map.reply_control, shared->map.reply_ring, sizes->reply_ring);
     *what = "the arena's books";
-    return arena_init(&memory->receive, memory->map.receive_arena, memory->sizes.receive_arena);
+    return arena_init_growing(&memory->receive, sizes->receive_arena, memory_grow_receive, shared);
 }
 
 /*
@@ -393,7 +386,9 @@ static int make_bells(struct memory_lane *memory, const char **what)
         return -errno;
     memory->client_listen_fd = ends[0];
     memory->client_bell_fd = ends[1];
-    return 0;
+    *what = "listening to the bell";
+    memory->bell = engine_bell_new(memory->lane->engine, memory->own_bell_fd, on_bell, memory);
+    return memory->bell ? 0 : -ENOMEM;
 }
 
 int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct memory_lane **memory, const char **what)
@@ -403,16 +398,14 @@ int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct 
     if (!made)
         return -ENOMEM;
     made->lane = lane;
-    made->sizes = *sizes;
-    made->total = memory_total(sizes);
-    made->memory_fd = made->own_bell_fd = made->client_bell_fd = made->client_listen_fd = -1;
+    made->shared.fd = made->own_bell_fd = made->client_bell_fd = made->client_listen_fd = -1;
     made->flush.run = on_flush;
     made->drain.run = on_drain;
     made->drain.share = lane->share;
     list_init(&made->flush.node);
     list_init(&made->drain.node);
     made->withheld_timer = engine_timer_new(lane->engine, on_withheld_long, made);
-    int r = made->withheld_timer ? make_memory(made, what) : -ENOMEM;
+    int r = made->withheld_timer ? make_memory(made, sizes, what) : -ENOMEM;
     if (r == 0)
         r = make_bells(made, what);
     if (r < 0) {
@@ -435,13 +428,13 @@ void memory_lane_free(struct memory_lane *memory)
     if (!memory)
         return;
     memory_lane_stop(memory);
+    if (memory->bell)
+        memory->own_bell_fd = -1; /* which is closed with it */
     engine_bell_free(memory->bell);
     engine_timer_free(memory->withheld_timer);
     arena_deinit(&memory->receive);
     bytes_deinit(&memory->overflow);
-    if (memory->base)
-        munmap(memory->base, memory->total);
-    close_if_open(&memory->memory_fd);
+    memory_deinit(&memory->shared);
     close_if_open(&memory->own_bell_fd);
     close_if_open(&memory->client_bell_fd);
     close_if_open(&memory->client_listen_fd);
@@ -458,20 +451,15 @@ void memory_lane_stop(struct memory_lane *memory)
 
 void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[MEMORY_LANE_DESCRIPTORS])
 {
-    descriptors[0] = memory->memory_fd;
+    descriptors[0] = memory->shared.fd;
     descriptors[1] = memory->client_listen_fd;
     descriptors[2] = memory->own_bell_fd;
 }
 
-int memory_lane_start(struct memory_lane *memory)
+void memory_lane_start(struct memory_lane *memory)
 {
-    memory->bell = engine_bell_new(memory->lane->engine, memory->own_bell_fd, on_bell, memory);
-    if (!memory->bell)
-        return -ENOMEM;
-    memory->own_bell_fd = -1;
-    close_if_open(&memory->memory_fd);
+    memory_close(&memory->shared);
     close_if_open(&memory->client_listen_fd);
     /* The client may have been quicker than we: look, and then sleep. */
     engine_submit(&memory->drain);
-    return 0;
 }

@@ -14,7 +14,8 @@
 
 enum { MEMORY_LANE_DESCRIPTORS = 3 };
 
-/* Makes the memory and the bells. 0 or a negative errno, and *what says what could not be had. */
+/* Makes the memory and the bells, and all else that can fail. 0 or a negative errno, and *what says what could not be
+ * had. */
 int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct memory_lane **memory,
                     const char **what);
 
@@ -31,8 +32,8 @@ void memory_lane_stop(struct memory_lane *memory);
  */
 void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[MEMORY_LANE_DESCRIPTORS]);
 
-/* Begins to listen. 0 or -ENOMEM. */
-int memory_lane_start(struct memory_lane *memory);
+/* The client has the descriptors: takes what it sends. Cannot fail, for there is no way to tell the client any more. */
+void memory_lane_start(struct memory_lane *memory);
 
 int memory_lane_put(struct memory_lane *memory, const struct frame *frame, const void *body, const void *payload);
 uint8_t *memory_lane_room(struct memory_lane *memory, bool many, size_t *size);

@@ -4,17 +4,29 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int arena_init(struct arena *arena, uint8_t *base, uint32_t size)
+enum { READY_LEAST = 16 * 1024 /* bytes of a block that are made ready first; then as many as there are */ };
+
+int arena_init_growing(struct arena *arena, uint32_t size, arena_grower *grow, void *owner)
 {
     assert(size >= ARENA_BLOCK && size <= ARENA_SIZE_MAX && size % ARENA_BLOCK == 0);
     uint32_t count = size / ARENA_BLOCK;
-    *arena = (struct arena){.base = base, .size = size, .block_count = count, .current = count};
+    *arena = (struct arena){.grow = grow, .owner = owner, .size = size, .block_count = count, .current = count};
     arena->blocks = calloc(count, sizeof *arena->blocks);
     if (!arena->blocks)
         return -ENOMEM;
     for (uint32_t index = 0; index < count; index++)
         arena->blocks[index].next_free = index + 1;
     return 0;
+}
+
+int arena_init(struct arena *arena, uint8_t *base, uint32_t size)
+{
+    int error = arena_init_growing(arena, size, NULL, NULL);
+    for (uint32_t index = 0; index < arena->block_count && !error; index++) {
+        arena->blocks[index].bytes = base + (size_t)index * ARENA_BLOCK;
+        arena->blocks[index].ready = ARENA_BLOCK;
+    }
+    return error;
 }
 
 void arena_deinit(struct arena *arena)
@@ -50,6 +62,23 @@ static bool turn_over(struct arena *arena)
     return true;
 }
 
+/* Sees to it that the first `size` bytes of the current block are ready. False: the system has no memory. */
+static bool make_ready(struct arena *arena, uint32_t size)
+{
+    struct arena_block *block = &arena->blocks[arena->current];
+    uint32_t ready = block->ready ? block->ready : READY_LEAST;
+    if (size <= block->ready)
+        return true;
+    while (ready < size)
+        ready *= 2;
+    uint8_t *bytes = arena->grow(arena->owner, arena->current, block->ready, ready);
+    if (!bytes)
+        return false;
+    block->bytes = bytes;
+    block->ready = ready;
+    return true;
+}
+
 uint8_t *arena_room(struct arena *arena, uint32_t least, uint32_t *size)
 {
     assert(least <= ARENA_BLOCK);
@@ -57,8 +86,11 @@ uint8_t *arena_room(struct arena *arena, uint32_t least, uint32_t *size)
         if (!turn_over(arena))
             return NULL;
     }
-    *size = ARENA_BLOCK - arena->used;
-    return arena->base + (size_t)arena->current * ARENA_BLOCK + arena->used;
+    if (!make_ready(arena, arena->used + least))
+        return NULL;
+    const struct arena_block *block = &arena->blocks[arena->current];
+    *size = block->ready - arena->used;
+    return block->bytes + arena->used;
 }
 
 uint32_t arena_commit(struct arena *arena, uint32_t size)

@@ -23,18 +23,29 @@ bool memory_sizes_are_valid(uint64_t request_ring, uint64_t reply_ring, uint64_t
     return MEMORY_CONTROL_SIZE + request_ring + reply_ring + receive_arena + send_arena <= (uint64_t)(SIZE_MAX / 2);
 }
 
+size_t memory_rings_end(const struct memory_sizes *sizes)
+{
+    return (size_t)MEMORY_CONTROL_SIZE + sizes->request_ring + sizes->reply_ring;
+}
+
 size_t memory_total(const struct memory_sizes *sizes)
 {
-    return (size_t)MEMORY_CONTROL_SIZE + sizes->request_ring + sizes->reply_ring + sizes->receive_arena +
-           sizes->send_arena;
+    return memory_rings_end(sizes) + sizes->receive_arena + sizes->send_arena;
+}
+
+void memory_map_init_rings(struct memory_map *map, uint8_t *base, const struct memory_sizes *sizes)
+{
+    *map = (struct memory_map){
+        .request_control = (struct ring_shared *)(void *)base,
+        .reply_control = (struct ring_shared *)(void *)base + 1,
+        .request_ring = base + MEMORY_CONTROL_SIZE,
+        .reply_ring = base + MEMORY_CONTROL_SIZE + sizes->request_ring,
+    };
 }
 
 void memory_map_init(struct memory_map *map, uint8_t *base, const struct memory_sizes *sizes)
 {
-    map->request_control = (struct ring_shared *)(void *)base;
-    map->reply_control = map->request_control + 1;
-    map->request_ring = base + MEMORY_CONTROL_SIZE;
-    map->reply_ring = map->request_ring + sizes->request_ring;
-    map->receive_arena = map->reply_ring + sizes->reply_ring;
+    memory_map_init_rings(map, base, sizes);
+    map->receive_arena = base + memory_rings_end(sizes);
     map->send_arena = map->receive_arena + sizes->receive_arena;
 }

@@ -11,7 +11,8 @@
  * A payload in an arena stays untouched by its sender until the receiver says RELEASE, with the same offset and length.
  * Every RELEASE has FRAME_IN_ARENA, no handle, request id 0 and no reply; from the daemon it also has FRAME_REPLY.
  *
- * Each side has an eventfd, its bell, which the other rings as proto/ring.h says. The Unix-domain socket stays open,
+ * Each side has a bell, which the other rings as proto/ring.h says: the client the reading end of a pipe, the daemon an
+ * eventfd. Pages of the arenas exist as they are used, and those of the rings from the beginning. The Unix-domain socket stays open,
  * carries nothing any more, and tells each side when the other is gone.
  *
  * The four sizes are in the Welcome; each is a multiple of 4096, so every part begins on a page. A record of a ring is
@@ -52,8 +53,14 @@ struct memory_map {
 /* For numbers that came from the other side. */
 bool memory_sizes_are_valid(uint64_t request_ring, uint64_t reply_ring, uint64_t receive_arena, uint64_t send_arena);
 
+/* Bytes up to the arenas. */
+size_t memory_rings_end(const struct memory_sizes *sizes);
+
 /* Bytes of the whole. */
 size_t memory_total(const struct memory_sizes *sizes);
+
+/* Sets all but the arenas: for who maps these by themselves. */
+void memory_map_init_rings(struct memory_map *map, uint8_t *base, const struct memory_sizes *sizes);
 
 void memory_map_init(struct memory_map *map, uint8_t *base, const struct memory_sizes *sizes);
 

@@ -15,11 +15,15 @@
 /// });
 /// ```
 ///
-/// [OcheSocket] and [OcheServerSocket] are the same sockets by name.
+/// [OcheSocket] and [OcheServerSocket] are the same sockets by name. [OcheRawSocket] is what TLS can be made on, by
+/// [RawSecureSocket.secure], and [OcheIsolate] starts isolates that have sockets of the daemon as well.
 library;
 
 export 'src/exceptions.dart';
+export 'src/io/http_client.dart' show OcheHttpOverrides;
+export 'src/io/isolate.dart' show OcheIsolate;
 export 'src/io/overrides.dart' show OcheOverrides, runWithOche;
+export 'src/io/raw_socket.dart' show OcheRawSocket;
 export 'src/io/server_socket.dart' show OcheServerSocket;
 export 'src/io/socket.dart' show OcheSocket;
 export 'src/library.dart' show useOcheLibrary;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -56,6 +57,18 @@ TEST_CASE("the memory is sealed against shrinking, growing and unsealing, and ft
     CHECK(errno == EPERM);
 }
 
+TEST_CASE("the pages of the rings exist before anybody touches them, and those of the arenas do not")
+{
+    const Daemon daemon;
+    const MemoryWire wire(daemon.place().socket_path());
+    struct stat status = {};
+    REQUIRE(fstat(wire.memory_fd(), &status) == 0);
+    const size_t rings = MEMORY_CONTROL_SIZE + wire.sizes().request_ring + wire.sizes().reply_ring;
+    const size_t pages = static_cast<size_t>(status.st_blocks) * 512;
+    CHECK(pages >= rings);
+    CHECK(pages < rings + wire.sizes().receive_arena);
+}
+
 TEST_CASE("the arena is as large as was wished for, in whole blocks, and no larger than the daemon allows")
 {
     const Daemon daemon({{"--max-arena-bytes", "1048576"}, 0, "debug"});
@@ -94,6 +107,33 @@ TEST_CASE("a payload in the arena goes out as it is, and is released when it is 
             answered = true;
         }
     }
+}
+
+TEST_CASE("a quiet write through the arena wakes the client as rarely as one through the ring")
+{
+    const Daemon daemon;
+    MemoryWire wire(daemon.place().socket_path());
+    const PeerListener listener;
+    const int64_t handle = wire.connect(listener.port());
+    const Peer peer = listener.accept();
+    const std::string bytes = pattern(5000);
+    const auto begin = Clock::now();
+    const unsigned writes = 200;
+    size_t rings = 0;
+    for (unsigned i = 0; i < writes; i++) {
+        char rung[64];
+        store(wire.map().reply_control->consumer_sleeps, 1);
+        memcpy(wire.map().send_arena, bytes.data(), bytes.size());
+        WireFrame write = in_arena(plain_frame(FRAME_WRITE, 5, handle), 0, 5000);
+        write.header.flags |= FRAME_QUIET;
+        wire.send(write);
+        REQUIRE((peer.receive(bytes.size()) == bytes));
+        const ssize_t count = read(wire.own_bell(), rung, sizeof rung);
+        rings += count > 0 ? static_cast<size_t>(count) : 0;
+    }
+    // Once for 64 answers, or every ten milliseconds, and for what was on its way.
+    const auto tens = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count() / 10;
+    CHECK(rings <= writes / 64 + static_cast<size_t>(tens) + 2);
 }
 
 TEST_CASE("a payload that lies outside of the arena drops the session")

@@ -208,7 +208,8 @@ static void use_memory(struct welcome *welcome, int fd)
     }
     memory.own_bell = welcome->descriptors[WELCOME_CLIENT_BELL];
     memory.daemon_bell = welcome->descriptors[WELCOME_DAEMON_BELL];
-    welcome->descriptors[WELCOME_CLIENT_BELL] = welcome->descriptors[WELCOME_DAEMON_BELL] = -1;
+    for (int i = 0; i < WELCOME_DESCRIPTORS; i++)
+        welcome->descriptors[i] = -1;
     memory.region->mutex = &mutex;
     memory.region->lane = &lane;
     CHECK(lane_init(&lane) == 0);

@@ -327,8 +327,7 @@ void played_daemon_make_memory(struct played_daemon *daemon, struct lane_memory 
     CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
     daemon->base = mmap(NULL, memory_total(&sizes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(daemon->base != MAP_FAILED);
-    CHECK(region_map(fd, &sizes, &memory->region) == 0);
-    close(fd);
+    CHECK(region_map(fd, &sizes, &memory->region) == 0); /* and has the descriptor */
     memory_map_init(&daemon->map, daemon->base, &sizes);
     ring_consumer_init(&daemon->requests, daemon->map.request_control, daemon->map.request_ring, sizes.request_ring);
     ring_producer_init(&daemon->replies, daemon->map.reply_control, daemon->map.reply_ring, sizes.reply_ring);

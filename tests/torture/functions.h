@@ -23,8 +23,10 @@
     F(getcwd, TORTURE_ERRORS(ENOMEM, ENOENT))                                                                          \
     F(realpath, TORTURE_ERRORS(ENOMEM, EACCES))                                                                        \
     F(mmap, TORTURE_ERRORS(ENOMEM))                                                                                    \
+    F(madvise, TORTURE_ERRORS(ENOMEM, EFAULT, EAGAIN))                                                                 \
     F(memfd_create, TORTURE_ERRORS(EMFILE, ENFILE, ENOMEM))                                                            \
     F(ftruncate, TORTURE_ERRORS(ENOSPC, EINTR))                                                                        \
+    F(fallocate, TORTURE_ERRORS(ENOSPC, ENOMEM, EINTR))                                                                \
     F(fcntl_dup, TORTURE_ERRORS(EMFILE))                                                                               \
     F(fcntl_seal, TORTURE_ERRORS(EPERM))                                                                               \
     F(open, TORTURE_ERRORS(EMFILE, ENFILE, EACCES, ENOSPC))                                                            \
@@ -42,6 +44,7 @@
     F(epoll_wait, TORTURE_ERRORS(EINTR, EINVAL))                                                                       \
     F(select, TORTURE_ERRORS(EINTR, ENOMEM))                                                                           \
     F(poll, TORTURE_ERRORS(EINTR, ENOMEM))                                                                             \
+    F(pread, TORTURE_ERRORS(EINTR, ENOMEM))                                                                            \
     F(preadv2, TORTURE_ERRORS(EAGAIN))                                                                                 \
     F(socket, TORTURE_ERRORS(EMFILE, ENFILE, ENOBUFS, EACCES))                                                         \
     F(socketpair, TORTURE_ERRORS(EMFILE, ENFILE))                                                                      \

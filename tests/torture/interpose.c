@@ -312,8 +312,16 @@ WRAP(void *, MAP_FAILED, mmap, mmap, (void *address, size_t length, int protecti
 WRAP(void *, MAP_FAILED, mmap, mmap64,
      (void *address, size_t length, int protection, int flags, int fd, off64_t offset),
      (address, length, protection, flags, fd, offset), void *, size_t, int, int, int, off64_t)
+WRAP(int, -1, madvise, madvise, (void *address, size_t length, int advice), (address, length, advice), void *, size_t,
+     int)
 WRAP(int, -1, memfd_create, memfd_create, (const char *name, unsigned flags), (name, flags), const char *, unsigned)
 WRAP(int, -1, ftruncate, ftruncate, (int fd, off_t length), (fd, length), int, off_t)
+WRAP(int, -1, fallocate, fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length), int,
+     int, off_t, off_t)
+WRAP(ssize_t, -1, pread, pread, (int fd, void *out, size_t size, off_t offset), (fd, out, size, offset), int, void *,
+     size_t, off_t)
+WRAP(ssize_t, -1, pread, pread64, (int fd, void *out, size_t size, off64_t offset), (fd, out, size, offset), int,
+     void *, size_t, off64_t)
 WRAP(int, -1, lstat, lstat, (const char *path, struct stat *status), (path, status), const char *, struct stat *)
 WRAP(int, -1, lstat, lstat64, (const char *path, struct stat64 *status), (path, status), const char *, struct stat64 *)
 WRAP(int, -1, fstat, fstat, (int fd, struct stat *status), (fd, status), int, struct stat *)

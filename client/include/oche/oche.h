@@ -57,8 +57,8 @@ typedef struct oche_session oche_session;
 
 /*
  * How a session talks to the daemon. On the memory lane requests and data go through memory that both share; on the
- * plain lane through a Unix-domain socket, which is slower, and works where the system has no memfd or eventfd. Nothing
- * else differs.
+ * plain lane through a Unix-domain socket, which is slower, and works where the system has no memfd. Nothing else
+ * differs.
  */
 enum oche_lane {
     OCHE_LANE_AUTOMATIC =

@@ -11,7 +11,8 @@ import 'native.dart';
 /// What the system's linker looks for along its own path.
 const _systemNames = ['liboche.so.0', 'liboche.so'];
 
-String? _explicitPath;
+/// For the package itself: what [useOcheLibrary] was told, which is an isolate's.
+String? chosenLibrary;
 bool _found = false;
 
 /// Makes this process take liboche from [path], and from nowhere else. Call it before anything else of the package.
@@ -25,7 +26,7 @@ void useOcheLibrary(String path) {
   if (_found || _isLoaded()) {
     throw StateError('useOcheLibrary("$path") comes too late: liboche is loaded already');
   }
-  _explicitPath = path;
+  chosenLibrary = path;
 }
 
 /// Sees to it that the functions of `bindings.dart` can be called, or throws a [LibraryNotFoundException] that lists
@@ -38,7 +39,7 @@ void findLibrary() {
 }
 
 Iterable<String> _candidates(List<String> tried) sync* {
-  if (_explicitPath case final path?) {
+  if (chosenLibrary case final path?) {
     yield path; // and nothing else: whoever names a file means that one
   } else if (Platform.environment['OCHE_LIBRARY'] case final path? when path.isNotEmpty) {
     yield path;

@@ -5,7 +5,10 @@ extern "C" {
 #include "tests/unit/client/memory_pair.h"
 }
 
+#include "tests/support/skip.h"
+
 #include <cstring>
+#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
@@ -113,6 +116,21 @@ std::string text_of(size_t size, unsigned seed)
     return text;
 }
 
+// What the client has mapped of the memory: the daemon's mapping is one of the whole.
+size_t mapped_bytes()
+{
+    std::ifstream maps("/proc/self/maps");
+    size_t sum = 0;
+    for (std::string line; std::getline(maps, line);) {
+        if (line.find("memfd:oche-test") == std::string::npos)
+            continue;
+        size_t end_of_begin = 0;
+        const unsigned long long begin = std::stoull(line, &end_of_begin, 16);
+        sum += std::stoull(line.substr(end_of_begin + 1), nullptr, 16) - begin;
+    }
+    return sum - (MEMORY_CONTROL_SIZE + 2 * RING + 2 * BLOCKS * ARENA_BLOCK);
+}
+
 } // namespace
 
 TEST_CASE("a short payload rides in the ring, a longer one lies in the arena")
@@ -172,6 +190,62 @@ TEST_CASE("the send arena is used again when the daemon has given payloads back"
         pair.give_back(f);
         REQUIRE(pair.next().empty());
     }
+}
+
+TEST_CASE("a write goes through the ring where the arena cannot be mapped")
+{
+    Pair pair;
+    if (!memory_pair_end_mapping(pair.pair)) {
+        SKIP("this system has no F_SEAL_FUTURE_WRITE");
+    }
+    const std::string text = text_of(50000, 3);
+    bool in_arena = true;
+    pair.write(1, text);
+    CHECK(take_long(pair, 1, &in_arena) == text);
+    CHECK_FALSE(in_arena);
+}
+
+TEST_CASE("data is copied out where the arena cannot be mapped, and its room given back")
+{
+    Pair pair;
+    if (!memory_pair_end_mapping(pair.pair)) {
+        SKIP("this system has no F_SEAL_FUTURE_WRITE");
+    }
+    for (unsigned i = 0; i < 3 * BLOCKS; i++) {
+        const std::string text = text_of(200000, i);
+        REQUIRE(memory_pair_send_data(pair.pair, 77, text.data(), 200000));
+        REQUIRE(pair.next() == text);
+        CHECK(pair.message.data->region == nullptr);
+        memory_pair_give_back(pair.pair, pair.message.data);
+        memory_pair_done(pair.pair);
+        frame f = pair.take();
+        REQUIRE(f.opcode == FRAME_RELEASE);
+        REQUIRE(memory_pair_released(pair.pair, &f));
+    }
+}
+
+TEST_CASE("an arena takes address space when it is used, and a little at first")
+{
+    Pair pair;
+    const size_t rings = MEMORY_CONTROL_SIZE + 2 * RING;
+    CHECK(mapped_bytes() == rings);
+    pair.write(1, text_of(5000, 1));
+    CHECK(mapped_bytes() == rings + ARENA_BLOCK);
+    REQUIRE(memory_pair_send_data(pair.pair, 77, text_of(5000, 2).data(), 5000));
+    REQUIRE(pair.next() == text_of(5000, 2));
+    CHECK(mapped_bytes() == rings + 2 * ARENA_BLOCK);
+    memory_pair_give_back(pair.pair, pair.message.data);
+    pair.write(2, text_of((BLOCKS - 1) * ARENA_BLOCK, 3));
+    CHECK(mapped_bytes() == rings + (BLOCKS + 1) * ARENA_BLOCK);
+}
+
+TEST_CASE("the pages that a write is copied to exist before that")
+{
+    Pair pair;
+    const size_t before = memory_pair_pages(pair.pair);
+    pair.write(1, text_of(5000, 1));
+    CHECK(memory_pair_pages(pair.pair) >= before + 8192);
+    CHECK(memory_pair_pages(pair.pair) <= before + 65536); // and few more
 }
 
 TEST_CASE("data in the receive arena stays where it is until it is given back")

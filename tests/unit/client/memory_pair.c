@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct memory_pair {
@@ -17,6 +18,7 @@ struct memory_pair {
     struct bytes queue;
     int epoll_fd;
 
+    int memory_fd;
     uint8_t *base;
     struct memory_map map;
     struct ring_consumer requests;
@@ -48,9 +50,9 @@ struct memory_pair *memory_pair_new(const struct memory_sizes *sizes)
     int fd = make_memory(sizes);
     pair->sizes = *sizes;
     pair->base = mmap(NULL, memory_total(sizes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    pair->memory_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (pair->base == MAP_FAILED || region_map(fd, sizes, &region) < 0)
         return NULL;
-    close(fd);
 
     memory_map_init(&pair->map, pair->base, sizes);
     ring_consumer_init(&pair->requests, pair->map.request_control, pair->map.request_ring, sizes->request_ring);
@@ -75,6 +77,7 @@ void memory_pair_free(struct memory_pair *pair)
     bytes_deinit(&pair->queue);
     arena_deinit(&pair->receive);
     munmap(pair->base, memory_total(&pair->sizes));
+    close(pair->memory_fd);
     close(pair->client_bell);
     close(pair->epoll_fd);
     free(pair);
@@ -198,6 +201,17 @@ bool memory_pair_send_data(struct memory_pair *pair, int64_t handle, const void 
 bool memory_pair_released(struct memory_pair *pair, const struct frame *frame)
 {
     return arena_release(&pair->receive, frame->payload_offset, frame->payload_length);
+}
+
+bool memory_pair_end_mapping(struct memory_pair *pair)
+{
+    return fcntl(pair->memory_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0;
+}
+
+size_t memory_pair_pages(const struct memory_pair *pair)
+{
+    struct stat status;
+    return fstat(pair->memory_fd, &status) == 0 ? (size_t)status.st_blocks * 512 : 0;
 }
 
 uint8_t *memory_pair_bytes(struct memory_pair *pair, size_t *size)

@@ -47,6 +47,12 @@ bool memory_pair_send_data(struct memory_pair *pair, int64_t handle, const void 
 /* The daemon's part of a RELEASE that came. False: it is wrong. */
 bool memory_pair_released(struct memory_pair *pair, const struct frame *frame);
 
+/* From now on the system maps no more of the memory. False: it does not know such a seal. */
+bool memory_pair_end_mapping(struct memory_pair *pair);
+
+/* Bytes of the memory that exist: that were touched, or made ready to be. */
+size_t memory_pair_pages(const struct memory_pair *pair);
+
 /* The whole of the memory, to scribble over. */
 uint8_t *memory_pair_bytes(struct memory_pair *pair, size_t *size);
 

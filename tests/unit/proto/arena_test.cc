@@ -101,6 +101,42 @@ TEST_CASE("room that is not committed is not taken")
     CHECK(second == ARENA_BLOCK);
 }
 
+TEST_CASE("a growing arena hands out what was made ready, in steps that double, and is full where it cannot grow")
+{
+    struct Ground {
+        std::vector<uint8_t> memory = std::vector<uint8_t>(SIZE);
+        std::vector<std::tuple<uint32_t, uint32_t, uint32_t>> grown;
+        bool barren = false;
+        static uint8_t *grow(void *owner, uint32_t block, uint32_t ready, uint32_t size)
+        {
+            Ground &ground = *static_cast<Ground *>(owner);
+            if (ground.barren)
+                return nullptr;
+            ground.grown.emplace_back(block, ready, size);
+            return ground.memory.data() + static_cast<size_t>(block) * ARENA_BLOCK;
+        }
+    } ground;
+    ::arena arena;
+    REQUIRE(arena_init_growing(&arena, SIZE, Ground::grow, &ground) == 0);
+    uint32_t size = 0;
+    CHECK(arena_room(&arena, 100, &size) == ground.memory.data());
+    CHECK(size == 16384);
+    CHECK(arena_commit(&arena, 16000) == 0);
+    ground.barren = true;
+    CHECK(arena_room(&arena, 1000, &size) == nullptr);
+    CHECK(arena_room(&arena, 100, &size) == ground.memory.data() + 16000); // that is ready already
+    CHECK(size == 384);
+    ground.barren = false;
+    CHECK(arena_room(&arena, 100000, &size) == ground.memory.data() + 16000);
+    CHECK(size == 131072 - 16000);
+    CHECK(arena_commit(&arena, 100000) == 16000);
+    CHECK(arena_room(&arena, 200000, &size) == ground.memory.data() + ARENA_BLOCK);
+    CHECK(size == ARENA_BLOCK);
+    using Growth = std::vector<std::tuple<uint32_t, uint32_t, uint32_t>>;
+    CHECK(ground.grown == Growth{{0, 0, 16384}, {0, 16384, 131072}, {1, 0, ARENA_BLOCK}});
+    arena_deinit(&arena);
+}
+
 TEST_CASE("an arena that is used a little stays within one block")
 {
     Arena arena;

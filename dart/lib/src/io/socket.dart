@@ -246,3 +246,6 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
 
 /// For the package itself: the socket of a connection that was accepted.
 OcheSocket socketOf(Connection connection) => OcheSocket._(connection);
+
+/// For the package itself: what a socket is on top of.
+Connection connectionUnder(OcheSocket socket) => socket._connection;
