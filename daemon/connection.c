@@ -368,7 +368,9 @@ static void end_reading(struct connection *connection, int os_error)
         .os_error = (uint16_t)os_error,
     };
     connection->read_ended = true;
-    if (os_error)
+    if (!os_error)
+        engine_watch_break(connection->socket);
+    else
         log_failure(LOG_INFO, "session=%llu event=read-failed handle=%lld error=\"%s\" errno=%d",
                     (unsigned long long)session->number, (long long)connection->handle, log_errno_text(os_error),
                     os_error);
@@ -421,6 +423,11 @@ static void on_sent(void *owner, ssize_t result)
         end_lingering(connection);
 }
 
+static void on_broke(void *owner, int os_error)
+{
+    outgoing_break(owner, os_error);
+}
+
 /* ---- options ---- */
 
 int connection_set_option(struct connection *connection, int level, int name, int value, int *os_error)
@@ -437,5 +444,6 @@ static const struct engine_handlers handlers = {
     .send_vectors = on_send_vectors,
     .sent = on_sent,
     .connected = on_connected,
+    .broke = on_broke,
     .closed = on_closed,
 };

@@ -90,6 +90,7 @@ static void welcome(struct session *session, const struct frame *request, const 
     welcome.session = session->number;
     welcome.limits = &granted;
     welcome.aborts = true;
+    session->learns_of_breaks = hello->learns_of_breaks;
     session->follows = hello->follows && getrandom(session->token, sizeof session->token, 0) == sizeof session->token;
     if (session->follows)
         welcome.token = (ProtobufCBinaryData){.data = session->token, .len = sizeof session->token};
