@@ -23,6 +23,8 @@ struct handle_entry {
     enum handle_kind kind;
     struct endpoints endpoints;
     struct reading reading;
+    bool has_written;   /* and has not been told since that the connection broke */
+    int64_t last_write; /* the id under which it is told, 0 or less */
 };
 
 struct handles_page;

@@ -119,6 +119,7 @@ static int say_hello(int fd, const struct deadline *deadline, const struct greet
     hello.arena = greeting->memory ? greeting->arena_size : 0;
     hello.follows = true;
     hello.scopes = true;
+    hello.learns_of_breaks = true;
     if (greeting->token) {
         hello.token.data = (uint8_t *)(uintptr_t)greeting->token; /* which is only read */
         hello.token.len = HANDOVER_TOKEN_SIZE;

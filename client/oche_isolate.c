@@ -1,6 +1,7 @@
 /* What oche.h has for isolates of a Dart VM, beyond the contract. */
 #include <oche/oche.h>
 
+#include "client/ahead.h"
 #include "client/contract.h"
 #include "client/diagnostics.h"
 #include "client/export.h"
@@ -37,7 +38,8 @@ EXPORT const char *oche_isolate_open_error(void)
 
 EXPORT int64_t oche_isolate_enable(int64_t features)
 {
-    const int64_t known = OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES;
+    const int64_t known = OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES |
+                          OCHE_FEATURE_BREAKS;
     struct poster *poster = isolates_lock(dart_port_current_isolate());
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
@@ -46,6 +48,7 @@ EXPORT int64_t oche_isolate_enable(int64_t features)
         atomic_store(&poster->features, features);
         session_lock(poster->session);
         poster->session->quiet_writes = features & OCHE_FEATURE_QUIET_WRITES;
+        poster->session->tells_breaks = features & OCHE_FEATURE_BREAKS;
         session_unlock(poster->session);
     }
     isolates_unlock();
@@ -225,6 +228,30 @@ EXPORT int64_t oche_isolate_abort(int64_t request_id, int64_t handle)
     if (!session)
         return status;
     status = request_abort(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_isolate_ahead(int64_t handle)
+{
+    int64_t status;
+    struct oche_session *session = isolates_lock_session(handle, &status);
+    if (!session)
+        return status;
+    status = ahead_count(session, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_isolate_take(int64_t handle, uint8_t *into, int64_t offset, int64_t count)
+{
+    int64_t status;
+    if (!into || offset < 0 || count < 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    struct oche_session *session = isolates_lock_session(handle, &status);
+    if (!session)
+        return status;
+    status = ahead_take(session, handle, into + offset, (uint64_t)count);
     session_unlock(session);
     return status;
 }

@@ -273,6 +273,27 @@ static const char *take_reading(struct oche_session *session, struct lane_messag
                             : take_data(session, &entry->reading, message);
 }
 
+/* A connection broke while nothing was under way on it. */
+static const char *take_break(struct oche_session *session, const struct lane_message *message)
+{
+    const struct frame *frame = &message->frame;
+    if (frame->value != OCHE_ERR_WRITE_FAILED || frame->body_length != 0 || frame->payload_length != 0)
+        return "not how a connection breaks";
+    struct handle_entry *entry = handles_find(&session->handles, frame->handle);
+    if (!entry || !entry->has_written || !session->tells_breaks)
+        return NULL;
+    if (!completions_reserve(&session->completions, session->pending.count + 1))
+        return "no memory for its message";
+    const struct oche_completion completion = {
+        .request_id = entry->last_write,
+        .result = OCHE_ERR_READ_FAILED, /* so that it is not taken for an outcome of that write, which has succeeded */
+        .os_error = frame->os_error,
+    };
+    entry->has_written = false;
+    completions_push(&session->completions, &completion);
+    return NULL;
+}
+
 /* The last word of the daemon, or the first ones of its successor. */
 static const char *take_handover(struct oche_session *session, const struct lane_message *message)
 {
@@ -306,6 +327,8 @@ static const char *take(struct oche_session *session, struct lane_message *messa
         return take_handover(session, message);
     if (frame->opcode == FRAME_PING)
         return take_pong(session, message);
+    if (frame->opcode == FRAME_WRITE && frame->request_id == 0)
+        return take_break(session, message);
     return frame->opcode == FRAME_READ ? take_reading(session, message) : take_reply(session, message);
 }
 

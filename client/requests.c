@@ -200,10 +200,7 @@ int64_t request_cancel(struct oche_session *session, int64_t request_id)
         return OCHE_ERR_INVALID_ARGUMENT;
     if (lane_reserve(&session->lane, 0, 0) < 0)
         return OCHE_ERR_OUT_OF_MEMORY;
-    struct frame frame = {
-        .opcode = FRAME_CANCEL,
-        .value = pending_wire_id(&session->pending, request),
-    };
+    struct frame frame = {.opcode = FRAME_CANCEL, .value = pending_wire_id(&session->pending, request)};
     lane_put(&session->lane, &frame, NULL, NULL, 0, urgency(session));
     request->given_up = true;
     return 0;
@@ -242,8 +239,7 @@ int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t
     return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
 }
 
-/* Lets the daemon receive more, if that is due. There is room for the frame. */
-static void grant(struct oche_session *session, int64_t handle, struct reading *reading)
+void request_grant(struct oche_session *session, int64_t handle, struct reading *reading)
 {
     struct frame frame = {
         .opcode = FRAME_READ,
@@ -267,7 +263,7 @@ static int64_t read_at_once(struct oche_session *session, int64_t request_id, in
     completion.request_id = request_id;
     completions_push(&session->completions, &completion);
     session_rouse(session);
-    grant(session, handle, reading);
+    request_grant(session, handle, reading);
     return 0;
 }
 
@@ -289,7 +285,7 @@ int64_t request_read(struct oche_session *session, int64_t request_id, int64_t h
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     reading->request = pending_number(&session->pending, request);
-    grant(session, handle, reading);
+    request_grant(session, handle, reading);
     return 0;
 }
 
@@ -298,7 +294,8 @@ int64_t request_write(struct oche_session *session, int64_t request_id, int64_t 
     int64_t status = check_open(session);
     if (status < 0)
         return status;
-    if (!find_connection(session, handle))
+    struct handle_entry *entry = find_connection(session, handle);
+    if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
     if (!data && count > 0)
         return OCHE_ERR_INVALID_ARGUMENT;
@@ -314,6 +311,8 @@ int64_t request_write(struct oche_session *session, int64_t request_id, int64_t 
     request->argument = (int64_t)count;
     request->charge = charge;
     request->quiet = session->quiet_writes && request_id <= 0;
+    entry->has_written = true;
+    entry->last_write = request_id < 0 ? request_id : -request_id;
     session->queued_bytes += charge;
     struct frame frame = frame_of(session, request);
     lane_put(&session->lane, &frame, NULL, data, count, urgency(session));

@@ -15,12 +15,15 @@
 
 struct oche_session;
 struct pending_request;
+struct reading;
 
 int64_t request_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options);
 int64_t request_cancel(struct oche_session *session, int64_t request_id);
 int64_t request_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options);
 int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t listener);
 int64_t request_read(struct oche_session *session, int64_t request_id, int64_t handle);
+/* Lets the daemon receive more for the connection, if that is due. lane_reserve() has made room for the frame. */
+void request_grant(struct oche_session *session, int64_t handle, struct reading *reading);
 int64_t request_write(struct oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count);
 int64_t request_close_write(struct oche_session *session, int64_t request_id, int64_t handle);
 int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle);

@@ -170,6 +170,7 @@ static int64_t fill_in(struct oche_session *session, const struct oche_session_o
     session->never_start = options->never_start;
     session->arena_size = arena_wish(options->arena_size);
     session->quiet_writes = options->quiet_writes;
+    session->tells_breaks = false;
     session->owner = owner;
     renew_tag(session);
     int error = lane_init(&session->lane);

@@ -61,6 +61,7 @@ struct oche_session {
     bool has_token;                     /* the daemon may hand over: */
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* its successor knows us by this */
     bool handed_over;                   /* it has */
+    bool tells_breaks;                  /* OCHE_FEATURE_BREAKS is on */
     bool quiet_writes;                  /* a write with a request id of 0 or less completes only if it fails */
     bool idle;                          /* whoever dispatches and pops has seen all, and may sleep */
 

@@ -384,7 +384,9 @@ static void end_reading(struct connection *connection, int os_error)
         .os_error = (uint16_t)os_error,
     };
     connection->read_ended = true;
-    if (os_error)
+    if (!os_error)
+        engine_watch_break(connection->socket);
+    else
         log_failure(LOG_INFO, "session=%llu event=read-failed handle=%lld error=\"%s\" errno=%d",
                     (unsigned long long)session->number, (long long)connection->handle, log_errno_text(os_error),
                     os_error);
@@ -437,11 +439,17 @@ static void on_sent(void *owner, ssize_t result)
         end_lingering(connection);
 }
 
+static void on_broke(void *owner, int os_error)
+{
+    outgoing_break(owner, os_error);
+}
+
 static const struct engine_handlers handlers = {
     .receive_buffer = on_receive_buffer,
     .received = on_received,
     .send_vectors = on_send_vectors,
     .sent = on_sent,
     .connected = on_connected,
+    .broke = on_broke,
     .closed = on_closed,
 };

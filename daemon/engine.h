@@ -89,6 +89,9 @@ struct engine_handlers {
     /* 0 or -errno. */
     void (*connected)(void *owner, int result);
 
+    /* The connection broke, with this errno, while engine_watch_break() was in force. */
+    void (*broke)(void *owner, int os_error);
+
     void (*closed)(void *owner);
 };
 
@@ -129,6 +132,9 @@ void engine_recv(struct engine_socket *socket);
 void engine_recv_retry(struct engine_socket *socket);
 void engine_send(struct engine_socket *socket);
 void engine_connect(struct engine_socket *socket, const struct sockaddr *address, socklen_t length);
+/* For a socket that receives nothing any more, and would learn of a reset by its next send only: `broke` runs, once, when
+ * the connection breaks. */
+void engine_watch_break(struct engine_socket *socket);
 
 /*
  * Something to do at the end of the turn, when all operations of the turn have been carried out. May be deferred again

@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <event2/event_struct.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -107,6 +106,7 @@ struct engine *engine_new(enum engine_method method, void (*woken)(void *context
     list_init(&engine->closing);
     engine->woken = woken;
     engine->context = context;
+    engine->break_fd = -1;
     engine->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (engine->wake_fd < 0)
         goto failed;
@@ -117,6 +117,11 @@ struct engine *engine_new(enum engine_method method, void (*woken)(void *context
     engine->wake_event = event_new(engine->base, engine->wake_fd, EV_READ | EV_PERSIST, on_wake, engine);
     if (!engine->wake_event || event_add(engine->wake_event, NULL) != 0)
         goto failed;
+    int r = engine_break_init(engine);
+    if (r < 0) {
+        errno = -r;
+        goto failed;
+    }
     return engine;
 
 failed:;
@@ -134,6 +139,7 @@ void engine_free(struct engine *engine)
     assert(list_is_empty(&engine->busy));
     for (size_t i = 0; i < engine->signal_count; i++)
         event_free(engine->signal_events[i]);
+    engine_break_deinit(engine);
     if (engine->wake_event)
         event_free(engine->wake_event);
     if (engine->base)

@@ -13,7 +13,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <event2/event_struct.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,23 +22,6 @@ enum { VECTORS_PER_SEND = 64 };
 
 enum inward { INWARD_NONE, INWARD_RECV, INWARD_RECV_HELD, INWARD_ACCEPT };
 enum outward { OUTWARD_NONE, OUTWARD_SEND, OUTWARD_CONNECT };
-
-struct engine_socket {
-    struct engine_job job; /* its node may be in engine->closing, too */
-    struct engine *engine;
-    const struct engine_handlers *handlers;
-    void *owner;
-    int fd;
-    int connect_result; /* what connect() said: -EINPROGRESS if the outcome came later */
-    uint8_t inward;
-    uint8_t outward;
-    bool readable; /* a receive or accept is worth a try */
-    bool writable; /* a send is worth a try, or a connect has ended */
-    bool watches_read;
-    bool watches_write;
-    struct event read_event;
-    struct event write_event;
-};
 
 /* ---- sockets: what is watched, and what is runnable ---- */
 
@@ -331,6 +313,16 @@ static void perform_connect(struct engine_socket *socket)
     socket->handlers->connected(socket->owner, result);
 }
 
+static void perform_break(struct engine_socket *socket)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    socket->broken = false;
+    getsockopt(socket->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error) /* otherwise both ends have closed in order */
+        socket->handlers->broke(socket->owner, error);
+}
+
 /* Carries out one operation in each direction, where there is one to carry out. */
 static void serve(struct engine_job *job)
 {
@@ -341,6 +333,8 @@ static void serve(struct engine_job *job)
         else if (socket->outward == OUTWARD_CONNECT)
             perform_connect(socket);
     }
+    if (socket->fd >= 0 && socket->broken)
+        perform_break(socket);
     if (socket->fd >= 0 && socket->readable) {
         if (socket->inward == INWARD_RECV)
             perform_recv(socket);

@@ -91,6 +91,7 @@ static void welcome(struct session *session, const struct frame *request, const 
     welcome.limits = &granted;
     welcome.aborts = true;
     welcome.answers_ping = true;
+    session->learns_of_breaks = hello->learns_of_breaks;
     session->follows = hello->follows && getrandom(session->token, sizeof session->token, 0) == sizeof session->token;
     session->scopes = hello->scopes;
     welcome.raw_options = true;

@@ -268,6 +268,24 @@ static void end_writing(struct connection *connection, int os_error)
         outgoing_drop(connection);
 }
 
+void outgoing_break(struct connection *connection, int os_error)
+{
+    struct session *session = connection->session;
+    if (connection->outgoing.first || connection->outgoing.end.code)
+        return; /* a send is under way and will meet the break, or has met it */
+    end_writing(connection, os_error);
+    if (!session->learns_of_breaks)
+        return;
+    struct frame frame = {
+        .opcode = FRAME_WRITE,
+        .flags = FRAME_REPLY,
+        .os_error = (uint16_t)os_error,
+        .handle = connection->handle,
+        .value = OCHE_ERR_WRITE_FAILED,
+    };
+    session_reply_frame(session, &frame, NULL, NULL);
+}
+
 void outgoing_sent(struct connection *connection, ssize_t result)
 {
     if (result < 0) {

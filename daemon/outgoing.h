@@ -51,6 +51,10 @@ int outgoing_close(struct connection *connection, int64_t request_id, int *os_er
 int outgoing_vectors(const struct connection *connection, struct iovec *vectors, int max);
 void outgoing_sent(struct connection *connection, ssize_t result);
 
+/* The connection broke while nothing was received. Where nothing waits to be sent, which would meet that, the client is
+ * told, if it has asked for it. */
+void outgoing_break(struct connection *connection, int os_error);
+
 /* Answers all that waits with `end`, and drops it. That may end the session, and with it the connection. */
 void outgoing_fail(struct connection *connection, struct connection_end end);
 

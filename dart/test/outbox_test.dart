@@ -16,6 +16,7 @@ const outOfMemory = -12, lost = -14;
 final class Sink implements OutboxSink {
   int status = 0;
   int asked = 0;
+  OcheException? failed;
   final sent = <int>[];
   final heard = <bool>[];
 
@@ -29,6 +30,9 @@ final class Sink implements OutboxSink {
 
   @override
   void awaitRoom() => asked++;
+
+  @override
+  void onFailure(OcheException failure) => failed = failure;
 
   @override
   OcheException failure(int code, int errno) => OcheException.of(code, 'write', errno: errno);

@@ -252,6 +252,10 @@ enum oche_feature {
     OCHE_FEATURE_BATCHED_POSTS = 1 << 1,
     /* A tcp_write whose request id is 0 or negative posts only if it fails. The negative ids tell which one it was. */
     OCHE_FEATURE_QUIET_WRITES = 1 << 2,
+    /* A connection that breaks when all its writes have succeeded and its stream has ended posts that at once, and once:
+     * [id, TCP_ERR_READ_FAILED, …], where the id is that of its last tcp_write, negated if it was positive. Without this,
+     * or if nothing was written, it shows with the next write only. */
+    OCHE_FEATURE_BREAKS = 1 << 3,
 };
 
 /*
@@ -312,6 +316,15 @@ int64_t oche_isolate_set_option(int64_t handle, int64_t level, int64_t name, con
                                 int32_t *os_error);
 int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t name, uint8_t *value, int64_t size,
                                 int32_t *os_error);
+
+/*
+ * What has come on a connection behind the data of the last read, and that a tcp_read would bring next. oche_isolate_ahead
+ * says how many bytes that are, 0 if there are none or if a read is pending. oche_isolate_take copies the first of them
+ * to `into`, from `offset` on, as far as they came in pieces that fit into `count` bytes, and says how many it copied;
+ * they count as read. Both let as much again come as was read. May be leaf calls.
+ */
+int64_t oche_isolate_ahead(int64_t handle);
+int64_t oche_isolate_take(int64_t handle, uint8_t *into, int64_t offset, int64_t count);
 
 /*
  * For a native finalizer that ends the session with its isolate, however that ends. oche_isolate_guard makes a token

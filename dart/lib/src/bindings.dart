@@ -157,6 +157,9 @@ const OCHE_FEATURE_BATCHED_POSTS = 1 << 1;
 /// A tcp_write with a request id of 0 or less posts only if it fails.
 const OCHE_FEATURE_QUIET_WRITES = 1 << 2;
 
+/// A connection that breaks when nothing is under way on it posts [TCP_ERR_READ_FAILED] with the id of its last write.
+const OCHE_FEATURE_BREAKS = 1 << 3;
+
 /// Turns on extensions of the messages to this isolate: the sum of OCHE_FEATURE_ values.
 @Native<Int64 Function(Int64)>()
 external int oche_isolate_enable(int features);
@@ -232,6 +235,13 @@ external int oche_isolate_get_option(
   int size,
   Pointer<Int32> os_error,
 );
+/// How many bytes have come behind the data of the last read.
+@Native<Int64 Function(Int64)>(isLeaf: true)
+external int oche_isolate_ahead(int handle);
+
+/// Copies the first of them to `into`, from `offset` on, as far as `count` bytes go; returns how many.
+@Native<Int64 Function(Int64, Pointer<Uint8>, Int64, Int64)>(isLeaf: true)
+external int oche_isolate_take(int handle, Pointer<Uint8> into, int offset, int count);
 
 /// A token for the session of this isolate, to be given to [oche_isolate_release]; or `nullptr`.
 @Native<Pointer<Void> Function()>()

@@ -17,6 +17,9 @@ abstract interface class OutboxSink {
   /// There is no room for more now: calls [Outbox.pump] when there may be.
   void awaitRoom();
 
+  /// A write has failed, and so will all others.
+  void onFailure(OcheException failure);
+
   /// The exception for a code.
   OcheException failure(int code, int errno);
 }
@@ -174,6 +177,7 @@ final class Outbox {
     for (final waiter in waiters) {
       waiter.completer.completeError(failure, StackTrace.current);
     }
+    _sink.onFailure(failure);
   }
 }
 

@@ -65,7 +65,7 @@ final class Session implements Finalizable {
     final status = oche_isolate_open(NativeApi.initializeApiDLData, _port.sendPort.nativePort);
     if (status == 0) {
       oche_isolate_enable(
-        OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES,
+        OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES | OCHE_FEATURE_BREAKS,
       );
       final guard = oche_isolate_guard();
       if (guard != nullptr) _finalizer.attach(this, guard);
@@ -117,7 +117,7 @@ final class Session implements Finalizable {
       if (id > 0) {
         _pending--;
       } else {
-        id = -id; // a write that was not to be heard of, and failed
+        id = -id; // a write that was not to be heard of and failed, or the connection broke after it
       }
       _clients[id >> 2]?.onCompletion(id & 3, message[i + 1] as int, message[i + 2]);
     }

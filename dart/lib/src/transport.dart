@@ -4,6 +4,7 @@ library;
 import 'dart:async';
 import 'dart:ffi';
 import 'dart:io' show InternetAddress;
+import 'dart:math' as math;
 import 'dart:typed_data';
 
 import 'address.dart';
@@ -23,6 +24,12 @@ abstract interface class Reader {
 
   /// The connection broke; or, with a [ClosedException], this side has closed it.
   void onReadFailed(OcheException failure);
+}
+
+/// Who wants to know that nothing more can be sent on a connection, though no future of its may be open.
+abstract interface class BreakWatcher {
+  /// A write has failed, or the connection broke.
+  void onBroken(OcheException failure);
 }
 
 /// Whoever accepted a connection, without the object that the application has, so that this one can be collected.
@@ -57,11 +64,15 @@ final class Transport extends SessionClient implements OutboxSink {
   Timer? _room;
   bool _registered = false;
   bool _writeClosed = false;
+  bool _isBroken = false;
   Future<void>? _closed;
   Completer<void>? _closing;
 
   /// The application's object, which is [keeper] while a read waits for data.
   Object? keeper;
+
+  /// Is told, once, that nothing more can be sent. May be collected all the same.
+  WeakReference<BreakWatcher>? breakWatcher;
 
   /// Takes the handle over.
   Transport(this._session, this.handle, [this._acceptor]);
@@ -92,12 +103,29 @@ final class Transport extends SessionClient implements OutboxSink {
     if (reader == null) return; // closed meanwhile
     _reader = keeper = null;
     if (result > 0) {
-      reader.onData(detail as Uint8List);
+      reader.onData(_withAhead(detail as Uint8List));
     } else if (result == TCP_ERR_CLOSED && !isClosed) {
       reader.onEnd();
     } else {
       reader.onReadFailed(_exception(result, 'read', detail as int));
     }
+  }
+
+  /// So much is joined whatever it costs, because it costs next to nothing.
+  static const _fewBytes = 64 * 1024;
+
+  /// So much waits only where the isolate is slower than the peer, and then one event for all of it is worth the copy.
+  static const _manyBytes = 512 * 1024;
+
+  /// The data of a read, joined with what has come since, as a system call would bring it: programs that were written for
+  /// dart:io rely on getting in one event what has been sent at once, and those that join what they have at each event
+  /// take long if there are many.
+  Uint8List _withAhead(Uint8List data) {
+    final ahead = oche_isolate_ahead(handle);
+    if (ahead <= 0 || (data.length + ahead > _fewBytes && ahead < _manyBytes)) return data;
+    final joined = Uint8List(data.length + ahead)..setRange(0, data.length, data);
+    final taken = oche_isolate_take(handle, joined.address, data.length, ahead);
+    return taken == ahead ? joined : Uint8List.sublistView(joined, 0, data.length + math.max(0, taken));
   }
 
   // ---- writing ----
@@ -130,6 +158,13 @@ final class Transport extends SessionClient implements OutboxSink {
     _registered = false;
     outbox.settle();
   }
+
+  @override
+  void onFailure(OcheException failure) {
+    if (!isClosed) _tellBreak(failure);
+  }
+
+  void _tellBreak(OcheException failure) => breakWatcher?.target?.onBroken(failure);
 
   /// Writes behind what was written before.
   Future<void> write(Uint8List data, int offset, int count) {
@@ -217,7 +252,7 @@ final class Transport extends SessionClient implements OutboxSink {
   void release() {
     if (_closed != null) return;
     outbox.drop(closedHere('write'));
-    if (outbox.isSettled) return destroy();
+    if (outbox.isSettled || outbox.failure != null || _isBroken) return destroy();
     final limit = Zone.root.createTimer(_linger, destroy);
     unawaited(close().whenComplete(limit.cancel));
   }
@@ -258,6 +293,9 @@ final class Transport extends SessionClient implements OutboxSink {
         _onRead(result, detail);
       case _write when result >= 0:
         outbox.onSent();
+      case _write when result == TCP_ERR_READ_FAILED:
+        _isBroken = true;
+        _tellBreak(failure(TCP_ERR_WRITE_FAILED, detail as int));
       case _write:
         outbox.onFailed(result, detail as int);
       case _close:

@@ -9,10 +9,12 @@ import '../outbox.dart';
 import '../transport.dart';
 
 /// What an `IOSink` writes to: takes bytes as long as there is room, and holds the stream back when there is not.
-final class Writer implements StreamConsumer<List<int>> {
+final class Writer implements StreamConsumer<List<int>>, BreakWatcher {
   /// [onFailed] is called with the failure when bytes could not be sent, and with null when a stream to be sent has an
   /// error; [onClosed] when the end of the stream was sent.
-  Writer(this._transport, this._socket, {required this.onFailed, required this.onClosed});
+  Writer(this._transport, this._socket, {required this.onFailed, required this.onClosed}) {
+    _transport.breakWatcher = WeakReference(this);
+  }
 
   final Transport _transport;
 
@@ -63,6 +65,13 @@ final class Writer implements StreamConsumer<List<int>> {
     onFailed(failure as OcheException);
   }
 
+  /// Says so to who waits for [addStream], which an `IOSink` does from the first byte on, until it is flushed or closed.
+  @override
+  void onBroken(OcheException failure) {
+    stop(failure, StackTrace.current);
+    onFailed(failure);
+  }
+
   void _complete() {
     _subscription = null;
     _completer?.complete(_socket);
@@ -81,12 +90,18 @@ final class Writer implements StreamConsumer<List<int>> {
     }
   }
 
+  /// Fails if something that was written could not be sent. As in dart:io it does not if all was taken by the system,
+  /// which then refuses to send the end of the stream; nor if the socket was destroyed.
   @override
   Future<Object?> close() async {
     try {
       await _transport.closeWrite();
-    } on OcheException {
-      // The reading side says so, or nobody is there to hear it: the connection is at its end either way.
+    } on OcheException catch (refusal) {
+      final failure = _transport.outbox.failure ?? (refusal is WriteFailedException ? null : refusal);
+      if (failure != null && failure is! ClosedException) {
+        onFailed(failure);
+        throw failure;
+      }
     }
     onClosed();
     return _socket;
