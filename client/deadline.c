@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-static int64_t now_ms(void)
+int64_t deadline_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -13,7 +13,7 @@ static int64_t now_ms(void)
 
 struct deadline deadline_in(int64_t milliseconds, int cancel_fd)
 {
-    return (struct deadline){.at_ms = now_ms() + milliseconds, .cancel_fd = cancel_fd};
+    return (struct deadline){.at_ms = deadline_now() + milliseconds, .cancel_fd = cancel_fd};
 }
 
 int deadline_poll(const struct deadline *deadline, struct pollfd *polled, unsigned count)
@@ -24,7 +24,7 @@ int deadline_poll(const struct deadline *deadline, struct pollfd *polled, unsign
     all[count] = (struct pollfd){.fd = deadline->cancel_fd, .events = POLLIN};
 
     for (;;) {
-        int64_t left = deadline->at_ms - now_ms();
+        int64_t left = deadline->at_ms - deadline_now();
         if (left <= 0)
             return -ETIMEDOUT;
         int ready = poll(all, count + 1, (int)left);

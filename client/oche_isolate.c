@@ -9,6 +9,7 @@
 #include "client/session.h"
 #include "proto/errors.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 EXPORT int64_t oche_isolate_enable(int64_t features)
@@ -52,6 +53,37 @@ EXPORT int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int
         };
         session_lock(poster->session);
         status = request_connect(poster->session, request_id, &options);
+        session_unlock(poster->session);
+    }
+    isolates_unlock();
+    return status;
+}
+
+EXPORT int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
+                                   bool v6_only, int64_t backlog, bool shared, bool durable)
+{
+    struct poster *poster = isolates_lock(dart_port_current_isolate());
+    if (!poster)
+        return OCHE_ERR_NOT_INITIALIZED;
+    int64_t status;
+    if (!contract_is_length(addr_len)) {
+        status = OCHE_ERR_INVALID_ADDRESS;
+    } else if (!contract_is_port(port)) {
+        status = OCHE_ERR_INVALID_ARGUMENT;
+    } else {
+        struct oche_listen_options options = {
+            .address = addr,
+            .address_length = (size_t)addr_len,
+            .port = (uint16_t)port,
+            .v6_only = v6_only,
+            .backlog = backlog < 0         ? 0
+                       : backlog > INT_MAX ? INT_MAX
+                                           : (uint32_t)backlog,
+            .shared = shared,
+            .durable = durable,
+        };
+        session_lock(poster->session);
+        status = request_listen(poster->session, request_id, &options);
         session_unlock(poster->session);
     }
     isolates_unlock();

@@ -1,5 +1,6 @@
 #include "client/replies.h"
 
+#include "client/durable.h"
 #include "client/following.h"
 #include "client/public_handle.h"
 #include "client/session.h"
@@ -14,6 +15,20 @@
 /* Looks at a successful reply and fills in the completion's result, which is value at first. NULL, or what is wrong. */
 typedef const char *reply_handler(struct oche_session *session, const struct pending_request *request,
                                   struct lane_message *message, struct oche_completion *completion);
+
+/* A durable listener is open at the daemon, for the first time or again. */
+static const char *take_durable(struct oche_session *session, const struct pending_request *request, int64_t wire,
+                                const struct endpoints *endpoints, struct oche_completion *completion)
+{
+    handles_note(&session->handles, wire);
+    if (request->reopens)
+        return durable_reopened(session, request->handle, wire) ? NULL : "no memory to go on with its listener";
+    const struct durable_listener *listener = durable_add(session, request, wire, endpoints);
+    if (!listener)
+        return "no memory for its listener";
+    completion->result = listener->handle;
+    return NULL;
+}
 
 /* CONNECT, LISTEN, ACCEPT: a new handle and its endpoints. */
 static const char *take_socket(struct oche_session *session, const struct pending_request *request,
@@ -37,6 +52,8 @@ static const char *take_socket(struct oche_session *session, const struct pendin
     }
     if (handles_slot_is_taken(&session->handles, handle))
         return "a new handle in the place of one that is open";
+    if (request->reopens || request->durable)
+        return take_durable(session, request, handle, &endpoints, completion);
 
     struct handle_entry *entry = handles_add(&session->handles, handle, kind);
     if (!entry)
@@ -176,6 +193,11 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         if (request->orphaned && frame->value == OCHE_ERR_INVALID_HANDLE)
             completion.result = OCHE_ERR_DAEMON_LOST;
         completion.os_error = frame->os_error;
+        struct durable_listener *failed = request->reopens ? durable_find(&session->durable, request->handle) : NULL;
+        if (failed && frame->value == OCHE_ERR_DAEMON_LOST)
+            return "it is handing over, and takes no listeners"; /* the next one may */
+        if (failed)
+            durable_fail(session, failed, frame->value, frame->os_error);
     }
     end_reads(session, request);
     session_complete(session, request, &completion);

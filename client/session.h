@@ -19,7 +19,9 @@
 #ifndef OCHE_CLIENT_SESSION_H
 #define OCHE_CLIENT_SESSION_H
 
+#include "client/backoff.h"
 #include "client/completions.h"
+#include "client/durable.h"
 #include "client/handles.h"
 #include "client/lane.h"
 #include "client/pending.h"
@@ -33,7 +35,7 @@ enum session_state {
     SESSION_OPEN,
     SESSION_FOLLOWING, /* the daemon has handed over, and requests are queued for its successor */
     SESSION_LOST,      /* the daemon is gone */
-    SESSION_AWAITED,   /* the daemon is gone, and requests are queued for its successor */
+    SESSION_AWAITED,   /* the daemon is gone, and the dispatcher is asked to find another: requests are queued for it */
 };
 
 struct oche_session {
@@ -47,6 +49,7 @@ struct oche_session {
     struct lane lane;
     struct pending pending;
     struct handles handles;
+    struct durable durable;
     struct completions completions;
     uint64_t queued_bytes;              /* charged by pending writes */
     uint64_t queued_bytes_max;          /* granted by the daemon */
@@ -57,13 +60,15 @@ struct oche_session {
     bool quiet_writes;                  /* a write with a request id of 0 or less completes only if it fails */
     bool idle;                          /* whoever dispatches and pops has seen all, and may sleep */
 
+    struct backoff backoff; /* in finding another daemon for durable listeners */
+
     char *socket_path; /* absolute */
     char *daemon_path; /* NULL: found anew each time */
     bool never_start;
     enum oche_lane lane_choice;
     uint32_t arena_size; /* wished for; 0: the daemon's default */
-    int bell_fd;         /* an eventfd, rung when a request awaits the reopening; not owned. -1: such
-                            requests are refused */
+    int bell_fd;         /* an eventfd, rung when something awaits the reopening; not owned. -1: requests that make a
+                            socket are refused then, and durable listeners wait until the application reopens */
 
     struct oche_session *next_free; /* of sessions.h */
 };
@@ -71,8 +76,9 @@ struct oche_session {
 /* Opens a session for `owner`, which may be NULL; see oche_session_open(). Blocks. */
 int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session);
 
-/* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when `cancel_fd` becomes readable
- * (-1: none). If it fails, the requests that awaited it complete with its result. Blocks. */
+/* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when `cancel_fd` becomes readable (-1: none). If it
+ * fails, the requests that awaited it complete with its result, but for what is pending on durable listeners: that goes
+ * on awaiting another attempt, for which the bell rings, until it is time to give up. Blocks. */
 int64_t session_reopen(struct oche_session *session, int cancel_fd);
 
 /* See oche_session_dispatch(). */
@@ -111,6 +117,12 @@ static inline void session_unlock(struct oche_session *session)
 {
     pthread_mutex_unlock(&session->mutex);
 }
+
+/* Asks whoever has hung up the bell to reopen the session, which is lost. The mutex is held. */
+void session_await(struct oche_session *session);
+
+/* Whether the handle is one of this session's, or was one since its daemon was found. The mutex is held. */
+bool session_has(const struct oche_session *session, int64_t handle);
 
 /* What is known of a handle of this session that is open, or NULL. The mutex is held. */
 struct handle_entry *session_find(const struct oche_session *session, int64_t handle);

@@ -12,7 +12,6 @@
 #include "client/sessions.h"
 #include "proto/errors.h"
 
-#include <limits.h>
 #include <string.h>
 
 EXPORT int64_t tcp_init(void *dart_api_dl_data, int64_t send_port)
@@ -60,31 +59,7 @@ EXPORT int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr
 EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
                           int64_t backlog, bool shared)
 {
-    struct poster *poster = isolates_lock(dart_port_current_isolate());
-    if (!poster)
-        return OCHE_ERR_NOT_INITIALIZED;
-    int64_t status;
-    if (!contract_is_length(addr_len)) {
-        status = OCHE_ERR_INVALID_ADDRESS;
-    } else if (!contract_is_port(port)) {
-        status = OCHE_ERR_INVALID_ARGUMENT;
-    } else {
-        struct oche_listen_options options = {
-            .address = addr,
-            .address_length = (size_t)addr_len,
-            .port = (uint16_t)port,
-            .v6_only = v6_only,
-            .backlog = backlog < 0         ? 0
-                       : backlog > INT_MAX ? INT_MAX
-                                           : (uint32_t)backlog,
-            .shared = shared,
-        };
-        session_lock(poster->session);
-        status = request_listen(poster->session, request_id, &options);
-        session_unlock(poster->session);
-    }
-    isolates_unlock();
-    return status;
+    return oche_isolate_listen(request_id, addr, addr_len, port, v6_only, backlog, shared, false);
 }
 
 typedef int64_t request_maker(struct oche_session *session, int64_t request_id, int64_t handle);

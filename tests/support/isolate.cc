@@ -131,9 +131,12 @@ int64_t Isolate::cancel(const Request &request) const
 Request Isolate::listen(const Endpoint &at, const ListenOptions &options)
 {
     const int64_t id = next_id();
+    const auto length = static_cast<int64_t>(at.address.size());
     return made(id, inside([&] {
-                    return tcp_listen(id, data_or_null(at.address), static_cast<int64_t>(at.address.size()), at.port,
-                                      options.v6_only, options.backlog, options.shared);
+                    return options.durable ? oche_isolate_listen(id, data_or_null(at.address), length, at.port,
+                                                                 options.v6_only, options.backlog, options.shared, true)
+                                           : tcp_listen(id, data_or_null(at.address), length, at.port, options.v6_only,
+                                                        options.backlog, options.shared);
                 }));
 }
 

@@ -41,6 +41,7 @@ struct ListenOptions {
     bool v6_only = false;
     int64_t backlog = 0;
     bool shared = false;
+    bool durable = false; // with oche_isolate_listen()
 };
 
 class Isolate

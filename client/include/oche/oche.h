@@ -99,6 +99,12 @@ int oche_session_get_fd(const oche_session *session);
  * everything that was pending has completed with that code, all handles are gone, and every request is refused with
  * that code until oche_session_reopen succeeds.
  *
+ * Durable listeners are different: they stay when the daemon is lost, with their handles, and so do the accepts that are
+ * pending on them, and listens that will make such. More accepts may be made, and the listeners be closed. When
+ * oche_session_reopen has succeeded they are opened again, with the options and at the port that they had. If that fails,
+ * because somebody has taken the port meanwhile, say, the accepts complete with the code of that failure, and the handle
+ * is gone. What was accepted before is lost, as all connections are.
+ *
  * When the daemon has handed over to a successor (oched --replace), this goes on with that one: listeners and what is
  * pending on them stay, and so do pending requests for new connections and listeners. Everything else completes with
  * TCP_ERR_DAEMON_LOST, and the handles of connections are gone. So is a listener that the successor may not have, by
@@ -108,7 +114,7 @@ int oche_session_get_fd(const oche_session *session);
 int64_t oche_session_dispatch(oche_session *session);
 
 /* Opens a lost session anew, with the same options. Blocks for five seconds at most. Results as for
- * oche_session_open; 0 at once if the session is not lost. */
+ * oche_session_open; 0 at once if the session is not lost. If it fails, durable listeners wait for the next attempt. */
 int64_t oche_session_reopen(oche_session *session);
 
 struct oche_completion {
@@ -143,6 +149,7 @@ struct oche_listen_options {
     bool v6_only;
     bool shared;
     uint32_t backlog; /* 0: as many as the system allows */
+    bool durable;     /* the listener outlives its daemon, see oche_session_dispatch */
 };
 
 int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options);
@@ -237,6 +244,18 @@ int64_t oche_isolate_enable(int64_t features);
 int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
                              const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port,
                              int64_t timeout_ms);
+
+/*
+ * tcp_listen, with one option more: a listener that is `durable` outlives its daemon. When the daemon is lost the library
+ * finds or starts another one by itself, and opens the listener again, with the options and at the port that it had; its
+ * handle stays, and so do the accepts that are pending, while all other requests complete with TCP_ERR_DAEMON_LOST.
+ * If daemons end as soon as they begin, it waits longer and longer in between, up to a second.
+ *
+ * If the listener cannot be opened again, because somebody has taken the port meanwhile, say, or because there was no
+ * daemon for ten seconds, the accepts complete with the code of that failure, and the handle is gone. Not a leaf call.
+ */
+int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
+                            int64_t backlog, bool shared, bool durable);
 
 /* oche_cancel for the session of the calling isolate; TCP_ERR_NOT_INITIALIZED if there is none. Not a leaf call. */
 int64_t oche_isolate_cancel(int64_t request_id);
