@@ -84,23 +84,36 @@ void durable_remove(struct durable *durable, struct durable_listener *listener)
     free(listener);
 }
 
-void durable_fail(struct oche_session *session, struct durable_listener *listener, int64_t code, int os_error)
+static bool waits_for(const struct pending_request *request, int64_t handle)
 {
+    return (request->opcode == FRAME_ACCEPT || request->opcode == FRAME_LISTENER_CLOSE) && request->handle == handle;
+}
+
+void durable_fail(struct oche_session *session, int64_t handle, int64_t code, int os_error)
+{
+    struct durable_listener *listener = durable_find(&session->durable, handle);
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
         struct oche_completion completion = {.result = code, .os_error = os_error};
-        if (request->opcode == FRAME_ACCEPT && request->handle == listener->handle)
+        if (waits_for(request, handle))
             session_complete(session, request, &completion);
     }
-    durable_remove(&session->durable, listener);
+    if (listener)
+        durable_remove(&session->durable, listener);
 }
 
-int64_t durable_close_here(struct oche_session *session, int64_t request_id, struct durable_listener *listener)
+int64_t durable_close_here(struct oche_session *session, int64_t request_id, const struct durable_listener *listener)
 {
+    int64_t handle = listener->handle;
+    struct oche_completion completion = {.request_id = request_id};
     if (!completions_reserve(&session->completions, session->pending.count + 1))
         return OCHE_ERR_OUT_OF_MEMORY;
-    durable_fail(session, listener, OCHE_ERR_CLOSED, 0);
-    struct oche_completion completion = {.request_id = request_id};
+    struct pending_request *request = pending_add(&session->pending, FRAME_LISTENER_CLOSE);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    durable_fail(session, handle, OCHE_ERR_CLOSED, 0);
+    request->handle = handle;
+    request->unheard = true;
     completions_push(&session->completions, &completion);
     session_rouse(session);
     return 0;
@@ -131,7 +144,7 @@ bool durable_prepare(struct oche_session *session, int64_t code)
     struct pending_request *request = NULL;
     following_end_others(session, is_durable, code);
     while ((request = pending_next(&session->pending, request)))
-        request->wire = 0; /* of an accept: it waits until the listener is open */
+        request->wire = 0; /* accepts wait until their listeners are open */
     for (struct durable_listener *listener = session->durable.first; listener; listener = listener->next) {
         if (!listen_again(session, listener))
             return false;
@@ -139,33 +152,15 @@ bool durable_prepare(struct oche_session *session, int64_t code)
     return session->pending.count > 0 && following_queue(session, 0);
 }
 
-/* Closes at the daemon what the application has closed already. */
-static bool close_there(struct oche_session *session, int64_t wire)
-{
-    struct pending_request *request = pending_add(&session->pending, FRAME_LISTENER_CLOSE);
-    if (!request || lane_reserve(&session->lane, 0, 0) < 0)
-        return false;
-    request->wire = wire;
-    request->unheard = true;
-    struct frame frame = {
-        .opcode = request->opcode,
-        .request_id = pending_wire_id(&session->pending, request),
-        .handle = wire,
-    };
-    lane_put(&session->lane, &frame, NULL, NULL, 0, CHANNEL_WITH_THE_BATCH);
-    return true;
-}
-
 bool durable_reopened(struct oche_session *session, int64_t handle, int64_t wire)
 {
     struct durable_listener *listener = durable_find(&session->durable, handle);
     struct pending_request *request = NULL;
-    if (!listener)
-        return close_there(session, wire);
-    listener->wire = wire;
+    if (listener)
+        listener->wire = wire;
     while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode == FRAME_ACCEPT && request->handle == handle)
+        if (waits_for(request, handle))
             request->wire = wire;
     }
-    return following_queue(session, handle);
+    return following_queue(session, wire);
 }

@@ -53,18 +53,19 @@ struct durable_listener *durable_add(struct oche_session *session, const struct 
 /* Frees it. What is pending on it is the caller's business. */
 void durable_remove(struct durable *durable, struct durable_listener *listener);
 
-/* Ends what is pending on it with the code and errno, and frees it. It is not open at the daemon. */
-void durable_fail(struct oche_session *session, struct durable_listener *listener, int64_t code, int os_error);
+/* The listener with that handle cannot be opened again: what is pending on it ends with the code and errno, and it is no
+ * more. It may have been closed meanwhile. */
+void durable_fail(struct oche_session *session, int64_t handle, int64_t code, int os_error);
 
-/* Closes one that is not open at the daemon, or not yet: the request completes at once. 0 or OCHE_ERR_OUT_OF_MEMORY. */
-int64_t durable_close_here(struct oche_session *session, int64_t request_id, struct durable_listener *listener);
+/* Closes one that is not open at the daemon, or not yet: the request completes at once, and when the listener has been
+ * opened it is closed there, too. 0 or OCHE_ERR_OUT_OF_MEMORY. */
+int64_t durable_close_here(struct oche_session *session, int64_t request_id, const struct durable_listener *listener);
 
 /* Of a session whose lane is detached: ends with `code` what ends, and queues the rest for the next daemon. False: there
  * is nothing durable, or no memory, and the session has to be lost. */
 bool durable_prepare(struct oche_session *session, int64_t code);
 
-/* The LISTEN that opens the listener again has succeeded: sends the accepts that wait for it. If the listener was closed
- * meanwhile, it is closed at the daemon. False: no memory. */
+/* The LISTEN that opens the listener again has succeeded: sends what waits for it. False: no memory. */
 bool durable_reopened(struct oche_session *session, int64_t handle, int64_t wire);
 
 #endif

@@ -42,8 +42,8 @@ static bool queue_one(struct oche_session *session, const struct pending_request
         .value = request->argument,
         .body_length = request->body_length,
     };
-    if (request->opcode == FRAME_ACCEPT && request->wire == 0)
-        return true;
+    if (request->handle != 0 && request->opcode != FRAME_LISTEN && request->wire == 0)
+        return true; /* it waits until a durable listener is open again */
     if (lane_reserve(&session->lane, request->body_length, 0) < 0)
         return false;
     lane_put(&session->lane, &frame, request->body, NULL, 0, CHANNEL_WITH_THE_BATCH);
@@ -57,7 +57,7 @@ static int compare(const void *one, const void *other)
 }
 
 /* In the order in which they were made, for accepts are served in theirs. */
-bool following_queue(struct oche_session *session, int64_t listener)
+bool following_queue(struct oche_session *session, int64_t wire)
 {
     size_t count = 0;
     struct pending_request *request = NULL;
@@ -67,7 +67,7 @@ bool following_queue(struct oche_session *session, int64_t listener)
     if (!requests)
         return false;
     while ((request = pending_next(&session->pending, request))) {
-        if (listener == 0 || (request->opcode == FRAME_ACCEPT && request->handle == listener))
+        if (wire == 0 || request->wire == wire)
             requests[count++] = request;
     }
     qsort(requests, count, sizeof(struct pending_request *), compare);

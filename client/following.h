@@ -29,8 +29,7 @@ typedef bool following_rule(const struct oche_session *session, const struct pen
 /* Ends the requests that do not go along with `code`. The mutex is held. */
 void following_end_others(struct oche_session *session, following_rule *goes_along, int64_t code);
 
-/* Queues what is pending: the accepts on a listener, by its public handle, or, with 0, everything. False: no memory. The
- * mutex is held. */
-bool following_queue(struct oche_session *session, int64_t listener);
+/* Queues what is pending on that handle of the wire, or, with 0, everything. False: no memory. The mutex is held. */
+bool following_queue(struct oche_session *session, int64_t wire);
 
 #endif

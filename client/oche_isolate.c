@@ -14,7 +14,8 @@
 
 EXPORT int64_t oche_isolate_enable(int64_t features)
 {
-    const int64_t known = OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES;
+    const int64_t known = OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES |
+                          OCHE_FEATURE_ENDPOINTS;
     struct poster *poster = isolates_lock(dart_port_current_isolate());
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
@@ -23,6 +24,7 @@ EXPORT int64_t oche_isolate_enable(int64_t features)
         atomic_store(&poster->features, features);
         session_lock(poster->session);
         poster->session->quiet_writes = features & OCHE_FEATURE_QUIET_WRITES;
+        poster->session->brings_endpoints = features & OCHE_FEATURE_ENDPOINTS;
         session_unlock(poster->session);
     }
     isolates_unlock();

@@ -172,6 +172,7 @@ static int64_t prepare(struct oche_session *session, const struct oche_session_o
     session->never_start = options->never_start;
     session->arena_size = arena_wish(options->arena_size);
     session->quiet_writes = options->quiet_writes;
+    session->brings_endpoints = false;
     session->owner = owner;
     session->backoff = (struct backoff){0};
     renew_tag(session);

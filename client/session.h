@@ -58,6 +58,7 @@ struct oche_session {
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* its successor knows us by this */
     bool handed_over;                   /* it has */
     bool quiet_writes;                  /* a write with a request id of 0 or less completes only if it fails */
+    bool brings_endpoints;              /* a new socket completes with its endpoints as data */
     bool idle;                          /* whoever dispatches and pops has seen all, and may sleep */
 
     struct backoff backoff; /* in finding another daemon for durable listeners */

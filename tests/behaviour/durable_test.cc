@@ -287,12 +287,13 @@ TEST_CASE("a listen of a durable listener that is pending when the daemon is los
     durable(isolate);
     const auto pid = place.server();
     REQUIRE(pid);
-    kill(*pid, SIGSTOP);
     ListenOptions options;
     options.durable = true;
+    std::optional<Stopped> stopped(*pid);
     const Request listen = isolate.listen({loopback4(), 0}, options);
     CHECK(isolate.is_pending(listen));
     kill(*pid, SIGKILL);
+    stopped.reset();
     const int64_t listener = isolate.value(listen);
     const Endpoint at{loopback4(), Isolate::local(listener).port};
     CHECK(echoes(isolate, accepted_by(isolate, isolate.accept(listener), at)));
@@ -326,6 +327,39 @@ TEST_CASE("durable listeners of several isolates come back at one daemon, and ov
     }
     end_daemon(place);
     all_go_on();
+}
+
+TEST_CASE("new sockets post their endpoints where that was asked for, and nothing else has such")
+{
+    const Place place;
+    Isolate isolate;
+    isolate.start();
+    REQUIRE(isolate.enable(OCHE_FEATURE_ENDPOINTS | OCHE_FEATURE_ERROR_DETAIL) == 0);
+    for (const bool durable : {true, false}) {
+        ListenOptions options;
+        options.durable = durable;
+        const Outcome listened = isolate.outcome(isolate.listen({loopback4(), 0}, options));
+        REQUIRE(listened.endpoints.size() == ENDPOINTS_SIZE);
+        endpoints ends{};
+        REQUIRE(endpoints_decode(&ends, reinterpret_cast<const uint8_t *>(listened.endpoints.data())));
+        CHECK(ends.local.port == Isolate::local(listened.result).port);
+        CHECK(ends.remote.address_length == 0);
+        const Request accept = isolate.accept(listened.result);
+        const Outcome connected = isolate.outcome(isolate.connect({loopback4(), ends.local.port}));
+        const Outcome accepted = isolate.outcome(accept);
+        for (const Outcome &made : {connected, accepted}) {
+            REQUIRE(made.endpoints.size() == ENDPOINTS_SIZE);
+            REQUIRE(endpoints_decode(&ends, reinterpret_cast<const uint8_t *>(made.endpoints.data())));
+            CHECK(ends.local.port == Isolate::local(made.result).port);
+            CHECK(ends.remote.port == Isolate::remote(made.result).port);
+        }
+        CHECK(isolate.outcome(isolate.write(connected.result, "x")).endpoints.empty());
+        CHECK(isolate.read_exactly(accepted.result, 1) == "x");
+    }
+    const PeerListener full;
+    CHECK(isolate.outcome(isolate.listen({loopback4(), full.port()})).endpoints.empty());
+    REQUIRE(isolate.enable(0) == 0);
+    CHECK(isolate.outcome(isolate.listen({loopback4(), 0})).endpoints.empty());
 }
 
 TEST_CASE("a durable listener is opened again when the daemon leaves in order")

@@ -202,7 +202,7 @@ int64_t Isolate::next_id()
 Outcome Isolate::outcome(const Request &request, std::chrono::milliseconds limit)
 {
     if (request.returned < 0) {
-        return {request.returned, nullptr, {}, true};
+        return {request.returned, nullptr, {}, true, {}};
     }
     if (!has(request.id, limit)) {
         throw std::runtime_error("a request does not complete");
@@ -216,7 +216,7 @@ Outcome Isolate::outcome(const Request &request, std::chrono::milliseconds limit
     if (request.reads && message.result >= 0 && !message.data) {
         report_failure("a read succeeded without data");
     }
-    return {message.result, message.data, message.os_error, false};
+    return {message.result, message.data, message.os_error, false, message.copied};
 }
 
 int64_t Isolate::result(const Request &request)

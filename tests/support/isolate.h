@@ -33,6 +33,7 @@ struct Outcome {
     std::shared_ptr<ExternalBytes> data;
     std::optional<int64_t> os_error;
     bool refused_at_once;
+    std::string endpoints; // with OCHE_FEATURE_ENDPOINTS, of a new socket
 
     std::string text() const;
 };

@@ -230,6 +230,12 @@ enum oche_feature {
     OCHE_FEATURE_BATCHED_POSTS = 1 << 1,
     /* A tcp_write whose request id is 0 or negative posts only if it fails. The negative ids tell which one it was. */
     OCHE_FEATURE_QUIET_WRITES = 1 << 2,
+    /* A connect, listen or accept that succeeds posts the ends of the new socket in the place of null, so that they are
+     * known also when the daemon is lost in the same moment: a Uint8List of 40 bytes or, in later versions, more.
+     *     0 length of the local address, 4 or 16    1 length of the remote address; 0: it is a listener
+     *     2 local port, 4 remote port, of two bytes each, little-endian
+     *     8 local address, 24 remote address, of 16 bytes each, in network order */
+    OCHE_FEATURE_ENDPOINTS = 1 << 3,
 };
 
 /*
