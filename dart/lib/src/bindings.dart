@@ -148,6 +148,9 @@ const OCHE_FEATURE_BATCHED_POSTS = 1 << 1;
 /// A tcp_write with a request id of 0 or less posts only if it fails.
 const OCHE_FEATURE_QUIET_WRITES = 1 << 2;
 
+/// A new socket completes with its endpoints in the place of null.
+const OCHE_FEATURE_ENDPOINTS = 1 << 3;
+
 /// Turns on extensions of the messages to this isolate: the sum of OCHE_FEATURE_ values.
 @Native<Int64 Function(Int64)>()
 external int oche_isolate_enable(int features);
@@ -163,6 +166,19 @@ external int oche_isolate_connect(
   int source_addr_len,
   int source_port,
   int timeout_ms,
+);
+
+/// [tcp_listen] for a listener that, if it is `durable`, outlives its daemon.
+@Native<Int64 Function(Int64, Pointer<Uint8>, Int64, Int64, Bool, Int64, Bool, Bool)>()
+external int oche_isolate_listen(
+  int request_id,
+  Pointer<Uint8> addr,
+  int addr_len,
+  int port,
+  bool v6_only,
+  int backlog,
+  bool shared,
+  bool durable,
 );
 
 /// Gives up a connect that is pending: it completes with [TCP_ERR_CLOSED], or still succeeds.

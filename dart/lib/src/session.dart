@@ -64,7 +64,10 @@ final class Session implements Finalizable {
     final status = tcp_init(NativeApi.initializeApiDLData, _port.sendPort.nativePort);
     if (status == 0) {
       oche_isolate_enable(
-        OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES,
+        OCHE_FEATURE_ERROR_DETAIL |
+            OCHE_FEATURE_BATCHED_POSTS |
+            OCHE_FEATURE_QUIET_WRITES |
+            OCHE_FEATURE_ENDPOINTS,
       );
       final guard = oche_isolate_guard();
       if (guard != nullptr) _finalizer.attach(this, guard);
@@ -197,17 +200,27 @@ final class Session implements Finalizable {
     required bool v6Only,
     required int backlog,
     required bool shared,
+    required bool durable,
   }) {
     if (_isPath(address)) return TCP_ERR_INVALID_ADDRESS;
     final raw = address.rawAddress;
-    return tcp_listen(requestId, _addressAt(0, raw), raw.length, port, v6Only, backlog, shared);
+    return oche_isolate_listen(
+      requestId,
+      _addressAt(0, raw),
+      raw.length,
+      port,
+      v6Only,
+      backlog,
+      shared,
+      durable,
+    );
   }
 }
 
 /// A single request, whose completion is a [Future].
 final class OneRequest<T> extends SessionClient {
   final Session _session;
-  final T Function(int result) _value;
+  final T Function(int result, Object? detail) _value;
   final OcheException Function(int code, int errno) _failure;
   final _completer = Completer<T>.sync();
   late final int _slot = _session.add(this);
@@ -217,8 +230,7 @@ final class OneRequest<T> extends SessionClient {
 
   /// Makes a request by [call], which gets its id and returns 0 or a code.
   ///
-  /// [_value] runs as soon as the completion comes, before any other completion is looked at. It may throw an
-  /// [OcheException].
+  /// [_value] runs as soon as the completion comes, before any other completion is looked at.
   OneRequest(this._session, int Function(int id) call, this._value, this._failure) {
     final status = call(id);
     if (status < 0) {
@@ -245,12 +257,6 @@ final class OneRequest<T> extends SessionClient {
     if (result < 0) {
       return _completer.completeError(_failure(result, detail as int), StackTrace.current);
     }
-    final T value;
-    try {
-      value = _value(result);
-    } on OcheException catch (failure, trace) {
-      return _completer.completeError(failure, trace);
-    }
-    _completer.complete(value);
+    _completer.complete(_value(result, detail));
   }
 }

@@ -3,10 +3,10 @@ library;
 
 import 'dart:async';
 import 'dart:ffi';
-import 'dart:io' show InternetAddress;
 import 'dart:typed_data';
 
 import 'bindings.dart';
+import 'endpoints.dart';
 import 'exceptions.dart';
 import 'outbox.dart';
 import 'session.dart';
@@ -62,7 +62,7 @@ final class Transport extends SessionClient implements OutboxSink {
   Object? keeper;
 
   /// Takes the handle over.
-  Transport(this._session, this.handle, [this._acceptor]);
+  Transport(this._session, this.handle, this.endpoints, [this._acceptor]);
 
   /// This side has closed the connection, or is about to.
   bool get isClosed => _closed != null || (_acceptor?.closesAll ?? false);
@@ -155,7 +155,7 @@ final class Transport extends SessionClient implements OutboxSink {
     await OneRequest<void>(
       _session,
       (id) => tcp_close_write(id, handle),
-      (_) {},
+      (_, __) {},
       (code, errno) => _exception(code, 'closeWrite', errno),
     ).outcome;
   }
@@ -168,7 +168,7 @@ final class Transport extends SessionClient implements OutboxSink {
     return OneRequest<void>(
       _session,
       (id) => call(id, handle),
-      (_) {},
+      (_, __) {},
       (code, errno) => _exception(code, 'setOption', errno),
     ).outcome;
   }
@@ -255,24 +255,8 @@ final class Transport extends SessionClient implements OutboxSink {
 
   // ---- what it is called ----
 
-  /// This end. Null if the connection was closed before anyone asked, as for the next three.
-  late final InternetAddress? localAddress = _address(tcp_get_local_address(handle, _bytes.address));
-
-  /// The port of this end.
-  late final int? localPort = _port(tcp_get_local_port(handle));
-
-  /// The peer.
-  late final InternetAddress? remoteAddress = _address(tcp_get_remote_address(handle, _bytes.address));
-
-  /// The peer's port.
-  late final int? remotePort = _port(tcp_get_remote_port(handle));
-
-  static final _bytes = Uint8List(16);
-
-  static InternetAddress? _address(int length) =>
-      length < 0 ? null : InternetAddress.fromRawAddress(Uint8List.fromList(_bytes.sublist(0, length)));
-
-  static int? _port(int port) => port < 0 ? null : port;
+  /// Both ends.
+  final Endpoints endpoints;
 
   // ---- failures ----
 
@@ -292,8 +276,8 @@ final class Transport extends SessionClient implements OutboxSink {
         code == TCP_ERR_INVALID_HANDLE && !isClosed ? TCP_ERR_DAEMON_LOST : code,
         operation,
         errno: errno,
-        address: remoteAddress,
-        port: remotePort,
+        address: endpoints.remoteAddress,
+        port: endpoints.remotePort,
         message: message,
       );
 }
