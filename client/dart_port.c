@@ -80,18 +80,12 @@ static struct dart_object int64_object(int64_t value)
     return (struct dart_object){.type = DART_INT64, .value.as_int64 = value};
 }
 
-/* Endpoints are so few bytes that a copy costs the VM less than a finalizer. */
-static bool is_copied(const struct oche_completion *completion)
-{
-    const struct data *data = completion->data_owner;
-    return data && data->endpoints;
-}
-
 static struct dart_object data_object(const struct oche_completion *completion)
 {
     const struct data *data = completion->data_owner;
     return (struct dart_object){
-        .type = is_copied(completion) ? DART_TYPED_DATA : DART_EXTERNAL_TYPED_DATA,
+        /* Endpoints are so few bytes that a copy costs the VM less than a finalizer. */
+        .type = data->endpoints ? DART_TYPED_DATA : DART_EXTERNAL_TYPED_DATA,
         .value.as_external_typed_data =
             {
                 .type = DART_UINT8,
@@ -133,8 +127,9 @@ bool dart_port_post(int64_t port, const struct oche_completion *completions, siz
     };
     bool posted = atomic_load(&post)(port, &message);
     for (size_t i = 0; i < count; i++) {
-        if (!posted || is_copied(&completions[i]))
-            oche_data_free(completions[i].data_owner); /* still ours: no finalizer will run */
+        bool copied = objects[TRIPLE * i + 2].type == DART_TYPED_DATA;
+        if (!posted || copied) /* still ours, for no finalizer will run; else it may be gone already */
+            oche_data_free(completions[i].data_owner);
     }
     return posted;
 }
