@@ -29,6 +29,7 @@ enum dart_object_type {
     DART_NULL = 0,
     DART_INT64 = 3,
     DART_ARRAY = 6,
+    DART_TYPED_DATA = 7, /* copied by the VM; as external typed data, up to its bytes */
     DART_EXTERNAL_TYPED_DATA = 8,
 };
 
@@ -48,7 +49,7 @@ struct dart_object {
         struct {
             int32_t type; /* enum dart_typed_data_type */
             intptr_t length;
-            uint8_t *data;
+            uint8_t *data; /* of DART_TYPED_DATA, which the VM copies, this is the last one */
             void *peer;
             dart_finalizer *finalizer;
         } as_external_typed_data;

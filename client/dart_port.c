@@ -1,6 +1,7 @@
 #include "client/dart_port.h"
 
 #include "client/dart_api.h"
+#include "client/data.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -81,12 +82,14 @@ static struct dart_object int64_object(int64_t value)
 
 static struct dart_object data_object(const struct oche_completion *completion)
 {
+    const struct data *data = completion->data_owner;
     return (struct dart_object){
-        .type = DART_EXTERNAL_TYPED_DATA,
+        /* Endpoints are so few bytes that a copy costs the VM less than a finalizer. */
+        .type = data->endpoints ? DART_TYPED_DATA : DART_EXTERNAL_TYPED_DATA,
         .value.as_external_typed_data =
             {
                 .type = DART_UINT8,
-                .length = (intptr_t)completion->result,
+                .length = (intptr_t)data->length,
                 .data = completion->data,
                 .peer = completion->data_owner,
                 .finalizer = finalize,
@@ -122,9 +125,11 @@ bool dart_port_post(int64_t port, const struct oche_completion *completions, siz
         .type = DART_ARRAY,
         .value.as_array = {.length = (intptr_t)(TRIPLE * count), .values = values},
     };
-    if (atomic_load(&post)(port, &message))
-        return true;
-    for (size_t i = 0; i < count; i++)
-        oche_data_free(completions[i].data_owner); /* still ours: no finalizer will run */
-    return false;
+    bool posted = atomic_load(&post)(port, &message);
+    for (size_t i = 0; i < count; i++) {
+        bool copied = objects[TRIPLE * i + 2].type == DART_TYPED_DATA;
+        if (!posted || copied) /* still ours, for no finalizer will run; else it may be gone already */
+            oche_data_free(completions[i].data_owner);
+    }
+    return posted;
 }

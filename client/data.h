@@ -1,5 +1,6 @@
 /*
- * The bytes of a read, on their way to the application, which holds on to them for as long as it likes.
+ * The bytes of a read, on their way to the application, which holds on to them for as long as it likes; or the endpoints of
+ * a new socket.
  *
  * They lie in memory of their own, or in the receive arena of a session's shared memory, which stays mapped for them.
  * lane_give_back() is the end of those that came from a daemon which is still there; data_free() says nothing to
@@ -8,6 +9,7 @@
 #ifndef OCHE_CLIENT_DATA_H
 #define OCHE_CLIENT_DATA_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct region;
@@ -18,6 +20,7 @@ struct data {
     uint8_t *bytes;
     uint32_t length;
     uint32_t offset; /* in the receive arena, if they lie there */
+    bool endpoints;
 };
 
 /* NULL: no memory. */

@@ -28,6 +28,9 @@ struct deadline {
 
 enum { DEADLINE_POLL_MAX = 3 };
 
+/* Of CLOCK_MONOTONIC, in milliseconds. */
+int64_t deadline_now(void);
+
 struct deadline deadline_in(int64_t milliseconds, int cancel_fd);
 
 /* Waits until one of `count` descriptors, at most DEADLINE_POLL_MAX, has events, which are in

@@ -74,9 +74,14 @@ struct handle_entry *handles_add(struct handles *handles, int64_t handle, enum h
     struct handle_entry *entry = entry_of(handles, handle);
     assert(entry->kind == HANDLE_NONE);
     *entry = (struct handle_entry){.generation = handle_generation(handle), .kind = kind};
-    if (entry->generation > handles->newest_generation)
-        handles->newest_generation = entry->generation;
+    handles_note(handles, handle);
     return entry;
+}
+
+void handles_note(struct handles *handles, int64_t handle)
+{
+    if (handle_generation(handle) > handles->newest_generation)
+        handles->newest_generation = handle_generation(handle);
 }
 
 void handles_remove(struct handle_entry *entry)

@@ -49,6 +49,9 @@ bool handles_slot_is_taken(const struct handles *handles, int64_t handle);
  * memory. */
 struct handle_entry *handles_add(struct handles *handles, int64_t handle, enum handle_kind kind);
 
+/* There is a handle that this table does not have. */
+void handles_note(struct handles *handles, int64_t handle);
+
 /* Removes a live handle, whose reading the caller has seen to. */
 void handles_remove(struct handle_entry *entry);
 

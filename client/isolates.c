@@ -2,7 +2,6 @@
 
 #include "client/diagnostics.h"
 #include "client/poster.h"
-#include "client/public_handle.h"
 #include "client/session.h"
 #include "client/sessions.h"
 #include "proto/errors.h"
@@ -154,7 +153,7 @@ struct oche_session *isolates_lock_session(int64_t handle, int64_t *refusal)
     bool destroyed = false;
     if (session) {
         session_lock(session);
-        if (session->tag == public_tag(handle) && session->owner) {
+        if (session_has(session, handle) && session->owner) {
             if (session->state != SESSION_CLOSED)
                 return session;
             destroyed = true; /* and its isolate has no other, see sessions_disown() */

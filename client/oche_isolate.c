@@ -39,7 +39,7 @@ EXPORT const char *oche_isolate_open_error(void)
 EXPORT int64_t oche_isolate_enable(int64_t features)
 {
     const int64_t known = OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES |
-                          OCHE_FEATURE_BREAKS;
+                          OCHE_FEATURE_BREAKS | OCHE_FEATURE_ENDPOINTS;
     struct poster *poster = isolates_lock(dart_port_current_isolate());
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
@@ -49,6 +49,7 @@ EXPORT int64_t oche_isolate_enable(int64_t features)
         session_lock(poster->session);
         poster->session->quiet_writes = features & OCHE_FEATURE_QUIET_WRITES;
         poster->session->tells_breaks = features & OCHE_FEATURE_BREAKS;
+        poster->session->brings_endpoints = features & OCHE_FEATURE_ENDPOINTS;
         session_unlock(poster->session);
     }
     isolates_unlock();
@@ -88,7 +89,7 @@ EXPORT int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int
 }
 
 EXPORT int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
-                                   bool v6_only, int64_t backlog, bool shared)
+                                   bool v6_only, int64_t backlog, bool shared, bool durable)
 {
     struct poster *poster = isolates_lock(dart_port_current_isolate());
     if (!poster)
@@ -109,6 +110,7 @@ EXPORT int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int6
                        : backlog > INT_MAX ? INT_MAX
                                            : (uint32_t)backlog,
             .shared = shared,
+            .durable = durable,
         };
         session_lock(poster->session);
         status = request_listen(poster->session, request_id, &options);

@@ -22,6 +22,7 @@ struct waiter;
 struct pending_request {
     int64_t request_id; /* the application's */
     int64_t handle;     /* public; 0 if the request has none */
+    int64_t wire;       /* the same at the daemon. 0: none; ACCEPT: it waits until the listener is open there */
     int64_t argument;   /* WRITE: count; SET_OPTION: the value; GET_OPTION: room for it */
     uint64_t charge;    /* WRITE, CLOSE_WRITE: bytes counted against the limit until the answer */
     uint64_t serial;    /* requests in the order in which they were made */
@@ -40,8 +41,10 @@ struct pending_request {
     bool doomed;    /* ACCEPT: the listener was closed by force since, and with it what this accepts */
     bool given_up;  /* CONNECT: it was cancelled, which the daemon may not know yet */
     bool orphaned;  /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
-    bool unheard;   /* SET_OPTION, GET_OPTION: who waited for it has given up; CONNECT: it has completed, for its limit is
-                       over */
+    bool durable;   /* LISTEN: it makes a durable listener, */
+    bool reopens;   /* or opens one again */
+    bool unheard;   /* nobody is told what it comes to; SET_OPTION, GET_OPTION: who waited for it has given up; CONNECT: it
+                       has completed, for its limit is over */
     bool quiet;     /* WRITE: only a failure is worth a completion */
     uint32_t reads; /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of
                        these. As pending_number() */

@@ -1,5 +1,6 @@
 #include "client/replies.h"
 
+#include "client/durable.h"
 #include "client/following.h"
 #include "client/public_handle.h"
 #include "client/session.h"
@@ -15,12 +16,36 @@
 typedef const char *reply_handler(struct oche_session *session, const struct pending_request *request,
                                   struct lane_message *message, struct oche_completion *completion);
 
+static const char *add_durable(struct oche_session *session, const struct pending_request *request, int64_t wire,
+                               const struct endpoints *endpoints, struct oche_completion *completion)
+{
+    const struct durable_listener *listener = durable_add(session, request, wire, endpoints);
+    handles_note(&session->handles, wire);
+    if (!listener)
+        return "no memory for its listener";
+    completion->result = listener->handle;
+    return NULL;
+}
+
+static const char *add_handle(struct oche_session *session, const struct pending_request *request, int64_t handle,
+                              const struct endpoints *endpoints, struct oche_completion *completion)
+{
+    enum handle_kind kind = request->opcode == FRAME_LISTEN ? HANDLE_LISTENER : HANDLE_CONNECTION;
+    struct handle_entry *entry = handles_add(&session->handles, handle, kind);
+    if (!entry)
+        return "no memory for its handle";
+    entry->endpoints = *endpoints;
+    if (request->opcode == FRAME_ACCEPT)
+        entry->listener = public_to_wire(request->handle);
+    completion->result = session->tag | handle;
+    return NULL;
+}
+
 /* CONNECT, LISTEN, ACCEPT: a new handle and its endpoints. */
 static const char *take_socket(struct oche_session *session, const struct pending_request *request,
                                struct lane_message *message, struct oche_completion *completion)
 {
     int64_t handle = message->frame.value;
-    enum handle_kind kind = request->opcode == FRAME_LISTEN ? HANDLE_LISTENER : HANDLE_CONNECTION;
     struct endpoints endpoints;
 
     if (!handle_is_wellformed(handle))
@@ -28,7 +53,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
     if (message->frame.payload_length == 0 ||
         !endpoints_decode(&endpoints, message->data->bytes, message->frame.payload_length))
         return "a handle without endpoints";
-    if ((endpoints.remote.address_length == 0) != (kind == HANDLE_LISTENER))
+    if ((endpoints.remote.address_length == 0) != (request->opcode == FRAME_LISTEN))
         return "endpoints of the other kind of socket";
     if (request->doomed) {
         /* The daemon accepted before it saw that the listener goes, and closes the connection with
@@ -40,15 +65,20 @@ static const char *take_socket(struct oche_session *session, const struct pendin
         return NULL; /* take_reply() closes it */
     if (handles_slot_is_taken(&session->handles, handle))
         return "a new handle in the place of one that is open";
+    if (request->reopens) {
+        handles_note(&session->handles, handle);
+        return durable_reopened(session, request->handle, handle) ? NULL : "no memory to go on with its listener";
+    }
 
-    struct handle_entry *entry = handles_add(&session->handles, handle, kind);
-    if (!entry)
-        return "no memory for its handle";
-    entry->endpoints = endpoints;
-    if (request->opcode == FRAME_ACCEPT)
-        entry->listener = public_to_wire(request->handle);
-    completion->result = session->tag | handle;
-    return NULL;
+    const char *fault = request->durable ? add_durable(session, request, handle, &endpoints, completion)
+                                         : add_handle(session, request, handle, &endpoints, completion);
+    if (!fault && session->brings_endpoints) {
+        completion->data = message->data->bytes;
+        completion->data_owner = message->data;
+        message->data->endpoints = true;
+        message->data = NULL;
+    }
+    return fault;
 }
 
 static const char *take_count(struct oche_session *session, const struct pending_request *request,
@@ -213,6 +243,10 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         if (request->orphaned && frame->value == OCHE_ERR_INVALID_HANDLE)
             completion.result = OCHE_ERR_DAEMON_LOST;
         completion.os_error = frame->os_error;
+        if (request->reopens && frame->value == OCHE_ERR_DAEMON_LOST)
+            return "it is handing over, and takes no listeners"; /* the next one may */
+        if (request->reopens)
+            durable_fail(session, request->handle, frame->value, frame->os_error);
     }
     end_reads(session, request);
     session_complete(session, request, &completion);

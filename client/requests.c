@@ -6,9 +6,7 @@
 #include "proto/oche.pb-c.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdint.h>
-#include <unistd.h>
 
 enum { BODY_MAX = 128 /* bytes of the largest body that is made here */ };
 
@@ -21,13 +19,6 @@ enum { BODY_MAX = 128 /* bytes of the largest body that is made here */ };
 static enum channel_urgency urgency(const struct oche_session *session)
 {
     return session->last_batch > 1 ? CHANNEL_WITH_THE_BATCH : CHANNEL_AT_ONCE;
-}
-
-static void ring(int bell_fd)
-{
-    const uint64_t one = 1;
-    while (write(bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
-    }
 }
 
 /* 0 if the session takes requests. */
@@ -65,6 +56,17 @@ static struct handle_entry *find_listener(const struct oche_session *session, in
     return entry && entry->kind == HANDLE_LISTENER ? entry : NULL;
 }
 
+/* 0 and *entry, if the listener takes requests: a durable one does also while its daemon is lost. */
+static int64_t find_open_listener(const struct oche_session *session, int64_t handle, struct handle_entry **entry)
+{
+    *entry = find_listener(session, handle);
+    bool waits = session->state == SESSION_LOST || session->state == SESSION_AWAITED;
+    int64_t status = *entry && waits ? 0 : check_open(session); /* nothing but durable listeners is left then */
+    if (status < 0)
+        return status;
+    return *entry ? 0 : OCHE_ERR_INVALID_HANDLE;
+}
+
 /* Room for everything that the request needs until it has completed, so that it cannot get stuck
  * half-way. NULL: no memory, and nothing has changed. */
 static struct pending_request *begin(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
@@ -76,10 +78,12 @@ static struct pending_request *begin(struct oche_session *session, enum frame_op
     struct pending_request *request = pending_add(&session->pending, opcode);
     if (!request)
         return NULL;
+    const struct durable_listener *durable = durable_find(&session->durable, handle);
     request->request_id = request_id;
     request->handle = handle;
     if (pending_is_owed(opcode))
         timekeeping_owe(session);
+    request->wire = durable ? durable->wire : public_to_wire(handle);
     return request;
 }
 
@@ -88,7 +92,7 @@ static struct frame frame_of(const struct oche_session *session, const struct pe
     return (struct frame){
         .opcode = request->opcode,
         .request_id = pending_wire_id(&session->pending, request),
-        .handle = public_to_wire(request->handle),
+        .handle = request->wire,
         .flags = request->quiet ? FRAME_QUIET : 0,
         .value = request->opcode == FRAME_LISTENER_CLOSE ? request->argument : 0,
     };
@@ -101,10 +105,8 @@ static int64_t submit(struct oche_session *session, const struct pending_request
     struct frame frame = frame_of(session, request);
     frame.body_length = (uint16_t)body_length;
     lane_put(&session->lane, &frame, body, NULL, 0, urgency(session));
-    if (session->state == SESSION_LOST) {
-        session->state = SESSION_AWAITED;
-        ring(session->bell_fd);
-    }
+    if (session->state == SESSION_LOST)
+        session_await(session);
     return 0;
 }
 
@@ -121,7 +123,7 @@ static struct pending_request *begin_with_body(struct oche_session *session, enu
 
 /* A request that makes a socket. A successor of the daemon may have to be asked again. `limit_ms`: 0 is none. */
 static int64_t submit_repeatable(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
-                                 const ProtobufCMessage *message, uint32_t limit_ms)
+                                 const ProtobufCMessage *message, uint32_t limit_ms, bool durable)
 {
     uint8_t body[BODY_MAX];
     size_t body_length;
@@ -133,6 +135,7 @@ static int64_t submit_repeatable(struct oche_session *session, enum frame_opcode
         return OCHE_ERR_OUT_OF_MEMORY;
     }
     timekeeping_limit(session, request, limit_ms);
+    request->durable = durable;
     return submit(session, request, body, body_length);
 }
 
@@ -177,7 +180,7 @@ int64_t request_connect(struct oche_session *session, int64_t request_id, const 
     message.scope_id = options->scope_id;
     message.source_scope_id = options->source_scope_id;
     message.timeout_ms = options->timeout_ms;
-    return submit_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms);
+    return submit_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms, false);
 }
 
 static struct pending_request *find_connect(struct oche_session *session, int64_t request_id)
@@ -225,18 +228,19 @@ int64_t request_listen(struct oche_session *session, int64_t request_id, const s
     message.backlog = options->backlog;
     message.shared = options->shared;
     message.scope_id = options->scope_id;
-    return submit_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0);
+    return submit_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0, options->durable);
 }
 
 int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t listener)
 {
-    int64_t status = check_open(session);
+    struct handle_entry *entry;
+    int64_t status = find_open_listener(session, listener, &entry);
     if (status < 0)
         return status;
-    if (!find_listener(session, listener))
-        return OCHE_ERR_INVALID_HANDLE;
     struct pending_request *request = begin(session, FRAME_ACCEPT, request_id, listener, 0, 0);
-    return request ? submit(session, request, NULL, 0) : OCHE_ERR_OUT_OF_MEMORY;
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    return request->wire ? submit(session, request, NULL, 0) : 0; /* else see durable_reopened() */
 }
 
 void request_grant(struct oche_session *session, int64_t handle, struct reading *reading)
@@ -398,12 +402,13 @@ static void doom_accepts(struct oche_session *session, int64_t listener)
 
 int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
-    int64_t status = check_open(session);
+    struct handle_entry *entry;
+    int64_t status = find_open_listener(session, listener, &entry);
     if (status < 0)
         return status;
-    struct handle_entry *entry = find_listener(session, listener);
-    if (!entry)
-        return OCHE_ERR_INVALID_HANDLE;
+    struct durable_listener *durable = durable_find(&session->durable, listener);
+    if (durable && durable->wire == 0)
+        return durable_close_here(session, request_id, durable);
     struct pending_request *request = begin(session, FRAME_LISTENER_CLOSE, request_id, listener, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
@@ -413,7 +418,10 @@ int64_t request_listener_close(struct oche_session *session, int64_t request_id,
         forget_accepted(session, listener, request);
         doom_accepts(session, listener);
     }
-    handles_remove(entry);
+    if (durable)
+        durable_remove(&session->durable, durable);
+    else
+        handles_remove(entry);
     return status;
 }
 

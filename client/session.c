@@ -2,6 +2,7 @@
 
 #include "client/deadline.h"
 #include "client/diagnostics.h"
+#include "client/durable.h"
 #include "client/following.h"
 #include "client/forking.h"
 #include "client/joining.h"
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Rounds per dispatch: enough to empty the socket's buffer, few enough that completions are seen soon. */
 enum { DISPATCH_ROUNDS = 4 };
@@ -27,8 +29,16 @@ static void renew_tag(struct oche_session *session)
     session->tag = public_tag_make(session->index, session->generation);
 }
 
+bool session_has(const struct oche_session *session, int64_t handle)
+{
+    return public_tag(handle) == session->tag || durable_find(&session->durable, handle);
+}
+
 struct handle_entry *session_find(const struct oche_session *session, int64_t handle)
 {
+    struct durable_listener *durable = durable_find(&session->durable, handle);
+    if (durable)
+        return &durable->entry;
     if (handle <= 0 || public_tag(handle) != session->tag)
         return NULL;
     return handles_find(&session->handles, public_to_wire(handle));
@@ -49,30 +59,43 @@ void session_complete(struct oche_session *session, struct pending_request *requ
 }
 
 /* The mutex is held. */
-static void complete_all(struct oche_session *session, int64_t result)
+static void end_all(struct oche_session *session, int64_t result)
 {
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
         struct oche_completion completion = {.result = result};
         session_complete(session, request, &completion); /* its slot is free now, but still a place to go on from */
     }
+    handles_deinit(&session->handles);
+    durable_deinit(&session->durable);
 }
 
-/* The mutex is held. */
-static void disconnect(struct oche_session *session, int64_t result)
+void session_await(struct oche_session *session)
+{
+    uint64_t one = 1;
+    if (session->bell_fd < 0)
+        return;
+    session->state = SESSION_AWAITED;
+    while (write(session->bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+/* Ends with `code` what is pending, but for what is durable, if that is to be taken to another daemon. The mutex is held.
+ */
+static void lose(struct oche_session *session, int64_t code, bool keep_durable)
 {
     lane_detach(&session->lane);
     timekeeping_end(session);
-    complete_all(session, result);
+    bool kept = keep_durable && durable_prepare(session, code);
+    if (!kept)
+        end_all(session, code);
     handles_deinit(&session->handles);
-}
-
-/* The mutex is held. */
-static void lose(struct oche_session *session)
-{
-    disconnect(session, OCHE_ERR_DAEMON_LOST);
     renew_tag(session);
     session->state = SESSION_LOST;
+    if (kept)
+        session_await(session);
+    else
+        session->backoff.pause = 0;
 }
 
 enum purpose {
@@ -116,6 +139,7 @@ static int64_t connect_daemon(struct oche_session *session, enum purpose purpose
         return status;
 
     session_lock(session);
+    backoff_found(&session->backoff, deadline_now());
     if (joined.on_memory) {
         joined.memory.region->mutex = &session->mutex;
         joined.memory.region->lane = &session->lane;
@@ -171,7 +195,9 @@ static int64_t fill_in(struct oche_session *session, const struct oche_session_o
     session->arena_size = arena_wish(options->arena_size);
     session->quiet_writes = options->quiet_writes;
     session->tells_breaks = false;
+    session->brings_endpoints = false;
     session->owner = owner;
+    session->backoff = (struct backoff){0};
     renew_tag(session);
     int error = lane_init(&session->lane);
     if (!error)
@@ -224,6 +250,15 @@ int64_t session_prepare(const struct oche_session_options *options, const void *
     return 0;
 }
 
+/* Lets some time pass if daemons come and go too fast, or do not come at all. Limits of requests go on. */
+static int64_t pause_before_reopening(struct oche_session *session)
+{
+    const struct deadline_duty duty = {.fd = session->time.alarm.fd, .run = keep_time, .context = session};
+    struct deadline pause = deadline_in(session->backoff.pause, session->bell_fd);
+    pause.duty = &duty;
+    return deadline_poll(&pause, NULL, 0) == -ECANCELED ? OCHE_ERR_CLOSED : 0;
+}
+
 int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session)
 {
     int64_t status = session_prepare(options, owner, session);
@@ -246,13 +281,16 @@ int64_t session_reopen(struct oche_session *session)
     if (open || closed)
         return open ? 0 : OCHE_ERR_NOT_INITIALIZED;
 
-    int64_t status = connect_daemon(session, BEGIN);
+    bool is_awaited = session->bell_fd >= 0;
+    int64_t status = is_awaited ? pause_before_reopening(session) : 0;
+    if (status == 0)
+        status = connect_daemon(session, BEGIN);
     if (status < 0) {
         session_lock(session);
         free(session->open_error);
         session->open_error = strdup(diagnostics_last());
-        disconnect(session, status); /* of what was queued for the daemon */
-        session->state = SESSION_LOST;
+        bool in_time = backoff_failed(&session->backoff, deadline_now()) || !is_awaited;
+        lose(session, status, in_time && status != OCHE_ERR_CLOSED);
         session_unlock(session);
     }
     return status;
@@ -283,7 +321,8 @@ static int64_t follow(struct oche_session *session)
         return 0;
     diagnostics_say("the daemon at %s is lost: its successor does not have this session", session->socket_path);
     session_lock(session);
-    lose(session);
+    backoff_lost(&session->backoff, deadline_now());
+    lose(session, OCHE_ERR_DAEMON_LOST, true);
     session_unlock(session);
     return OCHE_ERR_DAEMON_LOST;
 }
@@ -338,10 +377,12 @@ int64_t session_dispatch_ready(struct oche_session *session, unsigned ready)
         bool handed_over = session->handed_over;
         if (!fault && !handed_over && keep_time_if_due(session))
             fault = "it is there, but does not answer";
-        if (fault)
-            lose(session);
-        else if (!handed_over)
+        if (fault) {
+            backoff_lost(&session->backoff, deadline_now());
+            lose(session, OCHE_ERR_DAEMON_LOST, true);
+        } else if (!handed_over) {
             lane_done(&session->lane);
+        }
         session_unlock(session);
 
         if (handed_over && !fault)
@@ -394,7 +435,8 @@ bool session_pop_one(struct oche_session *session, struct oche_completion *compl
 void session_end(struct oche_session *session)
 {
     session_lock(session);
-    disconnect(session, OCHE_ERR_CLOSED);
+    lane_detach(&session->lane);
+    end_all(session, OCHE_ERR_CLOSED);
     session->state = SESSION_CLOSED;
     session_unlock(session);
 }
@@ -404,6 +446,7 @@ static void deinit(struct oche_session *session)
 {
     pending_deinit(&session->pending);
     handles_deinit(&session->handles);
+    durable_deinit(&session->durable);
     completions_deinit(&session->completions);
     free(session->socket_path);
     free(session->daemon_path);

@@ -19,7 +19,9 @@
 #ifndef OCHE_CLIENT_SESSION_H
 #define OCHE_CLIENT_SESSION_H
 
+#include "client/backoff.h"
 #include "client/completions.h"
+#include "client/durable.h"
 #include "client/handles.h"
 #include "client/lane.h"
 #include "client/pending.h"
@@ -33,8 +35,8 @@ enum session_state {
     SESSION_CLOSED, /* not open yet, or ended */
     SESSION_OPEN,
     SESSION_FOLLOWING, /* the daemon has handed over, and requests are queued for its successor */
-    SESSION_LOST,      /* the daemon is gone, or was not looked for yet */
-    SESSION_AWAITED,   /* the same, and requests are queued for the next one */
+    SESSION_LOST,    /* the daemon is gone, or was not looked for yet */
+    SESSION_AWAITED, /* the same, and the dispatcher is asked to find one: requests are queued for it */
 };
 
 /* The numbers in the epoll set: after those of the lane. */
@@ -52,6 +54,7 @@ struct oche_session {
     struct timekeeping time;
     struct pending pending;
     struct handles handles;
+    struct durable durable;
     struct completions completions;
     uint64_t queued_bytes;              /* charged by pending requests; see FRAME_WRITE_OVERHEAD */
     uint64_t queued_bytes_max;          /* granted by the daemon */
@@ -63,7 +66,10 @@ struct oche_session {
     bool handed_over;                   /* it has */
     bool tells_breaks;                  /* OCHE_FEATURE_BREAKS is on */
     bool quiet_writes;                  /* a write with a request id of 0 or less completes only if it fails */
+    bool brings_endpoints;              /* a new socket completes with its endpoints as data */
     bool idle;                          /* whoever dispatches and pops has seen all, and may sleep */
+
+    struct backoff backoff; /* in finding another daemon for durable listeners */
 
     char *socket_path; /* absolute */
     char *daemon_path; /* NULL: found anew each time */
@@ -71,8 +77,9 @@ struct oche_session {
     enum oche_lane lane_choice;
     uint32_t arena_size; /* wished for; 0: the daemon's default */
     char *open_error;    /* why the last attempt to open it failed; NULL: it did not */
-    int bell_fd;         /* an eventfd, rung when a request awaits the opening, which a second ring ends; not owned.
-                            -1: such requests are refused */
+    int bell_fd;         /* an eventfd, rung when something awaits the opening, which a second ring ends; not owned. -1:
+                            requests that make a socket are refused then, and durable listeners wait until the
+                            application reopens */
     void (*post)(void *poster); /* hands on what completes while it opens; NULL: that is popped afterwards */
     void *poster;
 
@@ -86,7 +93,8 @@ int64_t session_open(const struct oche_session_options *options, const void *own
 int64_t session_prepare(const struct oche_session_options *options, const void *owner, struct oche_session **session);
 
 /* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when the session's bell is rung. If it fails, the
- * requests that awaited it complete with its result. Blocks. */
+ * requests that awaited it complete with its result, but for what is pending on durable listeners: that goes on awaiting
+ * another attempt, for which the bell rings, until it is time to give up. Blocks. */
 int64_t session_reopen(struct oche_session *session);
 
 /* See oche_session_dispatch(). */
@@ -125,6 +133,12 @@ static inline void session_unlock(struct oche_session *session)
 {
     pthread_mutex_unlock(&session->mutex);
 }
+
+/* Asks whoever has hung up the bell to reopen the session, which is lost. The mutex is held. */
+void session_await(struct oche_session *session);
+
+/* Whether the handle is one of this session's, or was one since its daemon was found. The mutex is held. */
+bool session_has(const struct oche_session *session, int64_t handle);
 
 /* What is known of a handle of this session that is open, or NULL. The mutex is held. */
 struct handle_entry *session_find(const struct oche_session *session, int64_t handle);

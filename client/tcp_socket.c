@@ -40,7 +40,7 @@ EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_
 {
     if (addr_len == CONTRACT_SCOPED_LENGTH) /* not the contract's */
         addr_len = -1;
-    return oche_isolate_listen(request_id, addr, addr_len, port, v6_only, backlog, shared);
+    return oche_isolate_listen(request_id, addr, addr_len, port, v6_only, backlog, shared, false);
 }
 
 typedef int64_t request_maker(struct oche_session *session, int64_t request_id, int64_t handle);

@@ -115,15 +115,29 @@ void names() {
       'client: remoteAddress throws SocketException',
       'in: done',
     ],
-    differs: 'the daemon has forgotten the connection',
-    oche: [
-      'client: port throws SocketException',
-      'client: remotePort throws SocketException',
-      'client: address throws SocketException',
-      'client: remoteAddress throws SocketException',
-      'in: done',
-    ],
   );
+
+  conforms('the name of the host that was asked for stays with the address', (log) async {
+    for (final host in ['localhost', '127.0.0.1']) {
+      final server = await ServerSocket.bind(host, 0);
+      final accepted = server.first;
+      final client = log.own(await Socket.connect(host, server.port));
+      final peer = log.own(await accepted);
+      log('server')(server.address.host);
+      log('client')('${client.address.host}, connected to ${client.remoteAddress.host}');
+      log('accepted')('${peer.address.host}, connected to ${peer.remoteAddress.host}');
+    }
+    final server = await HttpServer.bind('localhost', 0);
+    server.listen((request) {
+      log('http')('${request.requestedUri.replace(port: 80)}');
+      request.response.close();
+    });
+    log('http')(server.address.host);
+    final socket = log.own(await Socket.connect(server.address, server.port));
+    socket.write('GET / HTTP/1.0\r\n\r\n'); // without a Host
+    await socket.drain<void>();
+    await server.close(force: true);
+  });
 
   conforms(
     'what it is called this end of a connection that was given a source address',

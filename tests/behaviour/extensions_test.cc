@@ -464,7 +464,7 @@ TEST_CASE("a feature that does not exist is refused with INVALID_ARGUMENT, and t
     const int64_t handle = listener.connect(target);
     const Peer peer = target.accept();
     REQUIRE(listener.enable(OCHE_FEATURE_QUIET_WRITES) == 0);
-    CHECK(listener.enable(OCHE_FEATURE_BATCHED_POSTS | 1 << 3) == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(listener.enable(OCHE_FEATURE_BATCHED_POSTS | 1 << 8) == TCP_ERR_INVALID_ARGUMENT);
     CHECK(listener.enable(-1) == TCP_ERR_INVALID_ARGUMENT);
     REQUIRE(listener.write(0, handle, "quiet") == 0);
     CHECK(peer.receive(5) == "quiet");

@@ -61,6 +61,7 @@ const struct public_function public_functions[] = {
     F(oche_get_statistics),
     F(oche_isolate_enable),
     F(oche_isolate_connect),
+    F(oche_isolate_listen),
     F(oche_isolate_cancel),
     F(oche_isolate_abort),
     F(oche_isolate_set_keep_alive),

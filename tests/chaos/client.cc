@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <unistd.h>
 
 #include "tests/support/report.h"
 
@@ -116,7 +117,12 @@ template <typename Call> Request Client::call(Call make)
 
 Request Client::connect(uint16_t port)
 {
-    const Request request = call([&] { return isolate_->connect({loopback4(), port}); });
+    return connect_to({loopback4(), port});
+}
+
+Request Client::connect_to(const Endpoint &to)
+{
+    const Request request = call([&] { return isolate_->connect(to); });
     connects_.insert(request.id);
     return request;
 }
@@ -124,6 +130,20 @@ Request Client::connect(uint16_t port)
 Request Client::listen()
 {
     const Request request = call([&] { return isolate_->listen({loopback4(), 0}); });
+    listens_.insert(request.id);
+    return request;
+}
+
+Request Client::listen_durably()
+{
+    static std::atomic<unsigned> listeners{0};
+    const unsigned number = listeners++;
+    const auto process = static_cast<unsigned>(getpid());
+    const Address own{127, static_cast<uint8_t>(1 + number % 250), static_cast<uint8_t>(process >> 8),
+                      static_cast<uint8_t>(process)};
+    ListenOptions options;
+    options.durable = true;
+    const Request request = call([&] { return isolate_->listen({own, 0}, options); });
     listens_.insert(request.id);
     return request;
 }
@@ -192,12 +212,25 @@ void Client::expect(const Request &request, int64_t result)
 
 int64_t Client::handle(const Request &request)
 {
-    const Outcome outcome = take(request);
+    return handle_of(take(request));
+}
+
+int64_t Client::handle_of(const Outcome &outcome)
+{
     if (outcome.result == TCP_ERR_DAEMON_LOST || outcome.result == TCP_ERR_INVALID_HANDLE) {
         throw Lost();
     }
     if (outcome.result <= 0) {
         throw unexpected("a request for a handle completes", outcome.result);
+    }
+    return outcome.result;
+}
+
+int64_t Client::lasting_handle(const Request &request)
+{
+    const Outcome outcome = take(request);
+    if (outcome.result <= 0) {
+        throw unexpected("a request that outlives the daemon completes", outcome.result);
     }
     return outcome.result;
 }

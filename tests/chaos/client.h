@@ -56,7 +56,10 @@ class Client
     bool is_begun() const;
 
     test_support::Request connect(uint16_t port);
+    test_support::Request connect_to(const test_support::Endpoint &to);
     test_support::Request listen();
+    // One that outlives the daemon, at an address of its own, so that nobody takes its port meanwhile.
+    test_support::Request listen_durably();
     test_support::Request accept(int64_t listener);
     test_support::Request read(int64_t handle);
     test_support::Request write(int64_t handle, std::string_view bytes);
@@ -70,6 +73,9 @@ class Client
     void expect(const test_support::Request &request, int64_t result);
     // The handle that the request completes with.
     int64_t handle(const test_support::Request &request);
+    static int64_t handle_of(const test_support::Outcome &outcome);
+    // The same of a request that the loss of the daemon does not end.
+    int64_t lasting_handle(const test_support::Request &request);
     bool is_done(const test_support::Request &request);
 
     // Closes what is open, and waits for all that is pending: each completes once, and nothing else comes.

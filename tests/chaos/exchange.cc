@@ -185,6 +185,17 @@ void reset(Client &client, uint16_t port, Random &random)
     stream.close();
 }
 
+// The connection to a listener of the client's own. If the daemon is lost when the port of that is known, but the connect
+// not yet made, the connect goes to the next daemon, and finds nobody who listens.
+int64_t own_connection(Client &client, const Request &connect, int64_t listener)
+{
+    const Outcome outcome = client.take(connect);
+    if (outcome.result == TCP_ERR_CONNECT_FAILED && Isolate::local(listener).port == 0) {
+        throw Lost();
+    }
+    return client.handle_of(outcome);
+}
+
 // Both ends are handles of this isolate, and both send. `slowly`: one of them reads with pauses.
 void pair(Client &client, Random &random, bool slowly)
 {
@@ -195,7 +206,7 @@ void pair(Client &client, Random &random, bool slowly)
         throw Lost(); // with the listener
     }
     const Request connect = client.connect(own_port);
-    Stream near(client, client.handle(connect));
+    Stream near(client, own_connection(client, connect, listener));
     Stream far(client, client.handle(accept));
     const std::string there = pattern(any_size(random), random());
     const std::string back = pattern(any_size(random), random());
@@ -249,13 +260,50 @@ void churn(Client &client, uint16_t port, Random &random)
     }
 }
 
+// A listener that is there until it is closed, whatever becomes of the daemon. Its connections are not.
+void outlive(Client &client, Random &random)
+{
+    const int64_t listener = client.lasting_handle(client.listen_durably());
+    const Endpoint at = Isolate::local(listener);
+    uint64_t visits = 1 + below(random, 5);
+    Request accept = client.accept(listener);
+    while (visits > 0) {
+        try {
+            Stream near(client, client.handle(client.connect_to(at)));
+            Stream far(client, client.lasting_handle(accept));
+            accept = client.accept(listener);
+            const std::string bytes = pattern(1 + below(random, 20'000), random());
+            near.will_send(bytes, true);
+            far.will_receive(bytes);
+            near.finish_sending(random);
+            while (far.receive()) {
+            }
+            far.receive_end();
+            near.close();
+            far.close();
+            visits--;
+        } catch (const Lost &) {
+            // An accept that has completed is of a connection that is lost.
+            if (client.is_done(accept)) {
+                client.lasting_handle(accept);
+                accept = client.accept(listener);
+            }
+        }
+    }
+    client.expect(client.close_listener(listener), 0);
+    client.expect(accept, TCP_ERR_CLOSED);
+}
+
 // Everything that can be pending is, and the exchange ends: whoever comes next has to clear up.
 void leave_pending(Client &client, uint16_t port, Random &random)
 {
     const uint32_t size = any_size(random);
     const int64_t listener = client.handle(client.listen());
+    const int64_t durable = client.lasting_handle(client.listen_durably());
     const int64_t handle = client.handle(client.connect(port));
     client.accept(listener);
+    client.accept(durable);
+    client.listen_durably();
     client.read(handle);
     client.write(handle, Order{Service::sluggard, size, 1}.bytes());
     client.write(handle, pattern(size, 1));
@@ -276,7 +324,7 @@ void knock(Client &client, uint16_t port, uint64_t seed)
 
 void exchange(Client &client, uint16_t port, Random &random)
 {
-    switch (below(random, 12)) {
+    switch (below(random, 14)) {
     case 0:
     case 1:
     case 2:
@@ -303,6 +351,10 @@ void exchange(Client &client, uint16_t port, Random &random)
         break;
     case 10:
         churn(client, port, random);
+        break;
+    case 11:
+    case 12:
+        outlive(client, random);
         break;
     default:
         leave_pending(client, port, random);

@@ -141,9 +141,12 @@ int64_t Isolate::cancel(const Request &request) const
 Request Isolate::listen(const Endpoint &at, const ListenOptions &options)
 {
     const int64_t id = next_id();
+    const auto length = static_cast<int64_t>(at.address.size());
     return made(id, inside([&] {
-                    return tcp_listen(id, data_or_null(at.address), static_cast<int64_t>(at.address.size()), at.port,
-                                      options.v6_only, options.backlog, options.shared);
+                    return options.durable ? oche_isolate_listen(id, data_or_null(at.address), length, at.port,
+                                                                 options.v6_only, options.backlog, options.shared, true)
+                                           : tcp_listen(id, data_or_null(at.address), length, at.port, options.v6_only,
+                                                        options.backlog, options.shared);
                 }));
 }
 
@@ -214,7 +217,7 @@ int64_t Isolate::next_id()
 Outcome Isolate::outcome(const Request &request, std::chrono::milliseconds limit)
 {
     if (request.returned < 0) {
-        return {request.returned, nullptr, {}, true};
+        return {request.returned, nullptr, {}, true, {}};
     }
     if (!has(request.id, limit)) {
         throw std::runtime_error("a request does not complete");
@@ -228,7 +231,7 @@ Outcome Isolate::outcome(const Request &request, std::chrono::milliseconds limit
     if (request.reads && message.result >= 0 && !message.data) {
         report_failure("a read succeeded without data");
     }
-    return {message.result, message.data, message.os_error, false};
+    return {message.result, message.data, message.os_error, false, message.copied};
 }
 
 int64_t Isolate::result(const Request &request)

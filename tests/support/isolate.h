@@ -33,6 +33,7 @@ struct Outcome {
     std::shared_ptr<ExternalBytes> data;
     std::optional<int64_t> os_error;
     bool refused_at_once;
+    std::string endpoints; // with OCHE_FEATURE_ENDPOINTS, of a new socket
 
     std::string text() const;
 };
@@ -41,6 +42,7 @@ struct ListenOptions {
     bool v6_only = false;
     int64_t backlog = 0;
     bool shared = false;
+    bool durable = false; // with oche_isolate_listen()
 };
 
 class Isolate

@@ -44,7 +44,7 @@ std::optional<Message> parse(DartObject *const *values)
         vm::add_violation("a message does not begin with two numbers of 64 bits");
         return {};
     }
-    Message message{values[0]->value.as_int64, values[1]->value.as_int64, nullptr, {}};
+    Message message{values[0]->value.as_int64, values[1]->value.as_int64, nullptr, {}, {}};
     const DartObject &third = *values[2];
     if (is_external_uint8(third)) {
         const auto &bytes = third.value.as_external_typed_data;
@@ -57,6 +57,9 @@ std::optional<Message> parse(DartObject *const *values)
         if (message.result != bytes.length) {
             vm::add_violation("a message's result is not the length of its data");
         }
+    } else if (third.type == dart_typed_data && third.value.as_external_typed_data.type == dart_uint8) {
+        const auto &bytes = third.value.as_external_typed_data; // the first members are the same
+        message.copied.assign(reinterpret_cast<const char *>(bytes.data), static_cast<size_t>(bytes.length));
     } else if (third.type == dart_int64) {
         message.os_error = third.value.as_int64;
     } else if (third.type != dart_null) {

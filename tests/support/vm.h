@@ -47,6 +47,7 @@ struct Message {
     int64_t result;
     std::shared_ptr<ExternalBytes> data; // null if the third element is not bytes
     std::optional<int64_t> os_error;     // the third element, if it is a number
+    std::string copied;                  // the third element, if it is typed data that is the VM's
     size_t together = 1;                 // completions that came in the same post
 };
 

@@ -103,6 +103,12 @@ int oche_session_get_fd(const oche_session *session);
  * Then everything that was pending has completed with that code, all handles are gone, and every request is refused
  * with that code until oche_session_reopen succeeds.
  *
+ * Durable listeners are different: they stay when the daemon is lost, with their handles, and so do the accepts that are
+ * pending on them, and listens that will make such. More accepts may be made, and the listeners be closed. When
+ * oche_session_reopen has succeeded they are opened again, with the options and at the port that they had. If that fails,
+ * because somebody has taken the port meanwhile, say, the accepts complete with the code of that failure, and the handle
+ * is gone. What was accepted before is lost, as all connections are.
+ *
  * When the daemon has handed over to a successor (oched --replace), this goes on with that one: listeners and what is
  * pending on them stay, and so do pending requests for new connections and listeners. Everything else completes with
  * TCP_ERR_DAEMON_LOST, and the handles of connections are gone. So is a listener that the successor may not have, by
@@ -112,7 +118,7 @@ int oche_session_get_fd(const oche_session *session);
 int64_t oche_session_dispatch(oche_session *session);
 
 /* Opens a lost session anew, with the same options. Blocks for five seconds at most. Results as for
- * oche_session_open; 0 at once if the session is not lost. */
+ * oche_session_open; 0 at once if the session is not lost. If it fails, durable listeners wait for the next attempt. */
 int64_t oche_session_reopen(oche_session *session);
 
 struct oche_completion {
@@ -151,6 +157,7 @@ struct oche_listen_options {
     bool shared;
     uint32_t backlog;  /* 0: as many as the system allows */
     uint32_t scope_id; /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
+    bool durable;      /* the listener outlives its daemon, see oche_session_dispatch */
 };
 
 int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options);
@@ -256,6 +263,13 @@ enum oche_feature {
      * [id, TCP_ERR_READ_FAILED, …], where the id is that of its last tcp_write, negated if it was positive. Without this,
      * or if nothing was written, it shows with the next write only. */
     OCHE_FEATURE_BREAKS = 1 << 3,
+    /* A connect, listen or accept that succeeds posts the ends of the new socket in the place of null, so that they are
+     * known also when the daemon is lost in the same moment: a Uint8List of 48 bytes or, in later versions, more, and 40 from a daemon that knows no scope ids.
+     *     0 length of the local address, 4 or 16    1 length of the remote address; 0: it is a listener
+     *     2 local port, 4 remote port, of two bytes each, little-endian
+     *     8 local address, 24 remote address, of 16 bytes each, in network order
+     *     40 scope id of the local address, 44 of the remote one, of four bytes each, little-endian */
+    OCHE_FEATURE_ENDPOINTS = 1 << 4,
 };
 
 /*
@@ -295,9 +309,18 @@ int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int64_t ad
 int64_t oche_isolate_get_local_address(int64_t handle, uint8_t *out);
 int64_t oche_isolate_get_remote_address(int64_t handle, uint8_t *out);
 
-/* tcp_listen, for addresses with a scope id as well. Not a leaf call. */
+/*
+ * tcp_listen, for addresses with a scope id as well, and with one option more: a listener that is `durable` outlives its
+ * daemon. When the daemon is lost the library finds or starts another one by itself, and opens the listener again, with
+ * the options and at the port that it had; its handle stays, and so do the accepts that are pending, while all other
+ * requests complete with TCP_ERR_DAEMON_LOST. If daemons end as soon as they begin, it waits longer and longer in
+ * between, up to a second.
+ *
+ * If the listener cannot be opened again, because somebody has taken the port meanwhile, say, or because there was no
+ * daemon for ten seconds, the accepts complete with the code of that failure, and the handle is gone. Not a leaf call.
+ */
 int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
-                            int64_t backlog, bool shared);
+                            int64_t backlog, bool shared, bool durable);
 
 /* oche_cancel for the session of the calling isolate; TCP_ERR_NOT_INITIALIZED if there is none. Not a leaf call. */
 int64_t oche_isolate_cancel(int64_t request_id);

@@ -36,18 +36,10 @@ int _scopeOf(InternetAddress address) {
   return number == 0 ? int.tryParse(name) ?? 0 : number;
 }
 
-/// This end of the socket with the handle; null if there is no such handle.
-InternetAddress? localAddressOf(int handle) => _taken(oche_isolate_get_local_address(handle, _bytes.address));
-
-/// The other end.
-InternetAddress? remoteAddressOf(int handle) => _taken(oche_isolate_get_remote_address(handle, _bytes.address));
-
-final _bytes = Uint8List(addressSize);
-
-InternetAddress? _taken(int length) {
-  if (length < 0) return null;
-  if (length < addressSize) return InternetAddress.fromRawAddress(_bytes.sublist(0, length));
-  final address = InternetAddress.fromRawAddress(_bytes.sublist(0, _scopeOffset));
-  final scope = _bytes.buffer.asByteData().getUint32(_scopeOffset, Endian.host);
+/// The address of 4 or 16 [bytes] in network order, with the name of the interface that [scope] is the number of, if it is
+/// not 0.
+InternetAddress addressOf(Uint8List bytes, int scope) {
+  final address = InternetAddress.fromRawAddress(bytes);
+  if (scope == 0) return address;
   return InternetAddress.tryParse('${address.address}%${interfaceName(scope) ?? scope}') ?? address;
 }

@@ -160,6 +160,9 @@ const OCHE_FEATURE_QUIET_WRITES = 1 << 2;
 /// A connection that breaks when nothing is under way on it posts [TCP_ERR_READ_FAILED] with the id of its last write.
 const OCHE_FEATURE_BREAKS = 1 << 3;
 
+/// A new socket completes with its endpoints in the place of null.
+const OCHE_FEATURE_ENDPOINTS = 1 << 4;
+
 /// Turns on extensions of the messages to this isolate: the sum of OCHE_FEATURE_ values.
 @Native<Int64 Function(Int64)>()
 external int oche_isolate_enable(int features);
@@ -185,8 +188,8 @@ external int oche_isolate_get_local_address(int handle, Pointer<Uint8> out);
 @Native<Int64 Function(Int64, Pointer<Uint8>)>(isLeaf: true)
 external int oche_isolate_get_remote_address(int handle, Pointer<Uint8> out);
 
-/// [tcp_listen], for addresses with a scope id as well.
-@Native<Int64 Function(Int64, Pointer<Uint8>, Int64, Int64, Bool, Int64, Bool)>()
+/// [tcp_listen], for addresses with a scope id as well, and for a listener that, if it is `durable`, outlives its daemon.
+@Native<Int64 Function(Int64, Pointer<Uint8>, Int64, Int64, Bool, Int64, Bool, Bool)>()
 external int oche_isolate_listen(
   int request_id,
   Pointer<Uint8> addr,
@@ -195,6 +198,7 @@ external int oche_isolate_listen(
   bool v6_only,
   int backlog,
   bool shared,
+  bool durable,
 );
 
 /// Gives up a connect that is pending: it completes with [TCP_ERR_CLOSED], or still succeeds.

@@ -6,6 +6,7 @@ import 'dart:io' show InternetAddress;
 import 'dart:typed_data';
 
 import 'bindings.dart';
+import 'endpoints.dart';
 import 'exceptions.dart';
 import 'incoming.dart';
 import 'session.dart';
@@ -66,7 +67,7 @@ final class Connection {
       OneRequest(
         session,
         (id) => session.connect(id, address, port, sourceAddress, sourcePort, timeout),
-        (handle) => Connection._(Transport(session, handle)),
+        (handle, ends) => Connection._(Transport(session, handle, Endpoints(ends, address))),
         (code, errno) => _connectFailure(code, errno, address, port, sourceAddress, sourcePort),
       ),
     );
@@ -96,19 +97,17 @@ final class Connection {
 
   static const _familyNotSupported = 97; // EAFNOSUPPORT
 
-  /// This end of the connection.
-  InternetAddress get localAddress => _transport.localAddress ?? _gone('localAddress');
+  /// This end of the connection. Known also when it is closed or lost, as are the other three.
+  InternetAddress get localAddress => _transport.endpoints.localAddress;
 
   /// The port of this end.
-  int get localPort => _transport.localPort ?? _gone('localPort');
+  int get localPort => _transport.endpoints.localPort;
 
   /// The other end of the connection.
-  InternetAddress get remoteAddress => _transport.remoteAddress ?? _gone('remoteAddress');
+  InternetAddress get remoteAddress => _transport.endpoints.remoteAddress;
 
   /// The port of the other end.
-  int get remotePort => _transport.remotePort ?? _gone('remotePort');
-
-  Never _gone(String what) => throw _transport.gone(what);
+  int get remotePort => _transport.endpoints.remotePort;
 
   /// The next bytes that have come, at least one; null at the end of the stream.
   ///
@@ -168,21 +167,29 @@ final class Connection {
   }
 
   /// Whether the system probes the peer when nothing is sent for long (SO_KEEPALIVE). False at first.
-  bool get keepAlive => _flag(tcp_get_keep_alive(_transport.handle), 'keepAlive');
+  bool get keepAlive => _keepAlive = _flag(tcp_get_keep_alive(_transport.handle), 'keepAlive', _keepAlive);
 
   /// Whether small writes go out at once instead of being collected while something is unacknowledged (TCP_NODELAY).
   /// False at first.
-  bool get noDelay => _flag(tcp_get_no_delay(_transport.handle), 'noDelay');
+  bool get noDelay => _noDelay = _flag(tcp_get_no_delay(_transport.handle), 'noDelay', _noDelay);
 
-  bool _flag(int result, String what) => result < 0 ? _gone(what) : result == 1;
+  bool _keepAlive = false, _noDelay = false;
+
+  /// What it was at [last], if the connection was lost.
+  bool _flag(int result, String what, bool last) {
+    if (result >= 0) return result == 1;
+    return _transport.isClosed ? throw _transport.gone(what) : last;
+  }
 
   /// Sets [keepAlive].
-  Future<void> setKeepAlive(bool enabled) =>
-      _transport.setOption((id, handle) => oche_isolate_set_keep_alive(id, handle, enabled));
+  Future<void> setKeepAlive(bool enabled) => _transport
+      .setOption((id, handle) => oche_isolate_set_keep_alive(id, handle, enabled))
+      .then((_) => _keepAlive = enabled);
 
   /// Sets [noDelay].
-  Future<void> setNoDelay(bool enabled) =>
-      _transport.setOption((id, handle) => oche_isolate_set_no_delay(id, handle, enabled));
+  Future<void> setNoDelay(bool enabled) => _transport
+      .setOption((id, handle) => oche_isolate_set_no_delay(id, handle, enabled))
+      .then((_) => _noDelay = enabled);
 }
 
 /// A connect that is under way.
@@ -201,8 +208,8 @@ final class ConnectionAttempt {
 }
 
 /// For the package itself: the connection with the handle, which was accepted.
-Connection connectionOf(Session session, int handle, Acceptor acceptor) =>
-    Connection._(Transport(session, handle, acceptor));
+Connection connectionOf(Session session, int handle, Endpoints endpoints, Acceptor acceptor) =>
+    Connection._(Transport(session, handle, endpoints, acceptor));
 
 /// For the package itself: [Connection.destroy], but for what is on its way already.
 void releaseConnection(Connection connection) {

@@ -7,6 +7,7 @@ import 'dart:io' show InternetAddress;
 import 'address.dart';
 import 'bindings.dart';
 import 'connection.dart';
+import 'endpoints.dart';
 import 'exceptions.dart';
 import 'session.dart';
 import 'transport.dart';
@@ -26,12 +27,13 @@ import 'transport.dart';
 /// An accept that is pending keeps the isolate alive. A listener that the program has forgotten is closed when it is
 /// collected.
 final class Listener {
-  Listener._(this._session, this._handle, this.address, this.port) {
+  Listener._(this._session, this._handle, this._endpoints) {
     _finalizer.attach(this, (_session, _handle), detach: this);
   }
 
   final Session _session;
   final int _handle;
+  final Endpoints _endpoints;
   final _acceptor = Acceptor();
   Future<void>? _closed;
 
@@ -39,23 +41,30 @@ final class Listener {
     (forgotten) => unawaited(_close(forgotten.$1, forgotten.$2, force: false)),
   );
 
-  /// The address that it is bound to.
-  final InternetAddress address;
+  /// The address that it is bound to; the object that [bind] was given, if it is the same address.
+  InternetAddress get address => _endpoints.localAddress;
 
   /// The port that it listens on.
-  final int port;
+  int get port => _endpoints.localPort;
 
   /// Listens on [address] and [port]; 0 lets the system choose the port.
   ///
   /// [backlog] is how many connections may wait for an [accept], 0 as many as the system allows. An IPv6 listener takes
   /// IPv4 connections too unless it is [v6Only]. [shared] listeners of the same user may use the same address and port,
   /// in other isolates and other processes too: connections are spread over them.
+  ///
+  /// When the daemon is lost the listener is lost with it, and an [accept] fails with a [DaemonLostException]. A [durable]
+  /// one is opened again at another daemon, which is started if need be, with the same options and at the same port, and
+  /// pending accepts go on to wait. They fail, for good, if that cannot be: with a [BindFailedException] if somebody has
+  /// taken the port meanwhile, with a [DaemonUnavailableException] if there is no daemon for ten seconds. Connections are
+  /// lost in any case.
   static Future<Listener> bind(
     InternetAddress address,
     int port, {
     int backlog = 0,
     bool v6Only = false,
     bool shared = false,
+    bool durable = false,
   }) async {
     final session = Session.open();
     return OneRequest(
@@ -67,27 +76,18 @@ final class Listener {
         v6Only: v6Only,
         backlog: backlog,
         shared: shared,
+        durable: durable,
       ),
-      (handle) => _opened(session, handle, address, port),
+      (handle, ends) => Listener._(session, handle, Endpoints(ends, address)),
       (code, errno) => Session.failure(code, 'listen', errno, address, port),
     ).outcome;
-  }
-
-  static Listener _opened(Session session, int handle, InternetAddress address, int port) {
-    final bound = localAddressOf(handle);
-    final chosenPort = tcp_get_local_port(handle);
-    if (bound == null || chosenPort < 0) {
-      // Lost by the time the news has come.
-      throw OcheException.of(TCP_ERR_DAEMON_LOST, 'listen', address: address, port: port);
-    }
-    return Listener._(session, handle, bound, chosenPort);
   }
 
   /// Takes the next connection. Several accepts may be pending; they are served in their order.
   Future<Connection> accept() => OneRequest(
         _session,
         (id) => tcp_accept(id, _handle),
-        (handle) => connectionOf(_session, handle, _acceptor),
+        (handle, ends) => connectionOf(_session, handle, Endpoints(ends, address), _acceptor),
         _acceptFailure, // refers to this listener, which therefore is not collected meanwhile
       ).outcome;
 
@@ -119,7 +119,7 @@ final class Listener {
   static Future<void> _close(Session session, int handle, {required bool force}) => OneRequest<void>(
         session,
         (id) => tcp_listener_close(id, handle, force),
-        (_) {},
+        (_, __) {},
         (code, errno) => OcheException.of(code, 'close', errno: errno),
       ).outcome.catchError((Object _) {}, test: (error) => error is OcheException); // gone anyway
 }
@@ -160,7 +160,7 @@ final class _AcceptStream {
   void _onFailure(Object failure) {
     _pending--;
     if (_controller.isClosed) return;
-    if (failure is! ClosedException) _controller.addError(failure);
+    if (_listener._closed == null) _controller.addError(failure);
     unawaited(_controller.close());
   }
 }

@@ -65,7 +65,11 @@ final class Session implements Finalizable {
     final status = oche_isolate_open(NativeApi.initializeApiDLData, _port.sendPort.nativePort);
     if (status == 0) {
       oche_isolate_enable(
-        OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES | OCHE_FEATURE_BREAKS,
+        OCHE_FEATURE_ERROR_DETAIL |
+            OCHE_FEATURE_BATCHED_POSTS |
+            OCHE_FEATURE_QUIET_WRITES |
+            OCHE_FEATURE_BREAKS |
+            OCHE_FEATURE_ENDPOINTS,
       );
       final guard = oche_isolate_guard();
       if (guard != nullptr) _finalizer.attach(this, guard);
@@ -205,14 +209,24 @@ final class Session implements Finalizable {
     required bool v6Only,
     required int backlog,
     required bool shared,
+    required bool durable,
   }) =>
-      oche_isolate_listen(requestId, _addresses, putAddress(_addresses, address), port, v6Only, backlog, shared);
+      oche_isolate_listen(
+        requestId,
+        _addresses,
+        putAddress(_addresses, address),
+        port,
+        v6Only,
+        backlog,
+        shared,
+        durable,
+      );
 }
 
 /// A single request, whose completion is a [Future].
 final class OneRequest<T> extends SessionClient {
   final Session _session;
-  final T Function(int result) _value;
+  final T Function(int result, Object? detail) _value;
   final OcheException Function(int code, int errno) _failure;
   final _completer = Completer<T>.sync();
   late final int _slot = _session.add(this);
@@ -222,8 +236,7 @@ final class OneRequest<T> extends SessionClient {
 
   /// Makes a request by [call], which gets its id and returns 0 or a code.
   ///
-  /// [_value] runs as soon as the completion comes, before any other completion is looked at. It may throw an
-  /// [OcheException].
+  /// [_value] runs as soon as the completion comes, before any other completion is looked at.
   OneRequest(this._session, int Function(int id) call, this._value, this._failure) {
     final status = call(id);
     if (status < 0) {
@@ -250,12 +263,6 @@ final class OneRequest<T> extends SessionClient {
     if (result < 0) {
       return _completer.completeError(_failure(result, detail as int), StackTrace.current);
     }
-    final T value;
-    try {
-      value = _value(result);
-    } on OcheException catch (failure, trace) {
-      return _completer.completeError(failure, trace);
-    }
-    _completer.complete(value);
+    _completer.complete(_value(result, detail));
   }
 }

@@ -3,12 +3,12 @@ library;
 
 import 'dart:async';
 import 'dart:ffi';
-import 'dart:io' show InternetAddress;
 import 'dart:math' as math;
 import 'dart:typed_data';
 
 import 'address.dart';
 import 'bindings.dart';
+import 'endpoints.dart';
 import 'exceptions.dart';
 import 'native.dart';
 import 'outbox.dart';
@@ -75,7 +75,7 @@ final class Transport extends SessionClient implements OutboxSink {
   WeakReference<BreakWatcher>? breakWatcher;
 
   /// Takes the handle over.
-  Transport(this._session, this.handle, [this._acceptor]);
+  Transport(this._session, this.handle, this.endpoints, [this._acceptor]);
 
   /// This side has closed the connection, or is about to.
   bool get isClosed => _closed != null || (_acceptor?.closesAll ?? false);
@@ -192,7 +192,7 @@ final class Transport extends SessionClient implements OutboxSink {
     await OneRequest<void>(
       _session,
       (id) => tcp_close_write(id, handle),
-      (_) {},
+      (_, __) {},
       (code, errno) => _exception(code, 'closeWrite', errno),
     ).outcome;
   }
@@ -205,7 +205,7 @@ final class Transport extends SessionClient implements OutboxSink {
     return OneRequest<void>(
       _session,
       (id) => call(id, handle),
-      (_) {},
+      (_, __) {},
       (code, errno) => _exception(code, 'setOption', errno),
     ).outcome;
   }
@@ -305,19 +305,8 @@ final class Transport extends SessionClient implements OutboxSink {
 
   // ---- what it is called ----
 
-  /// This end. Null if the connection was closed before anyone asked, as for the next three.
-  late final InternetAddress? localAddress = localAddressOf(handle);
-
-  /// The port of this end.
-  late final int? localPort = _port(tcp_get_local_port(handle));
-
-  /// The peer.
-  late final InternetAddress? remoteAddress = remoteAddressOf(handle);
-
-  /// The peer's port.
-  late final int? remotePort = _port(tcp_get_remote_port(handle));
-
-  static int? _port(int port) => port < 0 ? null : port;
+  /// Both ends.
+  final Endpoints endpoints;
 
   // ---- failures ----
 
@@ -337,8 +326,8 @@ final class Transport extends SessionClient implements OutboxSink {
         code == TCP_ERR_INVALID_HANDLE && !isClosed ? TCP_ERR_DAEMON_LOST : code,
         operation,
         errno: errno,
-        address: remoteAddress,
-        port: remotePort,
+        address: endpoints.remoteAddress,
+        port: endpoints.remotePort,
         message: message,
       );
 }

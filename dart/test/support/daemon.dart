@@ -31,6 +31,27 @@ Future<T> whileStopped<T>(Future<T> Function(int pid) body) async {
   }
 }
 
+final _setenv = DynamicLibrary.process().lookupFunction<Int Function(Pointer<Uint8>, Pointer<Uint8>, Int),
+    int Function(Pointer<Uint8>, Pointer<Uint8>, int)>('setenv');
+
+void _setDaemon(String program) {
+  final name = cString('OCHE_DAEMON'), value = cString(program);
+  _setenv(name, value, 1);
+  free(name);
+  free(value);
+}
+
+/// Runs [body] while the library finds no daemon that it could start.
+Future<T> withoutDaemon<T>(Future<T> Function() body) async {
+  final program = daemonProgram;
+  _setDaemon('/nonexistent/oched');
+  try {
+    return await body();
+  } finally {
+    _setDaemon(program);
+  }
+}
+
 /// Lets another daemon take over from the one that serves, and comes back when that is done.
 Future<void> replaceDaemon() async {
   final before = daemonPid();

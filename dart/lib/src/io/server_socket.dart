@@ -8,7 +8,7 @@ import '../listener.dart';
 import 'resolve.dart';
 import 'socket.dart';
 
-/// A [ServerSocket] that the daemon has.
+/// A [ServerSocket] that the daemon has. If the daemon is lost, it goes on at another one.
 final class OcheServerSocket extends Stream<Socket> implements ServerSocket {
   OcheServerSocket._(this._listener);
 
@@ -33,6 +33,7 @@ final class OcheServerSocket extends Stream<Socket> implements ServerSocket {
             backlog: backlog,
             v6Only: v6Only,
             shared: shared,
+            durable: true,
           ),
         )
         .then(OcheServerSocket._);

@@ -31,6 +31,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   late final _incoming = Incoming(_transport, _connection, onEnd: _onReadEnded);
 
   bool _isDestroyed = false;
+  bool _isClosed = false; // both ends were, in order
   bool _readEnded = false;
   bool _writeClosed = false;
 
@@ -108,7 +109,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
       _writer.stop(failure); // what was to be sent is lost
       _release();
     } else if (_writeClosed) {
-      unawaited(_connection.close());
+      _close();
     }
   }
 
@@ -157,7 +158,12 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
 
   void _onWriteClosed() {
     _writeClosed = true;
-    if (_readEnded) unawaited(_connection.close());
+    if (_readEnded) _close();
+  }
+
+  void _close() {
+    _isClosed = true;
+    unawaited(_connection.close());
   }
 
   @override
@@ -178,6 +184,10 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     if (_isDestroyed) throw const SocketException.closed();
   }
 
+  void _checkNotClosed() {
+    if (_isDestroyed || _isClosed) throw const SocketException.closed();
+  }
+
   @override
   InternetAddress get address {
     _checkNotDestroyed();
@@ -192,13 +202,13 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
 
   @override
   InternetAddress get remoteAddress {
-    _checkNotDestroyed();
+    _checkNotClosed();
     return _connection.remoteAddress;
   }
 
   @override
   int get remotePort {
-    _checkNotDestroyed();
+    _checkNotClosed();
     return _connection.remotePort;
   }
 
@@ -230,7 +240,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     final flag = FlagOption.of(option);
     if (flag == null) return getOption(_transport, option);
     final value = _options?[flag] ?? flag.get(_transport.handle);
-    if (value is int && value < 0) throw _transport.gone('getRawOption');
+    if (value is int && value < 0 && _transport.isClosed) throw _transport.gone('getRawOption');
     return FlagOption.encode(value == true || value == 1, option.value);
   }
 
