@@ -7,6 +7,7 @@
 #define OCHE_CLIENT_DEADLINE_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct deadline {
@@ -17,6 +18,8 @@ struct deadline {
 enum { DEADLINE_POLL_MAX = 3 };
 
 struct deadline deadline_in(int64_t milliseconds, int cancel_fd);
+
+bool deadline_is_over(const struct deadline *deadline);
 
 /* Waits until one of `count` descriptors, at most DEADLINE_POLL_MAX, has events, which are in
  * `polled` then. Returns 0, -ETIMEDOUT, -ECANCELED, or another negative errno. */

@@ -198,9 +198,6 @@ static const int allowed[] = {
     CALL(geteuid32),
     CALL(fstat),
     CALL(fstat64),
-    /* the socket and the lock, at the end */
-    CALL(unlink),
-    CALL(unlinkat),
 };
 
 /* Calls that are allowed with some arguments only: argument `index`, masked, must be `value`. */
