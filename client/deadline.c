@@ -16,6 +16,11 @@ struct deadline deadline_in(int64_t milliseconds, int cancel_fd)
     return (struct deadline){.at = deadline_now() + milliseconds, .cancel_fd = cancel_fd};
 }
 
+bool deadline_is_over(const struct deadline *deadline)
+{
+    return deadline_now() >= deadline->at;
+}
+
 int deadline_poll(const struct deadline *deadline, struct pollfd *polled, unsigned count)
 {
     struct pollfd all[DEADLINE_POLL_MAX + 2];

@@ -8,6 +8,7 @@
 #define OCHE_CLIENT_DEADLINE_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Milliseconds on CLOCK_MONOTONIC. */
@@ -32,6 +33,8 @@ enum { DEADLINE_POLL_MAX = 3 };
 int64_t deadline_now(void);
 
 struct deadline deadline_in(int64_t milliseconds, int cancel_fd);
+
+bool deadline_is_over(const struct deadline *deadline);
 
 /* Waits until one of `count` descriptors, at most DEADLINE_POLL_MAX, has events, which are in
  * `polled` then. Returns 0, -ETIMEDOUT, -ECANCELED, or another negative errno. */

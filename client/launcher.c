@@ -1,5 +1,7 @@
 #include "client/launcher.h"
 
+#include "client/fresh_start.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -94,6 +96,7 @@ static _Noreturn void become_launcher(const struct launch *launch)
     setsid(); /* so that the two can be killed as a group, and the terminal's signals stay away */
     reset_signals();
     reset_descriptors(launch);
+    fresh_start();
     if (chdir("/") < 0)
         end_process(EXEC_FAILED);
     pid_t program = clone_process(SIGCHLD);

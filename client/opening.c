@@ -17,12 +17,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { PAUSE = 10 /* milliseconds between two attempts */ };
+enum {
+    PAUSE = 10, /* milliseconds between two attempts to connect */
+    /* Milliseconds between two starts of a daemon, when the first one has found its place taken. The pause doubles. */
+    FIRST_START_PAUSE = 40,
+    LONGEST_START_PAUSE = 1000,
+};
 
 /* What an attempt comes to, besides 0 and negative OCHE_ERR_ codes. */
 enum attempt {
     ATTEMPT_NOBODY = 1, /* nobody serves there */
     ATTEMPT_AGAIN,      /* somebody is there, but coming or leaving, or very busy */
+    ATTEMPT_TAKEN,      /* nobody serves there, but another daemon has the place */
 };
 
 static bool is_trusted(uid_t user)
@@ -134,15 +140,23 @@ static int64_t attempt(const struct sockaddr_un *address, const struct opening *
     return status;
 }
 
-static int64_t start(const struct opening *opening, const struct deadline *deadline)
+static int64_t start(const struct opening *opening, const struct deadline *deadline, char why[STARTER_WHY_SIZE])
 {
     if (opening->never_start) {
         diagnostics_fail(0, "nobody serves %s", opening->socket_path);
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
     diagnostics_say("nobody serves %s", opening->socket_path);
-    int64_t status = starter_run(opening->daemon_path, opening->socket_path, deadline);
-    return status == STARTER_TAKEN ? ATTEMPT_AGAIN : status;
+    int64_t status = starter_run(opening->daemon_path, opening->socket_path, deadline, why);
+    return status == STARTER_TAKEN ? ATTEMPT_TAKEN : status;
+}
+
+/* Another daemon has the place, as `why` says, and nobody could connect to it. */
+static int64_t refuse_taken(const char *socket_path, const char *why)
+{
+    diagnostics_fail(0, "nobody serves %s, and none could be started within %d seconds: %s", socket_path,
+                     OPENING_TIME_LIMIT / 1000, why);
+    return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
 int64_t opening_run(const struct opening *opening, const struct deadline *deadline, int *fd, struct welcome *welcome)
@@ -156,20 +170,32 @@ int64_t opening_run(const struct opening *opening, const struct deadline *deadli
     }
     memcpy(address.sun_path, opening->socket_path, length);
 
+    /* When a daemon that was started finds the place taken, the daemon that has the place may be about to listen or to
+     * leave, or somebody has removed its socket, which it is going to make anew. So it is worth to wait for it. */
+    struct deadline next_start = deadline_in(0, -1);
+    int64_t start_pause = FIRST_START_PAUSE;
+    char why[STARTER_WHY_SIZE] = ""; /* what the daemon said that found the place taken last; "": none did */
     for (;;) {
         int64_t status = attempt(&address, opening, deadline, fd, welcome);
         if (status == 0)
             diagnostics_say("session %llu at %s", (unsigned long long)welcome->session, opening->socket_path);
-        if (status == ATTEMPT_NOBODY) {
-            status = start(opening, deadline);
+        if (status == ATTEMPT_NOBODY && deadline_is_over(&next_start)) {
+            status = start(opening, deadline, why);
             if (status == 0)
                 continue;
+            next_start = deadline_in(start_pause, -1);
+            start_pause = start_pause < LONGEST_START_PAUSE ? start_pause * 2 : LONGEST_START_PAUSE;
         }
+        if (status == OCHE_ERR_DAEMON_UNAVAILABLE && *why && deadline_is_over(deadline))
+            return refuse_taken(opening->socket_path,
+                                why); /* the last start was cut short, and has no words of its own */
         if (status <= 0)
             return status;
         int error = deadline_pause(deadline, PAUSE);
         if (error == -ECANCELED)
             return OCHE_ERR_CLOSED;
+        if (error < 0 && *why && status != ATTEMPT_AGAIN)
+            return refuse_taken(opening->socket_path, why);
         if (error < 0)
             return give_up(opening->socket_path);
     }

@@ -1,5 +1,8 @@
 #include "client/paths.h"
 
+#include "common/absolute_path.h"
+#include "common/socket_path.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdint.h>
@@ -24,32 +27,9 @@ static char *join(const char *directory, size_t directory_length, const char *na
     return path;
 }
 
-static char *absolute(const char *path)
-{
-    if (path[0] == '/')
-        return strdup(path);
-    char *directory = getcwd(NULL, 0);
-    if (!directory)
-        return NULL;
-    char *joined = join(directory, strlen(directory), path);
-    free(directory);
-    return joined;
-}
-
 char *paths_socket(const char *wanted)
 {
-    if (!wanted || !*wanted)
-        wanted = from_environment("OCHE_SOCKET");
-    if (wanted)
-        return absolute(wanted);
-
-    const char *runtime = from_environment("XDG_RUNTIME_DIR");
-    if (runtime && runtime[0] == '/') /* the XDG specification: ignore it if relative */
-        return join(runtime, strlen(runtime), "oche/oched.sock");
-    char *path;
-    if (asprintf(&path, "/tmp/oche-%u/oched.sock", (unsigned)geteuid()) < 0)
-        return NULL;
-    return path;
+    return socket_path(wanted, secure_getenv);
 }
 
 /* `oched` in the directory of a file; NULL if there is none that can be executed. */
@@ -100,7 +80,7 @@ char *paths_daemon(const char *wanted)
     if (!wanted || !*wanted)
         wanted = from_environment("OCHE_DAEMON");
     if (wanted)
-        return absolute(wanted);
+        return absolute_path(wanted);
     char *path = beside_library();
     if (!path)
         path = in_path();

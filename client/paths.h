@@ -4,8 +4,7 @@
 #ifndef OCHE_CLIENT_PATHS_H
 #define OCHE_CLIENT_PATHS_H
 
-/* The absolute path of the daemon's socket: `wanted`, else $OCHE_SOCKET, else
- * $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock. The caller frees it. NULL: no
+/* The absolute path of the daemon's socket: `wanted`, else as common/socket_path.h says. The caller frees it. NULL: no
  * memory, or errno says why a relative path has no meaning. */
 char *paths_socket(const char *wanted);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -99,7 +100,7 @@ static char **daemon_environment(void)
     return copy;
 }
 
-static int64_t judge(const char *program, int error, int status, struct words *words)
+static int64_t judge(const char *program, int error, int status, struct words *words, char why[STARTER_WHY_SIZE])
 {
     if (error == -ECANCELED)
         return OCHE_ERR_CLOSED;
@@ -109,14 +110,17 @@ static int64_t judge(const char *program, int error, int status, struct words *w
         diagnostics_fail(-error, "cannot start %s", program);
     else if (status == 0)
         return 0;
-    else if (status == STATUS_TAKEN)
+    else if (status == STATUS_TAKEN) {
+        snprintf(why, STARTER_WHY_SIZE, "%.*s", STARTER_WHY_SIZE - 1, last_line(words));
+        diagnostics_say("%s", why);
         return STARTER_TAKEN;
-    else
+    } else
         diagnostics_fail(0, "%s failed with status %d: %s", program, status, last_line(words));
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-static int64_t launch(char *program, const char *socket_path, const struct deadline *deadline)
+static int64_t launch(char *program, const char *socket_path, const struct deadline *deadline,
+                      char why[STARTER_WHY_SIZE])
 {
     static char socket_option[] = "--socket", idle_option[] = "--idle-exit", idle_seconds[] = "60";
     char *path = strdup(socket_path);
@@ -134,10 +138,11 @@ static int64_t launch(char *program, const char *socket_path, const struct deadl
     }
     free(environment);
     free(path);
-    return judge(program, error, status, &words);
+    return judge(program, error, status, &words, why);
 }
 
-int64_t starter_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline)
+int64_t starter_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline,
+                    char why[STARTER_WHY_SIZE])
 {
     char *program = paths_daemon(daemon_path);
     if (!program) {
@@ -147,7 +152,7 @@ int64_t starter_run(const char *daemon_path, const char *socket_path, const stru
                          socket_path);
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
-    int64_t status = launch(program, socket_path, deadline);
+    int64_t status = launch(program, socket_path, deadline, why);
     free(program);
     return status;
 }

@@ -10,11 +10,12 @@
 #include <stdint.h>
 
 /* Besides 0 and negative OCHE_ERR_ codes: another daemon has the socket, or is about to. */
-enum { STARTER_TAKEN = 1 };
+enum { STARTER_TAKEN = 1, STARTER_WHY_SIZE = 256 };
 
-/* Runs the daemon (`daemon_path`, or what paths_daemon() finds) for the socket, and waits until it
- * serves. 0, STARTER_TAKEN, or a negative OCHE_ERR_ code, whose reason is in the diagnostics;
- * OCHE_ERR_CLOSED: cancelled. */
-int64_t starter_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline);
+/* Runs the daemon (`daemon_path`, or what paths_daemon() finds) for the socket, and waits until it serves. 0;
+ * STARTER_TAKEN, and `why` is what the daemon said, with the process that has the place; or a negative OCHE_ERR_ code,
+ * whose reason is in the diagnostics; OCHE_ERR_CLOSED: cancelled. */
+int64_t starter_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline,
+                    char why[STARTER_WHY_SIZE]);
 
 #endif

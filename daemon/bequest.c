@@ -1,5 +1,6 @@
 #include "daemon/bequest.h"
 
+#include "daemon/door.h"
 #include "daemon/handover.h"
 #include "daemon/log.h"
 #include "daemon/worker.h"
@@ -99,7 +100,7 @@ static void offer(struct bequest *bequest)
 {
     const struct bequest_giver *giver = &bequest->giver;
     const struct handover_offer offered = {
-        .door = giver->door,
+        .door = door_fd(giver->door),
         .rendezvous = giver->rendezvous,
         .estate = &bequest->estate,
     };

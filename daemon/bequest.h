@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct door;
 struct handover;
 struct worker;
 
@@ -25,7 +26,7 @@ struct bequest_giver {
     struct worker *const *workers;
     unsigned worker_count;
     const struct rendezvous *rendezvous;
-    int door;       /* the listening socket */
+    const struct door *door;
     uint64_t limit; /* milliseconds for a successor to take what it is offered */
     /* A successor has everything: nobody may be let in any more, and the daemon is to leave. The workers know. */
     void (*given)(void *context, uint32_t listeners);

@@ -112,8 +112,8 @@ static void welcome(struct session *session, const struct frame *request, const 
     if (count > 0)
         session_resume(session, items, count);
     free(items);
-    log_line(LOG_INFO, "session=%llu event=open pid=%d software=\"%.64s\" lane=%s", (unsigned long long)session->number,
-             (int)session->pid, hello->software, in_memory ? "memory" : "plain");
+    log_line(LOG_INFO, "session=%llu event=open pid=%s software=\"%.64s\" lane=%s", (unsigned long long)session->number,
+             session->pid_text, hello->software, in_memory ? "memory" : "plain");
 }
 
 bool greeting_take(struct session *session, const struct frame *frame, const uint8_t *body)
@@ -130,7 +130,7 @@ bool greeting_take(struct session *session, const struct frame *frame, const uin
         refuse_session(session, frame, OCHE_ERR_PROTOCOL,
                        "oched " OCHE_VERSION " speaks no protocol version that the client speaks");
     else if (session->refusal)
-        refuse_session(session, frame, OCHE_ERR_QUOTA, session->refusal);
+        refuse_session(session, frame, session->refusal_code, session->refusal);
     else
         welcome(session, frame, hello);
     oche__hello__free_unpacked(hello, &memory.allocator);

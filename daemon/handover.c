@@ -1,6 +1,7 @@
 #include "daemon/handover.h"
 
 #include "daemon/passing.h"
+#include "proto/endian.h"
 #include "proto/frame.h"
 
 #include <errno.h>
@@ -15,8 +16,8 @@ struct handover {
     struct handover_offer offer;
 
     /* What is being said: the door, and then the listeners. */
-    uint32_t item; /* 0: the door */
-    uint8_t said[FRAME_HEADER_SIZE + HANDOVER_TOKEN_SIZE];
+    uint32_t item;                                         /* 0: the door */
+    uint8_t said[FRAME_HEADER_SIZE + HANDOVER_TOKEN_SIZE]; /* a token, or the id of a file, which is as long */
     size_t said_size;
     size_t said_sent;
     int descriptors[2];
@@ -32,15 +33,19 @@ struct handover {
 static void say_door(struct handover *handover)
 {
     const struct rendezvous *rendezvous = handover->offer.rendezvous;
+    struct file_id file = rendezvous->own.socket;
     struct frame frame = {
         .opcode = FRAME_HANDOVER,
         .flags = FRAME_REPLY,
-        .request_id = rendezvous->bound,
+        .request_id = file.inode != 0,
         .handle = handover->offer.estate->count,
         .value = HANDOVER_DOOR,
+        .payload_length = HANDOVER_TOKEN_SIZE,
     };
     frame_encode(&frame, handover->said);
-    handover->said_size = FRAME_HEADER_SIZE;
+    put_u64(handover->said + FRAME_HEADER_SIZE, file.device);
+    put_u64(handover->said + FRAME_HEADER_SIZE + 8, file.inode);
+    handover->said_size = sizeof handover->said;
     handover->descriptors[0] = handover->offer.door;
     handover->descriptors[1] = rendezvous->lock_fd;
     handover->descriptor_count = rendezvous->lock_fd >= 0 ? 2 : 1;

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,24 +56,35 @@ static void set_signals(int how)
     sigprocmask(how, &answered, NULL);
 }
 
+/* Of limits that nobody could raise this one ends the daemon, and without a word. */
+static void warn_of_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_max != RLIM_INFINITY)
+        log_line(LOG_WARNING,
+                 "event=limited what=\"processor time\" seconds=%llu advice=\"it ends then: start oched from a service "
+                 "manager\"",
+                 (unsigned long long)limit.rlim_max);
+}
+
 /* A daemon without a starter serves, and hands over to whoever is started by hand. */
-static int fork_starter(const struct server_parts *parts, char **argv, int background)
+static void fork_starter(struct server_parts *parts, char **argv, int background)
 {
     const struct starter_order order = {
         .argv = argv,
-        .is_successor = parts->options->replace,
-        .socket_path = parts->rendezvous->address.sun_path,
+        .argument_count = parts->options->argument_count,
+        .is_successor = parts->options->replace != REPLACE_NEVER,
         .log_path = parts->options->log_path,
         .background = background >= 0,
+        .rendezvous = parts->rendezvous,
     };
-    int line = starter_fork(&order);
-    if (line < 0)
-        log_line(LOG_WARNING, "event=no-starter error=\"%s\" errno=%d", log_errno_text(-line), -line);
-    return line;
+    int r = starter_fork(&order, &parts->starter);
+    if (r < 0)
+        log_line(LOG_WARNING, "event=no-starter error=\"%s\" errno=%d", log_errno_text(-r), -r);
 }
 
 /* Everything after confinement has begun; `background` is negative in the foreground. */
-static int serve(const struct server_parts *parts, struct confinement *confinement, int background)
+static int serve(struct server_parts *parts, struct confinement *confinement, int background)
 {
     const struct options *options = parts->options;
     struct server *server = server_new(parts);
@@ -83,7 +95,7 @@ static int serve(const struct server_parts *parts, struct confinement *confineme
         server_free(server);
         return EXIT_FAILED;
     }
-    if (options->replace)
+    if (options->replace != REPLACE_NEVER)
         log_line(LOG_INFO, "event=inherited listeners=%u", parts->estate->count);
     if (background >= 0)
         background_ready(background);
@@ -100,15 +112,20 @@ static int confine_and_serve(struct server_parts *parts, char **argv, int backgr
 {
     if (open_log(parts->options, parts->rendezvous) < 0)
         return EXIT_FAILED;
+    if (parts->rendezvous->evicted > 0)
+        log_line(LOG_WARNING, "event=evicted pid=%d why=\"it did not answer\"", (int)parts->rendezvous->evicted);
+    warn_of_limit();
     struct confinement confinement;
     confinement_begin(&confinement);
-    parts->starter = fork_starter(parts, argv, background);
+    fork_starter(parts, argv, background);
     confinement_leave_files(&confinement, parts->rendezvous->address.sun_path, log_output_path());
     int status = EXIT_FAILED;
     if (rendezvous_listen(parts->rendezvous) == 0)
         status = serve(parts, &confinement, background);
-    if (parts->starter >= 0)
-        close(parts->starter);
+    if (parts->starter.line >= 0)
+        close(parts->starter.line);
+    if (parts->starter.bell >= 0)
+        close(parts->starter.bell);
     return status;
 }
 
@@ -136,7 +153,7 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN);
     set_signals(SIG_BLOCK);
     estate_init(&estate);
-    r = rendezvous_open(&rendezvous, options.socket_path, options.replace ? &estate : NULL);
+    r = rendezvous_open(&rendezvous, options.socket_path, options.replace, &estate);
     if (r != 0)
         return r == RENDEZVOUS_TAKEN ? EXIT_TAKEN : EXIT_FAILED;
     struct server_parts parts = {.options = &options, .rendezvous = &rendezvous, .estate = &estate};

@@ -59,13 +59,31 @@ static int handle_hello(struct request *request)
     return greeting_take(request->session, &request->message->frame, request->message->body) ? 0 : MALFORMED;
 }
 
+/* Any process of the user can connect, but only a successor that the daemon or its operator has started has the key. */
+static const char *find_objection(const struct session *session, const struct lane_message *message)
+{
+    const struct handover_key *key = &session->worker->shared->key;
+    if (session->refusal && session->refusal_code == OCHE_ERR_DAEMON_UNAVAILABLE)
+        return session->refusal;
+    if (message->frame.payload_length == 0 || !handover_key_opens(key, message->payload.data))
+        return "it asks for a handover, and does not have the key";
+    return NULL;
+}
+
 /* Who asks is no client: the connection is the server's from now on. */
 static int handle_handover(struct request *request)
 {
     struct session *session = request->session;
     struct shared *shared = session->worker->shared;
-    if (request->message->frame.value != HANDOVER_ASK)
+    const struct frame *frame = &request->message->frame;
+    if (frame->value != HANDOVER_ASK || (frame->payload_length != 0 && frame->payload_length != HANDOVER_KEY_SIZE))
         return MALFORMED;
+    const char *objection = find_objection(session, request->message);
+    if (objection) {
+        session_reply(session, FRAME_HANDOVER, 0, HANDOVER_KEPT, EACCES);
+        session_end_refused(session, objection);
+        return 0;
+    }
     int fd = fcntl(engine_socket_fd(session->lane.plain.socket), F_DUPFD_CLOEXEC, 0);
     session_end(session, "it is a successor", fd < 0 ? errno : 0);
     if (fd >= 0)
@@ -332,7 +350,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_STATISTICS] = {0, handle_statistics},
     [FRAME_RELEASE] = {HAS_PAYLOAD | IS_NOTICE, handle_release},
     [FRAME_CANCEL] = {IS_NOTICE, handle_cancel},
-    [FRAME_HANDOVER] = {0, handle_handover},
+    [FRAME_HANDOVER] = {HAS_PAYLOAD, handle_handover},
     [FRAME_ABORT] = {NEEDS_CONNECTION, handle_abort},
     [FRAME_PING] = {0, handle_ping},
     [FRAME_GET_OPTION] = {NEEDS_CONNECTION | HAS_BODY, handle_get_option},

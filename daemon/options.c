@@ -18,8 +18,10 @@ static const char help[] =
     "Serves TCP sockets to the programs of one user that are linked with liboche.\n"
     "\n"
     "  --socket PATH            where clients connect; default $OCHE_SOCKET, else\n"
-    "                           $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock\n"
-    "  --replace                take over from the daemon that serves there, with its listeners\n"
+    "                           $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock;\n"
+    "                           in a network namespace of its own oched-NUMBER.sock\n"
+    "  --replace[=force]        take over from the daemon that serves there, with its listeners; force: end\n"
+    "                           it if it does not answer\n"
     "  --foreground             stay in the foreground and log to standard error\n"
     "  --workers N              event loops, each a thread (1 to 64; default 1)\n"
     "  --method epoll|select    how the loops wait (default epoll; select serves some 750 sockets)\n"
@@ -94,7 +96,7 @@ enum option_code {
 
 static const struct option long_options[] = {
     {"socket", required_argument, NULL, OPTION_SOCKET},
-    {"replace", no_argument, NULL, OPTION_REPLACE},
+    {"replace", optional_argument, NULL, OPTION_REPLACE},
     {"foreground", no_argument, NULL, OPTION_FOREGROUND},
     {"workers", required_argument, NULL, OPTION_WORKERS},
     {"method", required_argument, NULL, OPTION_METHOD},
@@ -239,6 +241,7 @@ static bool parse_limit(struct limits *limits, int code, const char *name, const
 static bool parse_one(struct options *options, int code, const char *name, const char *text)
 {
     static const char *const methods[] = {"epoll", "select"};
+    static const char *const forces[] = {"force"};
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     uint64_t number = 0;
     int index;
@@ -248,8 +251,8 @@ static bool parse_one(struct options *options, int code, const char *name, const
         options->socket_path = text;
         return true;
     case OPTION_REPLACE:
-        options->replace = true;
-        return true;
+        options->replace = text ? REPLACE_FORCE : REPLACE_ASK;
+        return !text || parse_name(name, text, forces, 1, "force") == 0;
     case OPTION_FOREGROUND:
         options->foreground = true;
         return true;
@@ -339,6 +342,7 @@ int options_parse(struct options *options, int argc, char **argv)
             },
     };
     int code, index = 0;
+    options->argument_count = optind;
     while ((code = getopt_long(argc, argv, "", long_options, &index)) != -1) {
         if (code == OPTION_HELP) {
             fputs(help, stdout);
@@ -350,6 +354,7 @@ int options_parse(struct options *options, int argc, char **argv)
         }
         if (code == '?' || !parse_one(options, code, long_options[index].name, optarg))
             return usage_error();
+        options->argument_count = optind; /* getopt(3) passes over "--" when it has no more options to return */
     }
     if (optind < argc) {
         fprintf(stderr, "oched: '%s': oched takes options only\n", argv[optind]);

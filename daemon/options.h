@@ -8,6 +8,7 @@
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/policy.h"
+#include "daemon/rendezvous.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,7 +24,8 @@ struct options {
     unsigned handover_timeout_s; /* how long a successor may take over what it is offered */
     enum log_level log_level;
     bool foreground;
-    bool replace; /* a daemon that serves is to hand over */
+    enum rendezvous_replace replace;
+    int argument_count; /* of the command line, without a final "--" */
     struct limits limits;
     const char *user; /* whom to become; NULL: stay who we are */
     bool no_seccomp;

@@ -79,8 +79,7 @@ int passing_send(int fd, int64_t deadline, const struct frame *frame, const void
     }
 }
 
-/* Puts descriptors where there is none yet, and closes those that are too many. */
-static void detach(const struct msghdr *message, int *descriptors, int count)
+void passing_detach(const struct msghdr *message, int *descriptors, int count)
 {
     struct msghdr *walked =
         (struct msghdr *)(uintptr_t)message; /* the macro's type cannot say that it does not write */
@@ -120,7 +119,7 @@ static int receive(int fd, int64_t deadline, uint8_t *data, size_t size, int *de
             continue;
         if (received <= 0)
             return received == 0 ? -ECONNRESET : -errno;
-        detach(&message, descriptors, count);
+        passing_detach(&message, descriptors, count);
         data += received;
         size -= (size_t)received;
     }

@@ -20,6 +20,9 @@ union passing_control {
 /* Makes 1 to PASSING_DESCRIPTORS_MAX descriptors go with the message. */
 void passing_attach(struct msghdr *message, union passing_control *control, const int *descriptors, int count);
 
+/* Puts the descriptors that came with the message where there is none (-1) yet, and closes those that are too many. */
+void passing_detach(const struct msghdr *message, int *descriptors, int count);
+
 /* Milliseconds of CLOCK_MONOTONIC that are `limit` from now. */
 int64_t passing_deadline(int64_t limit);
 

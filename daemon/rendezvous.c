@@ -1,5 +1,9 @@
 #include "daemon/rendezvous.h"
 
+#include "common/socket_path.h"
+#include "daemon/complaint.h"
+#include "daemon/eviction.h"
+#include "daemon/lock_file.h"
 #include "daemon/succession.h"
 
 #include <errno.h>
@@ -7,12 +11,9 @@
 #include <libgen.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,45 +26,22 @@ enum {
 
 static const struct rendezvous nothing = {.lock_fd = -1, .listen_fd = -1, .predecessor = -1};
 
-__attribute__((format(printf, 1, 2))) static int refuse(const char *format, ...)
+static int resolve_path(struct sockaddr_un *address, const char *wanted)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("oched: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    return -1;
-}
-
-static int resolve_path(struct sockaddr_un *address, const char *path)
-{
-    char buffer[PATH_MAX];
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (!path || !*path)
-        path = getenv("OCHE_SOCKET");
-    if (!path || !*path) {
-        if (runtime && *runtime == '/')
-            snprintf(buffer, sizeof buffer, "%s/oche/oched.sock", runtime);
-        else
-            snprintf(buffer, sizeof buffer, "/tmp/oche-%u/oched.sock", (unsigned)geteuid());
-        path = buffer;
-    }
-    /* In the background the daemon leaves the directory that it was started in. */
-    char directory[PATH_MAX];
-    if (*path != '/') {
-        if (!getcwd(directory, sizeof directory))
-            return refuse("cannot find out where %s is: %s", path, strerror(errno));
-        if (snprintf(buffer, sizeof buffer, "%s/%s", directory, path) < (int)sizeof buffer)
-            path = buffer;
-    }
+    char *path = socket_path(wanted, getenv);
+    if (!path)
+        return complain("cannot tell where the socket is: %s", strerror(errno));
     address->sun_family = AF_UNIX;
+    size_t size = strlen(path) + 1;
     /* Room for ".lock" and ".log" is not needed here, but a name this long cannot be bound. */
-    if (strlen(path) >= sizeof address->sun_path)
-        return refuse("the socket path is longer than the %zu bytes that the system allows: %s",
-                      sizeof address->sun_path - 1, path);
-    memcpy(address->sun_path, path, strlen(path) + 1);
-    return 0;
+    int r = size <= sizeof address->sun_path
+                ? 0
+                : complain("the socket path is longer than the %zu bytes that the system allows: %s",
+                           sizeof address->sun_path - 1, path);
+    if (r == 0)
+        memcpy(address->sun_path, path, size);
+    free(path);
+    return r;
 }
 
 /* The directory must be such that no other user can put a socket of his own in the place of ours. */
@@ -74,96 +52,22 @@ static int check_directory(const char *socket_path)
     const char *directory = dirname(copy);
 
     if (mkdir(directory, 0700) < 0 && errno != EEXIST)
-        return refuse("cannot make the directory %s: %s", directory, strerror(errno));
+        return complain("cannot make the directory %s: %s", directory, strerror(errno));
     struct stat status;
     if (lstat(directory, &status) < 0)
-        return refuse("cannot look at the directory %s: %s", directory, strerror(errno));
+        return complain("cannot look at the directory %s: %s", directory, strerror(errno));
     bool trusted = status.st_uid == geteuid() || status.st_uid == 0;
     if (S_ISLNK(status.st_mode) && trusted && stat(directory, &status) < 0)
-        return refuse("cannot look at the directory %s: %s", directory, strerror(errno));
+        return complain("cannot look at the directory %s: %s", directory, strerror(errno));
     if (!S_ISDIR(status.st_mode))
-        return refuse("%s is not a directory", directory);
+        return complain("%s is not a directory", directory);
     if (status.st_uid != geteuid() && status.st_uid != 0)
-        return refuse("the directory %s belongs to user %u, not to this one; choose another with --socket", directory,
-                      (unsigned)status.st_uid);
+        return complain("the directory %s belongs to user %u, not to this one; choose another with --socket", directory,
+                        (unsigned)status.st_uid);
     if ((status.st_mode & (S_IWGRP | S_IWOTH)) && !(status.st_mode & S_ISVTX))
-        return refuse("others may write to the directory %s; chmod 0700 it, or choose another with --socket",
-                      directory);
+        return complain("others may write to the directory %s; chmod 0700 it, or choose another with --socket",
+                        directory);
     return 0;
-}
-
-/* A lock file may be removed by its last holder between our open and our flock: then we hold a lock that nobody else
- * will ever look at, and must try again. */
-static bool is_still_there(int fd, const char *path)
-{
-    struct stat held, found;
-    return fstat(fd, &held) == 0 && stat(path, &found) == 0 && held.st_ino == found.st_ino &&
-           held.st_dev == found.st_dev;
-}
-
-/* In a directory like /tmp others can put a file there first: to hold it locked for ever, or, as another link to a file
- * of ours, to have us write to that. */
-static bool is_lock_of_ours(int fd, const char *path)
-{
-    struct stat status;
-    if (fstat(fd, &status) < 0)
-        refuse("cannot look at the lock file %s: %s", path, strerror(errno));
-    else if (!S_ISREG(status.st_mode) || status.st_nlink > 1)
-        refuse("the lock file %s is no file of its own; remove it, or choose another path with --socket", path);
-    else if (status.st_uid != geteuid())
-        refuse("the lock file %s belongs to user %u, not to this one; choose another path with --socket", path,
-               (unsigned)status.st_uid);
-    else
-        return true;
-    return false;
-}
-
-static void lock_path_of(const struct rendezvous *rendezvous, char *out, size_t size)
-{
-    snprintf(out, size, "%s.lock", rendezvous->address.sun_path);
-}
-
-static int take_lock(struct rendezvous *rendezvous)
-{
-    char path[sizeof rendezvous->address.sun_path + 8];
-    lock_path_of(rendezvous, path, sizeof path);
-    for (;;) {
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-            return refuse("cannot open the lock file %s: %s", path, strerror(errno));
-        if (!is_lock_of_ours(fd, path)) {
-            close(fd);
-            return -1;
-        }
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-            int error = errno;
-            char pid[32] = "";
-            if (error == EWOULDBLOCK && pread(fd, pid, sizeof pid - 1, 0) > 0)
-                pid[strcspn(pid, "\n")] = '\0';
-            close(fd);
-            if (error != EWOULDBLOCK)
-                return refuse("cannot lock %s: %s", path, strerror(error));
-            refuse("another oched%s%s%s serves %s", *pid ? " (process " : "", pid, *pid ? ")" : "",
-                   rendezvous->address.sun_path);
-            return RENDEZVOUS_TAKEN;
-        }
-        if (!is_still_there(fd, path)) {
-            close(fd);
-            continue;
-        }
-        rendezvous->lock_fd = fd;
-        return 0;
-    }
-}
-
-/* Tells the next daemon, which finds the lock held, by whom. */
-static void sign_lock(const struct rendezvous *rendezvous)
-{
-    char text[32];
-    int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
-    if (ftruncate(rendezvous->lock_fd, 0) < 0 || pwrite(rendezvous->lock_fd, text, (size_t)length, 0) < 0) {
-        /* Only a courtesy. */
-    }
 }
 
 /* True: there is somebody to connect to, or too many do, and the connection lasts so many milliseconds. */
@@ -194,77 +98,144 @@ static int bind_here(struct rendezvous *rendezvous)
     struct stat status;
     if (lstat(path, &status) == 0) {
         if (!S_ISSOCK(status.st_mode))
-            return refuse("%s is there and is not a socket; remove it, or choose another path with --socket", path);
+            return complain("%s is there and is not a socket; remove it, or choose another path with --socket", path);
         if (status.st_uid == geteuid() && is_listened_to(&rendezvous->address)) {
-            refuse("somebody else listens at %s, perhaps a service manager", path);
+            complain("somebody else listens at %s, perhaps a service manager", path);
             return RENDEZVOUS_TAKEN;
         }
         if (unlink(path) < 0)
-            return refuse("cannot remove the stale socket %s: %s", path, strerror(errno));
+            return complain("cannot remove the stale socket %s: %s", path, strerror(errno));
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return refuse("cannot make a socket: %s", strerror(errno));
+        return complain("cannot make a socket: %s", strerror(errno));
     mode_t mask = umask(0177);
     int bound = bind(fd, (const struct sockaddr *)&rendezvous->address, sizeof rendezvous->address);
     int error = errno;
     umask(mask);
     if (bound < 0) {
         close(fd);
-        return refuse("cannot bind the socket %s: %s", path, strerror(error));
+        return complain("cannot bind the socket %s: %s", path, strerror(error));
     }
-    rendezvous->bound = true;
+    rendezvous->own.socket = file_id_at(path);
     rendezvous->listen_fd = fd;
     return 0;
 }
 
-/* sd_listen_fds(3), without the library: LISTEN_PID is this process, LISTEN_FDS counts descriptors from 3 on. */
-static bool passed_by_service_manager(void)
+/* sd_listen_fds(3), without the library: LISTEN_PID is this process, LISTEN_FDS counts descriptors from 3 on. NULL:
+ * none were passed. */
+static const char *count_from_service_manager(void)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    return pid && count && atol(pid) == (long)getpid() && strcmp(count, "1") == 0;
+    return pid && count && atol(pid) == (long)getpid() && strcmp(count, "0") != 0 ? count : NULL;
 }
 
-static int take_over(struct rendezvous *rendezvous)
+static int take_over(struct rendezvous *rendezvous, const char *count)
 {
     int fd = SERVICE_MANAGER_FIRST_FD;
-    int listening = 0;
-    socklen_t size = sizeof listening;
+    int listening = 0, type = 0;
+    socklen_t size = sizeof listening, type_size = sizeof type;
+    if (strcmp(count, "1") != 0)
+        return complain("LISTEN_FDS is %s, but oched serves one socket; give each its own service", count);
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening)
-        return refuse("the descriptor passed in LISTEN_FDS is not a listening socket");
+        return complain("the descriptor passed in LISTEN_FDS is not a listening socket");
     socklen_t length = sizeof rendezvous->address;
     if (getsockname(fd, (struct sockaddr *)&rendezvous->address, &length) < 0 ||
         rendezvous->address.sun_family != AF_UNIX)
-        return refuse("the socket passed in LISTEN_FDS is not a Unix-domain socket");
+        return complain("the socket passed in LISTEN_FDS is not a Unix-domain socket");
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) < 0 || type != SOCK_STREAM)
+        return complain("the socket passed in LISTEN_FDS is not a stream socket; use ListenStream=, not "
+                        "ListenSequentialPacket=");
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
-        return refuse("cannot set up the socket passed in LISTEN_FDS: %s", strerror(errno));
+        return complain("cannot set up the socket passed in LISTEN_FDS: %s", strerror(errno));
     rendezvous->listen_fd = fd;
     return 0;
 }
 
-/* True: the daemon that serves there offers all that it has. */
-static bool inherit(struct rendezvous *rendezvous, struct estate *estate)
+/* 0: the daemon that serves there offers all that it has. Or what succession_ask() says. */
+static int inherit(struct rendezvous *rendezvous, const struct handover_key *key, struct estate *estate)
 {
     struct succession succession;
-    if (succession_ask(&rendezvous->address, &succession, estate) < 0)
-        return false;
+    int r = succession_ask(&rendezvous->address, key, &succession, estate);
+    if (r < 0)
+        return r;
     rendezvous->predecessor = succession.predecessor;
     rendezvous->listen_fd = succession.door;
     rendezvous->lock_fd = succession.lock;
-    rendezvous->bound = succession.bound;
-    return true;
+    rendezvous->own.socket = succession.socket;
+    if (succession.lock >= 0)
+        rendezvous->own.lock = file_id_of(succession.lock);
+    return 0;
 }
 
-int rendezvous_open(struct rendezvous *rendezvous, const char *path, struct estate *estate)
+/* Another daemon has the lock; `asked` is what became of asking it to hand over, or 0. */
+static int complain_of_holder(const char *path, int asked)
+{
+    char who[48] = "oched";
+    pid_t pid = lock_file_holder(path);
+    if (pid > 0)
+        snprintf(who, sizeof who, "oched (process %d)", (int)pid);
+    if (asked == -ETIMEDOUT)
+        complain("another %s has the place at %s and does not answer; oched --replace=force ends it", who, path);
+    else if (asked == -EACCES)
+        complain("another %s serves %s, and hands over only to who can read %s.key", who, path, path);
+    else if (file_id_at(path).inode == 0)
+        complain("another %s has the lock of %s, whose socket is not there: it may be about to come or to leave", who,
+                 path);
+    else
+        complain("another %s serves %s", who, path);
+    return RENDEZVOUS_TAKEN;
+}
+
+static int take_lock(struct rendezvous *rendezvous, enum rendezvous_replace replace, int asked)
+{
+    const char *path = rendezvous->address.sun_path;
+    int taken = lock_file_take(path, &rendezvous->lock_fd);
+    if (taken == LOCK_FILE_TAKEN && replace == REPLACE_FORCE && asked == -ETIMEDOUT) {
+        pid_t evicted = eviction_run(path);
+        if (evicted < 0)
+            return -1;
+        rendezvous->evicted = evicted;
+        taken = lock_file_take(path, &rendezvous->lock_fd);
+    }
+    if (taken == LOCK_FILE_TAKEN)
+        return complain_of_holder(path, asked);
+    if (taken == 0)
+        rendezvous->own.lock = file_id_of(rendezvous->lock_fd);
+    return taken;
+}
+
+/* The lock is ours: says so in the files that go with it. */
+static void sign(const struct rendezvous *rendezvous, pid_t pid)
+{
+    lock_file_sign(rendezvous->lock_fd, pid);
+    handover_key_write(&rendezvous->key, rendezvous->address.sun_path);
+}
+
+int rendezvous_open(struct rendezvous *rendezvous, const char *path, enum rendezvous_replace replace,
+                    struct estate *estate)
 {
     *rendezvous = nothing;
-    if (passed_by_service_manager())
-        return take_over(rendezvous);
+    rendezvous->key = handover_key_make();
+    struct handover_key key = handover_key_take();
+    bool is_appointed = key.exists;
+    int asked = 0;
+    const char *passed = count_from_service_manager();
+    if (passed)
+        return take_over(rendezvous, passed);
     if (resolve_path(&rendezvous->address, path) < 0 || check_directory(rendezvous->address.sun_path) < 0)
         return -1;
-    if (estate && inherit(rendezvous, estate))
-        return 0;
-    int taken = take_lock(rendezvous);
+    if (replace != REPLACE_NEVER) {
+        if (!is_appointed)
+            key = handover_key_read(rendezvous->address.sun_path);
+        asked = inherit(rendezvous, &key, estate);
+        if (asked == 0)
+            return 0;
+        if (is_appointed)
+            return complain("the daemon at %s that has started this one to succeed it does not hand over: %s",
+                            rendezvous->address.sun_path, strerror(-asked));
+    }
+    int taken = take_lock(rendezvous, replace, asked);
     if (taken)
         return taken;
     taken = bind_here(rendezvous);
@@ -272,15 +243,15 @@ int rendezvous_open(struct rendezvous *rendezvous, const char *path, struct esta
         rendezvous_close(rendezvous);
         return taken;
     }
-    sign_lock(rendezvous);
+    sign(rendezvous, getpid());
     return 0;
 }
 
 int rendezvous_listen(struct rendezvous *rendezvous)
 {
-    bool listens_already = !rendezvous->bound || rendezvous->predecessor >= 0;
-    if (!listens_already && listen(rendezvous->listen_fd, BACKLOG) < 0)
-        return refuse("cannot listen on %s: %s", rendezvous->address.sun_path, strerror(errno));
+    bool is_ours = rendezvous->own.socket.inode != 0 && rendezvous->predecessor < 0;
+    if (is_ours && listen(rendezvous->listen_fd, BACKLOG) < 0)
+        return complain("cannot listen on %s: %s", rendezvous->address.sun_path, strerror(errno));
     return 0;
 }
 
@@ -289,10 +260,10 @@ int rendezvous_listen(struct rendezvous *rendezvous)
 static int inherit_of_the_dead(struct rendezvous *rendezvous)
 {
     if (rendezvous->lock_fd < 0)
-        return refuse("the daemon that serves %s does not answer", rendezvous->address.sun_path);
+        return complain("the daemon that serves %s does not answer", rendezvous->address.sun_path);
     close(rendezvous->lock_fd);
     rendezvous->lock_fd = -1;
-    return take_lock(rendezvous) == 0 ? 0 : -1;
+    return take_lock(rendezvous, REPLACE_NEVER, 0) == 0 ? 0 : -1;
 }
 
 int rendezvous_settle(struct rendezvous *rendezvous)
@@ -303,13 +274,13 @@ int rendezvous_settle(struct rendezvous *rendezvous)
     int r = succession_take(&succession);
     rendezvous->predecessor = -1;
     if (r == -EBUSY)
-        r = refuse("the daemon that serves %s has not handed over", rendezvous->address.sun_path);
+        r = complain("the daemon that serves %s has not handed over", rendezvous->address.sun_path);
     else if (r < 0)
         r = inherit_of_the_dead(rendezvous);
     if (r < 0)
         rendezvous_leave(rendezvous);
     else if (rendezvous->lock_fd >= 0)
-        sign_lock(rendezvous);
+        sign(rendezvous, getpid());
     return r;
 }
 
@@ -332,12 +303,64 @@ int rendezvous_take_listener(struct rendezvous *rendezvous)
 
 void rendezvous_close(struct rendezvous *rendezvous)
 {
-    char lock_path[sizeof rendezvous->address.sun_path + 8];
-    lock_path_of(rendezvous, lock_path, sizeof lock_path);
-    bool ours = rendezvous->predecessor < 0;
-    if (ours && rendezvous->bound)
-        unlink(rendezvous->address.sun_path);
-    if (ours && rendezvous->lock_fd >= 0)
-        unlink(lock_path);
+    if (rendezvous->predecessor < 0)
+        rendezvous_remove(rendezvous->address.sun_path, &rendezvous->own);
     rendezvous_leave(rendezvous);
+}
+
+void rendezvous_remove(const char *socket_path, const struct rendezvous_files *own)
+{
+    char lock_path[LOCK_FILE_PATH_SIZE];
+    lock_file_path(socket_path, lock_path);
+    if (file_id_is_same(own->socket, file_id_at(socket_path)))
+        unlink(socket_path);
+    /* The lock goes last: once it is gone, the other files may be those of the next daemon. */
+    if (file_id_is_same(own->lock, file_id_at(lock_path))) {
+        handover_key_remove(socket_path);
+        unlink(lock_path);
+    }
+}
+
+bool rendezvous_is_in_place(const struct rendezvous *rendezvous)
+{
+    const char *path = rendezvous->address.sun_path;
+    char lock_path[LOCK_FILE_PATH_SIZE];
+    lock_file_path(path, lock_path);
+    return file_id_is_same(rendezvous->own.lock, file_id_at(lock_path)) &&
+           file_id_is_same(rendezvous->own.socket, file_id_at(path)) &&
+           (!rendezvous->key.exists || handover_key_is_written(path));
+}
+
+int rendezvous_renew(struct rendezvous *rendezvous, pid_t daemon)
+{
+    const char *path = rendezvous->address.sun_path;
+    char lock_path[LOCK_FILE_PATH_SIZE];
+    lock_file_path(path, lock_path);
+    bool has_lock = file_id_is_same(rendezvous->own.lock, file_id_at(lock_path));
+    bool has_socket = file_id_is_same(rendezvous->own.socket, file_id_at(path));
+    rendezvous->lock_fd = rendezvous->listen_fd = -1;
+    if (check_directory(path) < 0)
+        return -1;
+    if (has_lock) {
+        if (!handover_key_is_written(path))
+            handover_key_write(&rendezvous->key, path);
+    } else {
+        int taken = lock_file_take(path, &rendezvous->lock_fd);
+        if (taken == LOCK_FILE_TAKEN) /* a daemon that finds our socket in use lets go of the lock again */
+            return has_socket ? RENDEZVOUS_IN_PLACE : complain_of_holder(path, 0);
+        if (taken < 0)
+            return -1;
+        rendezvous->own.lock = file_id_of(rendezvous->lock_fd);
+        sign(rendezvous, daemon);
+    }
+    int taken = has_socket ? 0 : bind_here(rendezvous);
+    if (taken && rendezvous->lock_fd >= 0) {
+        const struct rendezvous_files made = {.lock = rendezvous->own.lock};
+        rendezvous_remove(path, &made);
+        close(rendezvous->lock_fd);
+        rendezvous->lock_fd = -1;
+    }
+    if (taken == 0 && rendezvous->lock_fd < 0 && rendezvous->listen_fd < 0)
+        return RENDEZVOUS_IN_PLACE;
+    return taken;
 }

@@ -3,12 +3,14 @@
 #include "daemon/account.h"
 #include "daemon/bequest.h"
 #include "daemon/credentials.h"
+#include "daemon/door.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
 #include "daemon/shared.h"
 #include "daemon/starter.h"
 #include "daemon/worker.h"
+#include "proto/errors.h"
 #include "proto/version.h"
 
 #include <errno.h>
@@ -19,7 +21,6 @@
 #include <unistd.h>
 
 enum {
-    ACCEPT_RETRY_MS = 500,   /* after running out of descriptors */
     SESSION_DESCRIPTORS = 3, /* socket and two bells */
     OTHER_DESCRIPTORS = 64,  /* log, lock, event loops, libraries */
     SELECT_DESCRIPTORS =
@@ -32,33 +33,27 @@ enum server_state { SERVER_SERVING, SERVER_DRAINING, SERVER_STOPPING };
 struct server {
     const struct options *options;
     struct rendezvous *rendezvous;
-    int starter; /* the line to it; negative: there is none */
+    const struct starter *starter;
     struct shared shared;
     struct accounts accounts;
     enum server_state state;
+    bool has_handed_over; /* it drains for that, and nobody has told it to leave */
+    bool is_orphan;       /* no client can find it any more: it leaves when its sessions have ended */
     struct engine *engine;
-    struct engine_share share;      /* all of the engine's time */
-    struct engine_socket *listener; /* NULL once we leave */
-    struct engine_timer *accept_timer;
+    struct engine_share share; /* all of the engine's time */
+    struct door door;
     struct engine_timer *idle_timer;
     struct engine_timer *drain_timer;
     struct worker **workers;
     unsigned worker_count;
     unsigned next_worker;
     uint64_t session_number;
+    uint64_t network;                 /* the namespace of ours; 0: not known */
     struct engine_timer *claim_timer; /* of listeners that we have from a predecessor */
     struct bequest bequest;           /* to a successor */
 };
 
 /* ---- leaving ---- */
-
-static void close_door(struct server *server)
-{
-    if (server->listener)
-        engine_socket_close(server->listener);
-    server->listener = NULL;
-    rendezvous_close(server->rendezvous);
-}
 
 static void on_drain_timeout(void *owner)
 {
@@ -77,10 +72,15 @@ static void leave(struct server *server, const char *why)
         log_line(LOG_INFO, "event=leaving why=\"%s\" sessions=%llu", why,
                  (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
         bequest_withdraw(&server->bequest);
-        close_door(server);
+        door_close(&server->door);
         for (unsigned i = 0; i < server->worker_count; i++)
             worker_drain(server->workers[i]);
         engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
+    } else if (server->has_handed_over) {
+        /* It leaves already, and nobody has asked it to hurry. */
+        server->has_handed_over = false;
+        log_line(LOG_INFO, "event=leaving why=\"%s\" sessions=%llu", why,
+                 (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
     } else if (server->state == SERVER_DRAINING) {
         on_drain_timeout(server);
     }
@@ -104,7 +104,7 @@ static void start_successor(struct server *server)
         log_line(LOG_WARNING, "event=ignored signal=SIGUSR2 why=\"%s\"", why_not);
         return;
     }
-    int r = starter_ask(server->starter);
+    int r = starter_say(server->starter, STARTER_SUCCEED, NULL);
     if (r < 0)
         log_line(LOG_ERROR, "event=successor-failed error=\"%s\" errno=%d advice=\"oched --replace hands over, too\"",
                  log_errno_text(-r), -r);
@@ -117,8 +117,8 @@ static void on_given(void *context, uint32_t listeners)
     log_hand_over();
     log_line(LOG_INFO, "event=handed-over listeners=%u sessions=%llu", listeners,
              (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
-    rendezvous_leave(server->rendezvous);
-    close_door(server);
+    server->has_handed_over = true;
+    door_leave(&server->door);
     engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
 }
 
@@ -131,6 +131,7 @@ static void on_signal(void *context, int signal)
     case SIGHUP:
         log_reopen_file();
         log_line(LOG_INFO, "event=log-reopened");
+        door_look(&server->door);
         break;
     case SIGUSR2:
         start_successor(server);
@@ -172,6 +173,8 @@ static bool all_workers_finished(const struct server *server)
 
 static void start_idle_timer(struct server *server)
 {
+    if (server->is_orphan && server->state == SERVER_SERVING && is_idle(server))
+        leave(server, "orphaned");
     if (server->options->idle_exit_s && server->state == SERVER_SERVING && is_idle(server))
         engine_timer_set(server->idle_timer, (uint64_t)server->options->idle_exit_s * 1000);
 }
@@ -184,6 +187,7 @@ static void on_wake(void *context)
     if (server->state == SERVER_SERVING && has_failed_worker(server))
         leave(server, "a loop has failed");
     bequest_go_on(&server->bequest);
+    door_go_on(&server->door);
     if (server->state >= SERVER_DRAINING && all_workers_finished(server))
         engine_stop(server->engine);
 }
@@ -219,13 +223,22 @@ static const char *charge_session(struct account *account)
     return NULL;
 }
 
-/* A client that is refused is still told so, which takes a session; but not any number of them. */
-static const char *charge(struct server *server, struct session_client *client, uid_t uid)
+/* NULL: the client is let in, or is going to be refused with words. A client that is refused is still told so, which
+ * takes a session; but not any number of them. */
+static const char *charge(struct server *server, struct session_client *client, uid_t uid, uint64_t network)
 {
     client->account = accounts_of(&server->accounts, uid);
     if (!client->account)
         return "out of memory";
-    client->refusal = charge_session(client->account);
+    if (network != server->network) {
+        client->refusal =
+            "the program is in another network namespace than oched, whose network it would get; start an "
+            "oched there, with a socket of its own (--socket, OCHE_SOCKET)";
+        client->refusal_code = OCHE_ERR_DAEMON_UNAVAILABLE;
+    } else {
+        client->refusal = charge_session(client->account);
+        client->refusal_code = OCHE_ERR_QUOTA;
+    }
     if (!client->refusal)
         return NULL;
     if (atomic_fetch_add(&server->shared.refused_sessions, 1) < REFUSED_AT_ONCE)
@@ -240,11 +253,12 @@ static void admit(struct server *server, int fd)
     struct ucred peer = {0};
     const char *objection = credentials_objection(fd, &peer);
     struct session_client client = {.number = ++server->session_number, .pid = peer.pid};
+    credentials_write_pid(peer.pid, client.pid_text);
     if (!objection)
-        objection = charge(server, &client, peer.uid);
+        objection = charge(server, &client, peer.uid, credentials_network_of(fd));
     if (objection) {
-        log_failure(LOG_WARNING, "session=%llu event=refused pid=%d uid=%u why=\"%s\"",
-                    (unsigned long long)client.number, (int)peer.pid, (unsigned)peer.uid, objection);
+        log_failure(LOG_WARNING, "session=%llu event=refused pid=%s uid=%u why=\"%s\"",
+                    (unsigned long long)client.number, client.pid_text, (unsigned)peer.uid, objection);
         close(fd);
         return;
     }
@@ -256,40 +270,34 @@ static void admit(struct server *server, int fd)
     server->next_worker = (server->next_worker + 1) % server->worker_count;
     if (worker_add_session(worker, fd, &client) < 0) {
         worker_session_gone(worker, client.account, client.refusal);
-        log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"out of memory\"",
-                    (unsigned long long)client.number, (int)peer.pid);
+        log_failure(LOG_ERROR, "session=%llu event=refused pid=%s why=\"out of memory\"",
+                    (unsigned long long)client.number, client.pid_text);
         close(fd);
     }
 }
 
-static void on_accepted(void *owner, int result, const struct sockaddr_storage *peer)
+static void on_entered(void *context, int fd)
 {
-    struct server *server = owner;
-    (void)peer;
-    if (result >= 0) {
-        admit(server, result);
-        engine_accept(server->listener);
-        return;
-    }
-    log_failure(LOG_ERROR, "event=accept-client error=\"%s\" errno=%d", log_errno_text(-result), -result);
-    engine_timer_set(server->accept_timer, ACCEPT_RETRY_MS);
+    admit(context, fd);
 }
 
-static void on_accept_retry(void *owner)
+static bool is_door_held(void *context)
 {
-    struct server *server = owner;
-    if (server->listener)
-        engine_accept(server->listener);
+    struct server *server = context;
+    return bequest_is_under_way(&server->bequest);
 }
 
-static void on_closed(void *owner)
+static void on_door_lost(void *context)
 {
-    (void)owner;
+    struct server *server = context;
+    server->is_orphan = true;
+    start_idle_timer(server);
 }
 
-static const struct engine_handlers handlers = {
-    .accepted = on_accepted,
-    .closed = on_closed,
+static const struct door_user door_user = {
+    .entered = on_entered,
+    .is_held = is_door_held,
+    .lost = on_door_lost,
 };
 
 /* ---- making and unmaking ---- */
@@ -302,17 +310,16 @@ static void on_descriptor_freed(void *context)
         worker_retry_starved(server->workers[i]);
 }
 
-static int start_loop(struct server *server)
+static int start_loop(struct server *server, struct server_parts *parts)
 {
     server->engine = engine_new(server->options->method, on_wake, server);
     if (!server->engine)
         return -errno;
     engine_share_init(&server->share, server->engine);
-    server->accept_timer = engine_timer_new(server->engine, on_accept_retry, server);
     server->idle_timer = engine_timer_new(server->engine, on_idle, server);
     server->drain_timer = engine_timer_new(server->engine, on_drain_timeout, server);
     server->claim_timer = engine_timer_new(server->engine, on_unclaimed, server);
-    if (!server->accept_timer || !server->idle_timer || !server->drain_timer || !server->claim_timer)
+    if (!server->idle_timer || !server->drain_timer || !server->claim_timer)
         return -ENOMEM;
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
@@ -320,12 +327,7 @@ static int start_loop(struct server *server)
         if (r < 0)
             return r;
     }
-    int fd = server->rendezvous->listen_fd;
-    server->listener = engine_socket_new(&server->share, fd, &handlers, server);
-    if (!server->listener)
-        return -ENOMEM;
-    rendezvous_take_listener(server->rendezvous);
-    return 0;
+    return door_init(&server->door, &server->share, parts->rendezvous, &parts->starter, &door_user, server);
 }
 
 static int start_workers(struct server *server)
@@ -350,14 +352,14 @@ static void prepare_bequest(struct server *server)
         .workers = server->workers,
         .worker_count = server->worker_count,
         .rendezvous = server->rendezvous,
-        .door = engine_socket_fd(server->listener),
+        .door = &server->door,
         .limit = (uint64_t)server->options->handover_timeout_s * 1000,
         .given = on_given,
         .context = server,
     };
 }
 
-struct server *server_new(const struct server_parts *parts)
+struct server *server_new(struct server_parts *parts)
 {
     const struct options *options = parts->options;
     struct server *server = calloc(1, sizeof *server);
@@ -369,8 +371,10 @@ struct server *server_new(const struct server_parts *parts)
     clock_gettime(CLOCK_MONOTONIC, &now);
     server->options = options;
     server->rendezvous = parts->rendezvous;
-    server->starter = parts->starter;
+    server->starter = &parts->starter;
+    server->network = credentials_network();
     server->shared.limits = options->limits;
+    server->shared.key = parts->rendezvous->key;
     accounts_init(&server->accounts, &options->limits);
     server->shared.estate = parts->estate;
     server->shared.ask = on_ask;
@@ -383,7 +387,7 @@ struct server *server_new(const struct server_parts *parts)
                      options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
                      (long)options->limits.sessions * SESSION_DESCRIPTORS + REFUSED_AT_ONCE + OTHER_DESCRIPTORS,
                      on_descriptor_freed, server);
-    int r = start_loop(server);
+    int r = start_loop(server, parts);
     if (r == 0)
         r = start_workers(server);
     if (r == 0)
@@ -405,7 +409,7 @@ int server_run(struct server *server)
     start_idle_timer(server);
     if (server->shared.estate->count > 0)
         engine_timer_set(server->claim_timer, HANDOVER_CLAIM_LIMIT);
-    engine_accept(server->listener);
+    door_open(&server->door);
     int r = engine_run(server->engine);
     if (r < 0)
         log_line(LOG_ERROR, "event=loop-failed error=\"%s\" errno=%d", log_errno_text(-r), -r);
@@ -428,9 +432,8 @@ void server_free(struct server *server)
     free(server->workers);
     accept_queues_deinit(&server->shared.accept_queues);
     accounts_deinit(&server->accounts);
-    close_door(server);
+    door_deinit(&server->door);
     bequest_deinit(&server->bequest);
-    engine_timer_free(server->accept_timer);
     engine_timer_free(server->idle_timer);
     engine_timer_free(server->drain_timer);
     engine_timer_free(server->claim_timer);

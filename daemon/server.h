@@ -12,6 +12,7 @@
 
 #include "daemon/options.h"
 #include "daemon/rendezvous.h"
+#include "daemon/starter.h"
 
 struct server;
 
@@ -20,11 +21,11 @@ struct server_parts {
     const struct options *options;
     struct rendezvous *rendezvous; /* open; the server closes it when it leaves */
     struct estate *estate;         /* what sessions may claim */
-    int starter;                   /* the line to it, see daemon/starter.h; negative: there is none */
+    struct starter starter;        /* the server takes its bell */
 };
 
 /* NULL: could not, and standard error says why. */
-struct server *server_new(const struct server_parts *parts);
+struct server *server_new(struct server_parts *parts);
 
 /* Serves until it is time to leave. 0 or -errno. */
 int server_run(struct server *server);

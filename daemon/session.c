@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -70,8 +71,8 @@ static void linger(struct session *session, int os_error)
     if (list_is_empty(&session->lingering))
         session_end(session, GONE, os_error);
     else
-        log_line(LOG_INFO, "session=%llu event=linger pid=%d queued=%zu", (unsigned long long)session->number,
-                 (int)session->pid, queued);
+        log_line(LOG_INFO, "session=%llu event=linger pid=%s queued=%zu", (unsigned long long)session->number,
+                 session->pid_text, queued);
 }
 
 void session_linger_less(struct session *session)
@@ -126,8 +127,10 @@ struct session *session_new(struct worker *worker, int fd, const struct session_
     session->worker = worker;
     session->number = client->number;
     session->pid = client->pid;
+    memcpy(session->pid_text, client->pid_text, sizeof session->pid_text);
     session->account = client->account;
     session->refusal = client->refusal;
+    session->refusal_code = client->refusal_code;
     list_init(&session->node);
     list_init(&session->waiting_for_room);
     list_init(&session->connecting);
@@ -180,12 +183,12 @@ void session_end(struct session *session, const char *why, int os_error)
     if (session->state == SESSION_ENDED)
         return;
     if (os_error)
-        log_line(LOG_WARNING, "session=%llu event=end pid=%d why=\"%s\" error=\"%s\" errno=%d sockets=%u",
-                 (unsigned long long)session->number, (int)session->pid, why, log_errno_text(os_error), os_error,
+        log_line(LOG_WARNING, "session=%llu event=end pid=%s why=\"%s\" error=\"%s\" errno=%d sockets=%u",
+                 (unsigned long long)session->number, session->pid_text, why, log_errno_text(os_error), os_error,
                  session->sockets.used);
     else
-        log_line(LOG_INFO, "session=%llu event=end pid=%d why=\"%s\" sockets=%u", (unsigned long long)session->number,
-                 (int)session->pid, why, session->sockets.used);
+        log_line(LOG_INFO, "session=%llu event=end pid=%s why=\"%s\" sockets=%u", (unsigned long long)session->number,
+                 session->pid_text, why, session->sockets.used);
     end(session, os_error != 0);
 }
 
@@ -194,8 +197,8 @@ void session_end_malformed(struct session *session, const struct frame *frame, c
     if (session->state == SESSION_ENDED)
         return;
     log_failure(LOG_WARNING,
-                "session=%llu event=malformed pid=%d why=\"%s\" opcode=%u(%s) flags=%#x body=%u payload=%u sockets=%u",
-                (unsigned long long)session->number, (int)session->pid, why, frame->opcode,
+                "session=%llu event=malformed pid=%s why=\"%s\" opcode=%u(%s) flags=%#x body=%u payload=%u sockets=%u",
+                (unsigned long long)session->number, session->pid_text, why, frame->opcode,
                 frame_opcode_name(frame->opcode), frame->flags, frame->body_length, frame->payload_length,
                 session->sockets.used);
     end(session, true);
@@ -205,8 +208,8 @@ void session_end_refused(struct session *session, const char *why)
 {
     if (session->state == SESSION_ENDED)
         return;
-    log_failure(LOG_WARNING, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)session->number,
-                (int)session->pid, why);
+    log_failure(LOG_WARNING, "session=%llu event=refused pid=%s why=\"%s\"", (unsigned long long)session->number,
+                session->pid_text, why);
     end(session, false);
 }
 
@@ -265,8 +268,8 @@ void session_resume(struct session *session, const struct estate_item *items, ui
         lost++;
         tell_lost(session, item->handle);
     }
-    log_line(LOG_INFO, "session=%llu event=resume pid=%d listeners=%u lost=%u", (unsigned long long)session->number,
-             (int)session->pid, session->sockets.used, lost);
+    log_line(LOG_INFO, "session=%llu event=resume pid=%s listeners=%u lost=%u", (unsigned long long)session->number,
+             session->pid_text, session->sockets.used, lost);
 }
 
 void session_hand_over(struct session *session)
@@ -375,9 +378,9 @@ static void log_refusal(const struct session *session, const char *what, int64_t
 {
     log_failure(
         LOG_WARNING,
-        "session=%llu event=quota pid=%d uid=%u what=\"%s\" limit=%lld advice=\"more refusals like this one are "
+        "session=%llu event=quota pid=%s uid=%u what=\"%s\" limit=%lld advice=\"more refusals like this one are "
         "counted, not told: ochectl statistics; see %s\"",
-        (unsigned long long)session->number, (int)session->pid, (unsigned)session->account->uid, what, (long long)limit,
+        (unsigned long long)session->number, session->pid_text, (unsigned)session->account->uid, what, (long long)limit,
         advice);
 }
 

@@ -8,6 +8,7 @@
 #define OCHE_DAEMON_SESSION_H
 
 #include "daemon/account.h"
+#include "daemon/credentials.h"
 #include "daemon/lane.h"
 #include "daemon/list.h"
 #include "daemon/socket_table.h"
@@ -34,10 +35,12 @@ enum session_state {
 
 /* Who has connected. */
 struct session_client {
-    uint64_t number;         /* of the session, for the log */
-    pid_t pid;               /* when it connected */
+    uint64_t number; /* of the session, for the log */
+    pid_t pid;       /* when it connected */
+    char pid_text[CREDENTIALS_PID_SIZE];
     struct account *account; /* of its user; a session of it is taken, unless the client is refused */
     const char *refusal;     /* why it will be refused, when it has said HELLO; NULL: it will not */
+    int refusal_code;        /* the code of enum oche_error that goes with the refusal */
 };
 
 struct session {
@@ -45,8 +48,10 @@ struct session {
     struct worker *worker;
     uint64_t number; /* for the log */
     pid_t pid;       /* of the client, when it connected */
+    char pid_text[CREDENTIALS_PID_SIZE];
     struct account *account;
     const char *refusal; /* as in struct session_client */
+    int refusal_code;
     enum session_state state;
     bool follows;                       /* the client goes on with its listeners at a successor, */
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* if it names this */

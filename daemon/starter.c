@@ -1,9 +1,11 @@
 #include "daemon/starter.h"
 
 #include "daemon/background.h"
+#include "daemon/caretaker.h"
 #include "daemon/confinement.h"
 #include "daemon/log.h"
 #include "daemon/log_output.h"
+#include "daemon/passing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +21,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LINE = STDIN_FILENO, STATUS_NOT_RUN = 127 };
+enum {
+    LINE = STDIN_FILENO,
+    BELL = STDERR_FILENO + 1,
+    STATUS_NOT_RUN = 127,
+    TIMER_SLACK = 500000000, /* nanoseconds */
+};
+
+struct message_to_starter {
+    enum starter_word word;
+    struct rendezvous_files own;
+};
 
 /* The same path from another directory, for the successor of a background daemon starts in the root directory. `prefix`
  * comes before it. */
@@ -40,10 +52,8 @@ static char **command_line_of(const struct starter_order *order)
     static char replace[] = "--replace";
     static char socket[sizeof "--socket=" + PATH_MAX];
     static char log_file[sizeof "--log-file=" + 2 * PATH_MAX];
-    size_t count = 0;
-    while (order->argv[count])
-        count++;
-    snprintf(socket, sizeof socket, "--socket=%s", order->socket_path);
+    size_t count = (size_t)order->argument_count;
+    snprintf(socket, sizeof socket, "--socket=%s", order->rendezvous->address.sun_path);
     if (order->is_successor && count > 2 && strcmp(order->argv[count - 2], replace) == 0 &&
         strcmp(order->argv[count - 1], socket) == 0)
         count -= 2;
@@ -69,15 +79,23 @@ static void find_program(char *out, size_t size)
 
 /* ---- in the starter ---- */
 
-struct starter {
+struct attendant {
     char program[2 * PATH_MAX];
     char **command_line;
     bool background;
     pid_t successor; /* the child that is to be one; -1: there is none */
+    struct caretaker caretaker;
 };
 
-/* In the child. What it has to say before its own log is open goes where it went for the daemon, or else to the log. */
-static _Noreturn void become_successor(const struct starter *starter)
+/* What has to be said on standard error goes where it went for the daemon, or else to the log. */
+static void lend_standard_error(const struct attendant *attendant)
+{
+    if (attendant->background)
+        dup2(log_output_descriptor(), STDERR_FILENO);
+}
+
+/* In the child. */
+static _Noreturn void become_successor(const struct attendant *attendant)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -85,48 +103,128 @@ static _Noreturn void become_successor(const struct starter *starter)
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null >= 0)
         dup2(null, STDIN_FILENO);
-    if (starter->background)
-        dup2(log_output_descriptor(), STDERR_FILENO);
+    lend_standard_error(attendant);
     confinement_pass_on_capabilities();
-    execve(starter->program, starter->command_line, environ);
-    fprintf(stderr, "oched: cannot run %s: %s\n", starter->program, strerror(errno));
+    handover_key_put(&attendant->caretaker.rendezvous.key);
+    execve(attendant->program, attendant->command_line, environ);
+    fprintf(stderr, "oched: cannot run %s: %s\n", attendant->program, strerror(errno));
     _exit(STATUS_NOT_RUN);
 }
 
-static void start(struct starter *starter)
+static void start(struct attendant *attendant)
 {
-    if (starter->successor > 0) {
+    if (attendant->successor > 0) {
         log_line(LOG_WARNING, "event=ignored signal=SIGUSR2 why=\"successor %d is on its way\"",
-                 (int)starter->successor);
+                 (int)attendant->successor);
         return;
     }
-    starter->successor = fork();
-    if (starter->successor == 0)
-        become_successor(starter);
-    if (starter->successor < 0)
+    attendant->successor = fork();
+    if (attendant->successor == 0)
+        become_successor(attendant);
+    if (attendant->successor < 0)
         log_line(LOG_ERROR, "event=successor-failed error=\"%s\" errno=%d", log_errno_text(errno), errno);
     else
-        log_line(LOG_INFO, "event=successor pid=%d program=\"%s\"", (int)starter->successor, starter->program);
+        log_line(LOG_INFO, "event=successor pid=%d program=\"%s\"", (int)attendant->successor, attendant->program);
 }
 
 /* A child that goes to the background ends when its daemon serves. */
-static void look_after(struct starter *starter)
+static void look_after(struct attendant *attendant)
 {
     int status = 0;
-    if (starter->successor <= 0 || waitpid(starter->successor, &status, WNOHANG) != starter->successor)
+    if (attendant->successor <= 0 || waitpid(attendant->successor, &status, WNOHANG) != attendant->successor)
         return;
     if (status != 0)
-        log_line(LOG_ERROR, "event=successor-failed pid=%d status=%d", (int)starter->successor,
+        log_line(LOG_ERROR, "event=successor-failed pid=%d status=%d", (int)attendant->successor,
                  WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-    starter->successor = -1;
+    attendant->successor = -1;
 }
+
+/* ---- the files ---- */
+
+static void tell(struct starter_news *news)
+{
+    union passing_control control;
+    struct iovec vector = {.iov_base = news, .iov_len = sizeof *news};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    int descriptors[2], count = 0;
+    if (news->lock_fd >= 0)
+        descriptors[count++] = news->lock_fd;
+    if (news->listen_fd >= 0)
+        descriptors[count++] = news->listen_fd;
+    if (count > 0)
+        passing_attach(&message, &control, descriptors, count);
+    if (sendmsg(LINE, &message, MSG_NOSIGNAL) < 0 || write(BELL, "", 1) < 0) {
+        /* The daemon has ended, or the bell is full and rings anyway. */
+    }
+    for (int i = 0; i < count; i++)
+        close(descriptors[i]); /* a lock that the daemon has not got is free again */
+}
+
+/* True: there is something to do. When files are missing and the daemon has something to say, it may be that it leaves,
+ * and that they are missing for that; it says so first. */
+static bool is_called_for(const struct attendant *attendant)
+{
+    struct pollfd line = {.fd = LINE, .events = POLLIN};
+    return !caretaker_finds_all(&attendant->caretaker) && poll(&line, 1, 0) == 0;
+}
+
+static void mend(struct attendant *attendant)
+{
+    struct rendezvous *rendezvous = &attendant->caretaker.rendezvous;
+    struct starter_news news = {.lock_fd = -1, .listen_fd = -1};
+    lend_standard_error(attendant);
+    enum caretaker_news found = caretaker_mend(&attendant->caretaker);
+    if (attendant->background)
+        background_detach(STDERR_FILENO);
+    if (found == CARETAKER_NOTHING)
+        return;
+    news.word = found == CARETAKER_ORPHAN ? STARTER_ORPHAN : STARTER_MADE_ANEW;
+    if (found == CARETAKER_MADE_ANEW) {
+        news.own = rendezvous->own;
+        news.lock_fd = rendezvous->lock_fd;
+        news.listen_fd = rendezvous->listen_fd;
+    }
+    tell(&news);
+}
+
+static void remove_files(struct caretaker *caretaker)
+{
+    struct starter_news news = {.word = STARTER_REMOVED, .lock_fd = -1, .listen_fd = -1};
+    caretaker_end(caretaker);
+    rendezvous_remove(caretaker->rendezvous.address.sun_path, &caretaker->rendezvous.own);
+    tell(&news);
+}
+
+/* ---- the work ---- */
 
 static void on_child_changed(int signal)
 {
     (void)signal; /* ppoll(2) returns, which is all */
 }
 
-static _Noreturn void work(struct starter *starter)
+static void hear(struct attendant *attendant, const struct message_to_starter *message)
+{
+    switch (message->word) {
+    case STARTER_SUCCEED:
+        start(attendant);
+        break;
+    case STARTER_WATCH:
+        caretaker_begin(&attendant->caretaker, &message->own);
+        break;
+    case STARTER_LOOK:
+        if (is_called_for(attendant))
+            mend(attendant);
+        break;
+    case STARTER_FORGET:
+        caretaker_end(&attendant->caretaker);
+        break;
+    case STARTER_REMOVE:
+        remove_files(&attendant->caretaker);
+        break;
+    }
+}
+
+static _Noreturn void work(struct attendant *attendant)
 {
     struct sigaction action = {.sa_handler = on_child_changed};
     sigset_t blocked, while_waiting;
@@ -138,40 +236,55 @@ static _Noreturn void work(struct starter *starter)
 
     for (;;) {
         struct pollfd line = {.fd = LINE, .events = POLLIN};
-        char word;
-        bool asked = ppoll(&line, 1, NULL, &while_waiting) > 0;
-        if (asked ? read(LINE, &word, sizeof word) <= 0 : errno != EINTR)
+        struct message_to_starter message;
+        int timeout = caretaker_timeout(&attendant->caretaker);
+        const struct timespec pause = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+        int events = ppoll(&line, 1, timeout < 0 ? NULL : &pause, &while_waiting);
+        if (events > 0 ? recv(LINE, &message, sizeof message, 0) != sizeof message : events < 0 && errno != EINTR)
             _exit(0);
+        if (events == 0 && !is_called_for(attendant))
+            continue;
         log_reopen_file();
-        look_after(starter);
-        if (asked)
-            start(starter);
+        look_after(attendant);
+        if (events > 0)
+            hear(attendant, &message);
+        else if (events == 0)
+            mend(attendant);
         log_output_release();
     }
 }
 
-/* Lets go of all that it has inherited, above all the door, the lock, listeners and the daemon's end of the line. 0 or
- * an errno value. */
-static int let_go(const struct starter_order *order, int line)
+/* Lets go of all that it has inherited, above all the door, the lock, listeners and the daemon's ends of the lines. 0
+ * or an errno value. */
+static int let_go(const struct starter_order *order, int line, int bell)
 {
     prctl(PR_SET_NAME, "oched-starter", 0, 0, 0);
     log_output_limit(0); /* the daemon bounds it */
+    /* Nobody waits for a look at the files: it may come together with others' timers, and wakes nobody by itself. */
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
     log_output_release();
-    if (dup2(line, LINE) < 0 || close_range(STDERR_FILENO + 1, UINT_MAX, 0) < 0)
+    if (dup2(line, LINE) < 0 || (bell != BELL && dup3(bell, BELL, O_CLOEXEC) < 0) ||
+        close_range(BELL + 1, UINT_MAX, 0) < 0)
         return errno;
     if (order->background)
         background_detach(STDOUT_FILENO);
     return 0;
 }
 
-static _Noreturn void begin(const struct starter_order *order, int line)
+static _Noreturn void begin(const struct starter_order *order, int line, int bell)
 {
-    struct starter starter = {.command_line = command_line_of(order), .background = order->background, .successor = -1};
-    find_program(starter.program, sizeof starter.program);
-    int error = starter.command_line ? let_go(order, line) : ENOMEM;
+    struct attendant attendant = {
+        .command_line = command_line_of(order),
+        .background = order->background,
+        .successor = -1,
+        .caretaker = {.rendezvous = *order->rendezvous, .daemon = getppid()},
+    };
+    find_program(attendant.program, sizeof attendant.program);
+    attendant.caretaker.rendezvous.own = (struct rendezvous_files){.lock.inode = 0}; /* until the daemon says it has */
+    int error = attendant.command_line ? let_go(order, line, bell) : ENOMEM;
     if (send(error ? line : LINE, &error, sizeof error, MSG_NOSIGNAL) < 0 || error)
         _exit(1);
-    work(&starter);
+    work(&attendant);
 }
 
 /* ---- in the daemon ---- */
@@ -189,30 +302,72 @@ static int wait_for(int line)
     return count < 0 ? -errno : -ECHILD;
 }
 
-int starter_fork(const struct starter_order *order)
+static void close_pair(const int ends[2])
 {
-    int ends[2];
-    if (!*order->socket_path) /* one without a name cannot be named to a successor */
+    close(ends[0]);
+    close(ends[1]);
+}
+
+int starter_fork(const struct starter_order *order, struct starter *starter)
+{
+    int line[2], bell[2];
+    *starter = (struct starter){.line = -1, .bell = -1};
+    if (!*order->rendezvous->address.sun_path) /* one without a name cannot be named to a successor */
         return -ENOTSUP;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line) < 0)
         return -errno;
+    if (pipe2(bell, O_CLOEXEC | O_NONBLOCK) < 0) {
+        int error = errno;
+        close_pair(line);
+        return -error;
+    }
     pid_t pid = fork();
     if (pid == 0)
-        begin(order, ends[1]);
+        begin(order, line[1], bell[1]);
     int r = pid < 0 ? -errno : 0;
-    close(ends[1]);
+    close(line[1]);
+    close(bell[1]);
     if (r == 0)
-        r = wait_for(ends[0]);
-    if (r == 0)
-        return ends[0];
-    close(ends[0]);
+        r = wait_for(line[0]);
+    if (r == 0) {
+        *starter = (struct starter){.line = line[0], .bell = bell[0]};
+        return 0;
+    }
+    close(line[0]);
+    close(bell[0]);
     return r;
 }
 
-int starter_ask(int line)
+int starter_say(const struct starter *starter, enum starter_word word, const struct rendezvous_files *own)
 {
-    const char word = 'S';
-    if (line < 0)
+    struct message_to_starter message = {.word = word};
+    if (starter->line < 0)
         return -EBADF;
-    return send(line, &word, sizeof word, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+    if (own)
+        message.own = *own;
+    return send(starter->line, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+bool starter_hear(const struct starter *starter, int limit, struct starter_news *news)
+{
+    union passing_control control;
+    struct iovec vector = {.iov_base = news, .iov_len = sizeof *news};
+    struct msghdr message = {
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    struct pollfd line = {.fd = starter->line, .events = POLLIN};
+    int descriptors[2] = {-1, -1}, taken = 0;
+    if (starter->line < 0 || poll(&line, 1, limit) <= 0 ||
+        recvmsg(starter->line, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != sizeof *news)
+        return false;
+    passing_detach(&message, descriptors, 2);
+    /* The numbers in the message are the starter's; it sent along what was not -1. */
+    if (news->lock_fd >= 0)
+        news->lock_fd = descriptors[taken++];
+    if (news->listen_fd >= 0)
+        news->listen_fd = descriptors[taken];
+    return true;
 }

@@ -1,6 +1,7 @@
 #include "daemon/succession.h"
 
 #include "daemon/passing.h"
+#include "proto/endian.h"
 #include "proto/frame.h"
 #include "proto/handle.h"
 
@@ -8,12 +9,21 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static int say(int fd, int64_t deadline, enum handover_word word)
 {
     struct frame frame = {.opcode = FRAME_HANDOVER, .value = word};
     return passing_send(fd, deadline, &frame, NULL, NULL, 0);
+}
+
+static int ask(int fd, int64_t deadline, const struct handover_key *key)
+{
+    struct frame frame = {.opcode = FRAME_HANDOVER, .value = HANDOVER_ASK};
+    if (key->exists)
+        frame.payload_length = sizeof key->bytes;
+    return passing_send(fd, deadline, &frame, key->bytes, NULL, 0);
 }
 
 /* As a client does: whoever else could bind a socket there must not be believed. */
@@ -26,14 +36,27 @@ static int check_peer(int fd)
     return peer.uid == geteuid() ? 0 : -EPERM;
 }
 
-static int call_on(const struct sockaddr_un *address, int64_t deadline)
+/* Like connect(2), but it ends: a daemon that hangs takes nobody out of its backlog, and a full one makes wait. */
+static int connect_in_time(int fd, const struct sockaddr_un *address)
+{
+    const struct timeval limit = {.tv_sec = HANDOVER_TIME_LIMIT / 1000};
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0)
+        return 0;
+    return errno == EAGAIN ? -ETIMEDOUT : -errno;
+}
+
+static int call_on(const struct sockaddr_un *address, const struct handover_key *key, int64_t deadline)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int r = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : check_peer(fd);
+    int r = connect_in_time(fd, address);
     if (r == 0)
-        r = say(fd, deadline, HANDOVER_ASK);
+        r = check_peer(fd);
+    if (r == 0)
+        r = ask(fd, deadline, key);
     if (r == 0)
         return fd;
     close(fd);
@@ -72,7 +95,7 @@ static int hear(int fd, int64_t deadline, enum handover_word word, struct frame 
                     (word == HANDOVER_DOOR || frame->payload_length == HANDOVER_TOKEN_SIZE);
     if (sensible)
         return 0;
-    r = frame->value == HANDOVER_KEPT ? -EBUSY : -EPROTO;
+    r = frame->value != HANDOVER_KEPT ? -EPROTO : frame->os_error == EACCES ? -EACCES : -EBUSY;
     for (int i = 0; i < count; i++) {
         if (descriptors[i] >= 0)
             close(descriptors[i]);
@@ -94,17 +117,20 @@ static int take_listener(int fd, int64_t deadline, struct estate *estate)
     return r;
 }
 
-static int take_all(struct succession *succession, int64_t deadline, struct estate *estate)
+static int take_all(struct succession *succession, const char *path, int64_t deadline, struct estate *estate)
 {
     struct frame frame;
-    uint8_t token[HANDOVER_TOKEN_SIZE];
+    uint8_t file[HANDOVER_TOKEN_SIZE]; /* device and inode of the socket file */
     int descriptors[2];
-    int r = hear(succession->predecessor, deadline, HANDOVER_DOOR, &frame, token, descriptors, 2);
+    int r = hear(succession->predecessor, deadline, HANDOVER_DOOR, &frame, file, descriptors, 2);
     if (r < 0)
         return r;
     succession->door = descriptors[0];
     succession->lock = descriptors[1];
-    succession->bound = frame.request_id != 0;
+    if (frame.request_id != 0)
+        succession->socket = frame.payload_length > 0
+                                 ? (struct file_id){.device = get_u64(file), .inode = get_u64(file + 8)}
+                                 : file_id_at(path);
     for (int64_t left = frame.handle; left > 0 && r == 0; left--)
         r = take_listener(succession->predecessor, deadline, estate);
     return r;
@@ -120,14 +146,15 @@ static void drop(struct succession *succession)
     *succession = (struct succession){.predecessor = -1, .door = -1, .lock = -1};
 }
 
-int succession_ask(const struct sockaddr_un *address, struct succession *succession, struct estate *estate)
+int succession_ask(const struct sockaddr_un *address, const struct handover_key *key, struct succession *succession,
+                   struct estate *estate)
 {
     int64_t deadline = passing_deadline(HANDOVER_TIME_LIMIT);
-    int fd = call_on(address, deadline);
+    int fd = call_on(address, key, deadline);
     if (fd < 0)
         return fd;
     *succession = (struct succession){.predecessor = fd, .door = -1, .lock = -1};
-    int r = take_all(succession, deadline, estate);
+    int r = take_all(succession, address->sun_path, deadline, estate);
     if (r < 0) {
         drop(succession);
         estate_close(estate);

@@ -25,7 +25,8 @@ static const uint64_t governed =
     LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
     LANDLOCK_ACCESS_FS_MAKE_SYM;
 
-/* The log is made anew, the lock of a predecessor that has died is taken, and the socket is removed. */
+/* The log is made anew, the lock of a predecessor that has died is taken, and the key is written. Without a filter the
+ * daemon removes its files, too. */
 static const uint64_t in_directory = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
                                      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
                                      LANDLOCK_ACCESS_FS_TRUNCATE;

@@ -23,8 +23,8 @@ static void welcome_arrival(struct worker *worker, struct arrival *arrival)
 {
     const struct session_client *client = &arrival->client;
     if (worker->draining || !session_new(worker, arrival->fd, client)) {
-        log_failure(LOG_ERROR, "session=%llu event=refused pid=%d why=\"%s\"", (unsigned long long)client->number,
-                    (int)client->pid, worker->draining ? "the daemon leaves" : "out of memory");
+        log_failure(LOG_ERROR, "session=%llu event=refused pid=%s why=\"%s\"", (unsigned long long)client->number,
+                    client->pid_text, worker->draining ? "the daemon leaves" : "out of memory");
         close(arrival->fd);
         worker_session_gone(worker, client->account, client->refusal);
     }

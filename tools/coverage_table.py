@@ -4,7 +4,7 @@ import json
 import sys
 
 MARK = 90.0  # per cent of the lines
-PARTS = ("client/", "daemon/", "proto/")
+PARTS = ("client/", "common/", "daemon/", "proto/")
 COMPILED_IN = "/proc/self/cwd/"  # says Bazel
 
 

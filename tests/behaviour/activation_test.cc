@@ -39,13 +39,19 @@ Descriptor manager_socket(const std::string &path)
 }
 
 // What a service manager does: `passed` becomes descriptor 3, for the process `pid` ("$$" is itself).
-ProcessOptions activated(const Place &place, const Descriptor &passed, const std::string &pid = "$$")
+ProcessOptions activated(const Place &place, const Descriptor &passed, const std::string &pid = "$$",
+                         const std::string &count = "1")
 {
     ProcessOptions options;
-    options.arguments = {
-        "/bin/sh",           "-c",           "LISTEN_FDS=1 LISTEN_PID=" + pid + " exec \"$0\" \"$@\" 3<&0 </dev/null",
-        oched_path(),        "--foreground", "--method",
-        method_under_test(), "--socket",     place.path("own.sock")};
+    options.arguments = {"/bin/sh",
+                         "-c",
+                         "LISTEN_FDS=" + count + " LISTEN_PID=" + pid + " exec \"$0\" \"$@\" 3<&0 </dev/null",
+                         oched_path(),
+                         "--foreground",
+                         "--method",
+                         method_under_test(),
+                         "--socket",
+                         place.path("own.sock")};
     options.input = passed.get();
     return options;
 }
@@ -162,6 +168,27 @@ TEST_CASE("a descriptor from the service manager that is no listening Unix-domai
     const ProcessResult no_unix = run(activated(place, tcp));
     CHECK(no_unix.status == 1);
     CHECK(count_lines(no_unix.error, "LISTEN_FDS is not a Unix-domain socket") == 1);
+
+    const Descriptor packets(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    strncpy(address.sun_path, place.socket_path().c_str(), sizeof address.sun_path - 1);
+    REQUIRE(bind(packets.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) == 0);
+    REQUIRE(listen(packets.get(), 1) == 0);
+    const ProcessResult no_stream = run(activated(place, packets));
+    CHECK(no_stream.status == 1);
+    CHECK(count_lines(no_stream.error, "LISTEN_FDS is not a stream socket") == 1);
+}
+
+TEST_CASE("another number of sockets than one is refused, and the number named")
+{
+    const Place place;
+    const Descriptor passed = manager_socket(place.socket_path());
+    for (const std::string count : {"2", "-1", "many"}) {
+        const ProcessResult result = run(activated(place, passed, "$$", count));
+        CHECK(result.status == 1);
+        CHECK(count_lines(result.error, "LISTEN_FDS is " + count + ", ") == 1);
+    }
 }
 
 TEST_CASE("what a service manager passed to another process is not the daemon's")

@@ -5,6 +5,8 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include "tests/support/pair.h"
 #include "tests/support/place.h"
 #include "tests/support/skip.h"
+#include "tests/support/text.h"
 
 using namespace test_support;
 
@@ -195,4 +198,34 @@ TEST_CASE("without OCHE_DAEMON and nothing beside the library, the oched in PATH
     Companion companion({"OCHE_DAEMON", "LD_LIBRARY_PATH=" + library, "PATH=" + place.path("") + ":" + path});
     CHECK(companion.ask("init") == "0");
     CHECK(place.starts() == 1);
+}
+
+TEST_CASE("the daemon has none of the limits and priorities of the program that was the first to need it")
+{
+    const Place place;
+    Companion companion({}, "tests/support/companion",
+                        {"/bin/sh", "-c",
+                         "ulimit -S -t 1000; ulimit -S -n 64; ulimit -S -f 1000; echo 500 >/proc/self/oom_score_adj; "
+                         "exec nice -n 7 taskset 1 setarch --addr-no-randomize chrt --idle 0 \"$@\"",
+                         "sh"});
+    REQUIRE(companion.number("init") == 0);
+    const pid_t pid = place.server().value();
+    const std::string process = "/proc/" + std::to_string(pid) + "/";
+    const std::string limits = contents_of(process + "limits"), own = contents_of("/proc/self/limits");
+    CHECK(count_lines(limits, "^Max cpu time +1000 ") == 0);
+    CHECK(count_lines(limits, "^Max open files +64 ") == 0);
+    CHECK(count_lines(limits, "^Max file size +1024000 ") == 0);
+    CHECK(contents_of(process + "personality") == contents_of("/proc/self/personality"));
+    cpu_set_t daemon_set, own_set;
+    REQUIRE(sched_getaffinity(pid, sizeof daemon_set, &daemon_set) == 0);
+    REQUIRE(sched_getaffinity(0, sizeof own_set, &own_set) == 0);
+    CHECK(CPU_COUNT(&daemon_set) >= CPU_COUNT(&own_set));
+    // What takes a privilege to be set back is set back for who has it.
+    const ProcessResult up =
+        run({{"/usr/bin/nice", "-n", "7", "/usr/bin/nice", "-n", "-7", "/bin/true"}, {}, -1, -1, -1, 0, 0});
+    if (up.error.empty()) {
+        CHECK(sched_getscheduler(pid) == SCHED_OTHER);
+        CHECK(getpriority(PRIO_PROCESS, static_cast<id_t>(pid)) == 0);
+    }
+    CHECK(contents_of(process + "oom_score_adj") == contents_of("/proc/self/oom_score_adj"));
 }

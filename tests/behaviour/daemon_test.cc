@@ -73,6 +73,7 @@ TEST_CASE("--help names every option, --version the version, and both leave with
                                "--allow-listen",
                                "--user",
                                "--no-seccomp",
+                               "--replace",
                                "--version",
                                "--help"}) {
         CAPTURE(option);
@@ -103,6 +104,7 @@ TEST_CASE("a wrong command line gives status 2, and standard error names what is
         {"--max-sessions", ""},
         {"--drain-timeout", "5s"},
         {"--handover-timeout", "0"},
+        {"--replace=please"},
         {"stray"},
     };
     for (const auto &arguments : wrong) {
@@ -110,7 +112,8 @@ TEST_CASE("a wrong command line gives status 2, and standard error names what is
         const ProcessResult result = run_oched(arguments);
         CHECK(result.status == 2);
         CHECK(result.output.empty());
-        const std::string culprit = arguments[0].substr(arguments[0].find_first_not_of('-'));
+        std::string culprit = arguments[0].substr(arguments[0].find_first_not_of('-'));
+        culprit = culprit.substr(0, culprit.find('='));
         CHECK(contains(result.error, culprit));
     }
 }
@@ -198,6 +201,7 @@ TEST_CASE("SIGTERM makes the daemon leave with 0 and take its files along")
     CHECK(pair.peer.end() != End::none);
     CHECK_FALSE(std::filesystem::exists(daemon.place().socket_path()));
     CHECK_FALSE(std::filesystem::exists(daemon.place().socket_path() + ".lock"));
+    CHECK_FALSE(std::filesystem::exists(daemon.place().socket_path() + ".key"));
 }
 
 TEST_CASE("SIGTERM that comes while the daemon starts makes it leave in order")

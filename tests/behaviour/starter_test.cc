@@ -341,3 +341,49 @@ TEST_CASE("a daemon that leaves starts no successor")
     CHECK(daemon.count_lines("event=successor ") == 0);
     isolate.result(write);
 }
+
+TEST_CASE("SIGTERM that comes while the successor is on its way ends both, and behind the handover it ends the old one")
+{
+    for (int round = 0; round < 10; round++) {
+        Daemon daemon;
+        const Place &place = daemon.place();
+        daemon.kill(SIGUSR2);
+        if (round % 2 != 0)
+            REQUIRE(daemon.logs("event=successor pid="));
+        daemon.kill(SIGTERM);
+        CHECK(daemon.wait() == 0);
+        // Until nobody is left that could still become a daemon.
+        const bool handed_over = daemon.count_lines("event=handed-over") > 0;
+        CHECK(eventually([&] { return place.daemons() == (handed_over ? 1 : 0); }));
+        CHECK(std::filesystem::exists(place.socket_path()) == handed_over);
+        CHECK(daemon.count_lines("event=serving") == (handed_over ? 2 : 1));
+    }
+}
+
+TEST_CASE("SIGTERM behind a handover does not cut off what is still being sent")
+{
+    DaemonOptions options;
+    options.arguments = {"--drain-timeout", "3600"};
+    Daemon daemon(options);
+    Isolate isolate;
+    isolate.start();
+    const Pair slow = connected(isolate);
+    const std::string sent = pattern(32 << 20);
+    const Request write = isolate.write(slow.handle, sent);
+    REQUIRE(isolate.result(isolate.set_no_delay(slow.handle, true)) == 0); // the daemon has taken the write
+    daemon.kill(SIGUSR2);
+    REQUIRE(daemon.logs("event=handed-over"));
+    daemon.kill(SIGTERM);
+    REQUIRE(daemon.logs("event=leaving"));
+    CHECK((slow.peer.receive_all() == sent));
+    CHECK(daemon.wait() == 0);
+    isolate.result(write);
+}
+
+TEST_CASE("a command line that ends with -- is one with which a successor can start")
+{
+    Daemon daemon({{"--max-handles", "3", "--"}});
+    daemon.kill(SIGUSR2);
+    CHECK(daemon.wait() == 0);
+    CHECK(daemon.logs("event=inherited"));
+}

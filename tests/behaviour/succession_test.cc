@@ -121,7 +121,7 @@ TEST_CASE("a successor that dies before it has taken anything leaves the daemon 
     const Request accept = isolate.accept(listener);
     SECTION("when it has asked")
     {
-        Wire(daemon.place().socket_path()).send(handover_frame(HANDOVER_ASK));
+        Wire(daemon.place().socket_path()).send(ask_frame(daemon.place()));
     }
     SECTION("when it was offered everything")
     {
@@ -225,7 +225,7 @@ TEST_CASE("who asks for a handover and then takes its time holds nobody up")
         for (size_t i = 0; i < listeners; i++)
             listening(isolate);
         wire = std::make_unique<Wire>(daemon.place().socket_path());
-        wire->send(handover_frame(HANDOVER_ASK));
+        wire->send(ask_frame(daemon.place()));
         pollfd offer{wire->fd(), POLLIN, 0};
         REQUIRE(poll(&offer, 1, -1) == 1);
         others_are_served();

@@ -250,6 +250,7 @@ static void set_up_daemon(int fd)
     stage.shared.policy = &everything;
     stage.shared.estate = &stage.estate;
     stage.shared.ask = on_ask;
+    stage.shared.key.exists = true; /* of zeros, which fuzzing finds */
     estate_init(&stage.estate);
     accept_queues_init(&stage.shared.accept_queues);
     stage.shared.descriptors.limit = HANDLES + 1;

@@ -77,10 +77,20 @@ WireFrame handover_frame(int64_t word)
     return plain_frame(FRAME_HANDOVER, 0, 0, word);
 }
 
+WireFrame ask_frame(const Place &place)
+{
+    const std::string digits = contents_of(place.socket_path() + ".key");
+    REQUIRE(digits.size() == 2 * HANDOVER_KEY_SIZE + 1);
+    WireFrame frame = handover_frame(HANDOVER_ASK);
+    for (size_t i = 0; i < HANDOVER_KEY_SIZE; i++)
+        frame.payload += static_cast<char>(std::stoi(digits.substr(2 * i, 2), nullptr, 16));
+    return frame;
+}
+
 std::unique_ptr<Wire> offered(const Daemon &daemon, size_t listeners)
 {
     auto wire = std::make_unique<Wire>(daemon.place().socket_path());
-    const auto door = wire->ask(handover_frame(HANDOVER_ASK));
+    const auto door = wire->ask(ask_frame(daemon.place()));
     REQUIRE(door);
     REQUIRE(door->header.value == HANDOVER_DOOR);
     REQUIRE(door->header.handle == static_cast<int64_t>(listeners));

@@ -37,6 +37,9 @@ class Successor
 
 WireFrame handover_frame(int64_t word);
 
+// HANDOVER_ASK with the key of the daemon there.
+WireFrame ask_frame(const Place &place);
+
 // A conversation in which the test plays the successor: it has asked, and was offered everything.
 std::unique_ptr<Wire> offered(const Daemon &daemon, size_t listeners);
 

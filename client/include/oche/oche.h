@@ -69,7 +69,9 @@ enum oche_lane {
 
 /* Everything 0 or NULL means: the default. */
 struct oche_session_options {
-    const char *socket_path; /* $OCHE_SOCKET, else $XDG_RUNTIME_DIR/oche/oched.sock, else /tmp/oche-UID/oched.sock */
+    /* $OCHE_SOCKET, else $XDG_RUNTIME_DIR/oche/oched.sock if that directory is the user's, else
+     * /tmp/oche-UID/oched.sock; in a network namespace of its own, oched-N.sock there. */
+    const char *socket_path;
     const char *daemon_path; /* $OCHE_DAEMON, else `oched` beside the library, else `oched` from PATH */
     bool never_start;        /* true: do not start a daemon when nobody serves */
     bool quiet_writes;       /* true: a write with a request id of 0 or less completes only if it fails */
