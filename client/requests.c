@@ -413,7 +413,7 @@ int64_t request_listener_close(struct oche_session *session, int64_t request_id,
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = force;
-    status = submit(session, request, NULL, 0); /* first, as in request_close() */
+    status = submit(session, request, NULL, 0); /* first, as in close_with() */
     if (force) {
         forget_accepted(session, listener, request);
         doom_accepts(session, listener);

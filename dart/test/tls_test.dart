@@ -173,7 +173,7 @@ Future<void> _endOfPeer(RawSocket socket, Socket peer, List<Object> seen) async 
   socket.listen((event) {
     seen.add(event);
     if (event == RawSocketEvent.read) {
-      seen.add('${socket.available()} ${utf8.decode(socket.read()!)} ${socket.available()} ${socket.read()}');
+      seen.add('${socket.available()} ${utf8.decode(socket.read()!)} ${socket.available()}');
       peer.close().ignore();
     }
     if (event == RawSocketEvent.readClosed) socket.shutdown(SocketDirection.send);
@@ -190,7 +190,8 @@ Future<void> _inPieces(RawSocket socket, Socket peer, List<Object> seen) async {
   await peer.flush();
   socket.listen((event) {
     seen.add(event);
-    if (socket.read(5) case final data?) seen.add(utf8.decode(data));
+    if (event != RawSocketEvent.read) return;
+    seen.add(utf8.decode(socket.read(5)!));
     if (socket.available() == 0) all.complete();
   });
   await all.future;
