@@ -12,8 +12,8 @@
  * Every RELEASE has FRAME_IN_ARENA, no handle, request id 0 and no reply; from the daemon it also has FRAME_REPLY.
  *
  * Each side has a bell, which the other rings as proto/ring.h says: the client the reading end of a pipe, the daemon an
- * eventfd. Pages of the arenas exist as they are used, and those of the rings from the beginning. The Unix-domain socket stays open,
- * carries nothing any more, and tells each side when the other is gone.
+ * eventfd. Pages of the arenas exist as they are used, and those of the rings from the beginning. The Unix-domain
+ * socket stays open, carries nothing any more, and tells each side when the other is gone.
  *
  * The four sizes are in the Welcome; each is a multiple of 4096, so every part begins on a page. A record of a ring is
  * a frame: header, body, and the payload if it is short. The payload of a frame with FRAME_IN_ARENA lies in the arena
