@@ -206,7 +206,7 @@ TEST_CASE("the daemon has none of the limits and priorities of the program that 
     Companion companion({}, "tests/support/companion",
                         {"/bin/sh", "-c",
                          "ulimit -S -t 1000; ulimit -S -n 64; ulimit -S -f 1000; echo 500 >/proc/self/oom_score_adj; "
-                         "exec nice -n 7 taskset 1 setarch --addr-no-randomize chrt --idle 0 \"$@\"",
+                         "exec nice -n 7 taskset 1 setarch --addr-no-randomize chrt --batch 0 \"$@\"",
                          "sh"});
     REQUIRE(companion.number("init") == 0);
     const pid_t pid = place.server().value();
