@@ -136,12 +136,11 @@ static struct accept_queue *queue_new(struct accept_queues *queues, const struct
     if (!queue)
         return NULL;
     if (getsockname(fd, (struct sockaddr *)&local, &local_size) < 0 || !address_to_endpoint(&queue->local, &local) ||
-        getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, &shared_size) < 0) {
+        getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, &shared_size) < 0 ||
+        (local.ss_family == AF_INET6 && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &v6_only_size) < 0)) {
         free(queue);
         return NULL;
     }
-    if (local.ss_family == AF_INET6)
-        getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &v6_only_size);
     if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &cookie_size) < 0)
         cookie = 0;
     queue->account = account;

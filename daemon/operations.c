@@ -315,8 +315,7 @@ static int handle_get_option(struct request *request)
     socklen_t size = sizeof value;
     struct body_memory memory;
     body_memory_init(&memory);
-    Oche__RawOption *body =
-        oche__raw_option__unpack(&memory.allocator, message->frame.body_length, message->body);
+    Oche__RawOption *body = oche__raw_option__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
         return unpack_fault(&memory);
     if (body->size < size)

@@ -3,6 +3,8 @@
 #include "proto/oche.pb-c.h"
 #include "tests/fuzz/loopback.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -99,12 +101,45 @@ static void listen_body(struct request *request, struct input *input)
     pack(request, &body.base);
 }
 
+static void raw_option(Oche__RawOption *raw, struct input *input)
+{
+    static const struct {
+        int level, name;
+    } options[] = {
+        {SOL_SOCKET, SO_RCVBUF},    {SOL_SOCKET, SO_SNDBUF}, {SOL_SOCKET, SO_LINGER}, {IPPROTO_TCP, TCP_NODELAY},
+        {IPPROTO_TCP, TCP_KEEPCNT}, {IPPROTO_IP, IP_TOS},    {IPPROTO_TCP, TCP_INFO},
+    };
+    oche__raw_option__init(raw);
+    uint8_t which = input_byte(input) % (sizeof options / sizeof options[0] + 1);
+    if (which < sizeof options / sizeof options[0]) {
+        raw->level = (uint32_t)options[which].level;
+        raw->name = (uint32_t)options[which].name;
+    } else {
+        raw->level = input_byte(input);
+        raw->name = input_byte(input);
+    }
+}
+
 static void option_body(struct request *request, struct input *input)
 {
     uint8_t how = input_byte(input);
     Oche__Option body = OCHE__OPTION__INIT;
     body.name = (Oche__Option__Name)(how % 4);
     body.value = how & 0x80 ? input_value(input) : how >> 2 & 1;
+    Oche__RawOption raw;
+    if (how % 4 == 3) {
+        raw_option(&raw, input);
+        raw.value.data = (uint8_t *)(uintptr_t)input_take(input, how >> 4, &raw.value.len);
+        body.raw = &raw;
+    }
+    pack(request, &body.base);
+}
+
+static void raw_option_body(struct request *request, struct input *input)
+{
+    Oche__RawOption body;
+    raw_option(&body, input);
+    body.size = input_byte(input);
     pack(request, &body.base);
 }
 
@@ -131,6 +166,9 @@ static void make_body(struct request *request, struct input *input)
         break;
     case FRAME_SET_OPTION:
         option_body(request, input);
+        break;
+    case FRAME_GET_OPTION:
+        raw_option_body(request, input);
         break;
     default:
         break;

@@ -14,6 +14,7 @@ LENGTHS = [255, 256, 1024, 4095, 4096, 4097, 16383, 16384, 65535, 65536, 65537, 
 HELLO, CONNECT, LISTEN, ACCEPT, READ, WRITE, CLOSE_WRITE, CLOSE, LISTENER_CLOSE, SET_OPTION, STATISTICS = range(1, 12)
 CANCEL = 13
 ABORT = 15
+GET_OPTION = 16
 
 
 def length(number):
@@ -76,6 +77,7 @@ def rarely(act, argument=0):
 
 MADE = connect() + peer("accept")
 LISTENS = listen() + take()
+PORT = b"\x71\x17\0\0"
 
 PLAYS = {
     "echo": MADE + read(0, 65536) + peer_send(200) + take() + write(0, 200) + peer("receive") + peer("shut") + take()
@@ -84,6 +86,10 @@ PLAYS = {
     + peer_send(1024) + take() + request(LISTENER_CLOSE, 1, 0) + take(),
     "accept6": listen(1) + accept(0) + peer_connect() + take() + connect(1) + accept(0) + take(),
     "options": MADE + request(SET_OPTION, 5, 0) + request(SET_OPTION, 6, 0) + request(STATISTICS) + take(),
+    "raw-options": MADE + request(SET_OPTION, 0x43, 0) + b"\0\x20\0\0\0" + request(0, GET_OPTION, 0, 8, 0)
+    + request(0, GET_OPTION, 2, 8, 0) + request(SET_OPTION, 0x43, 7, 1, 25) + b"\1\0\0\0\0" + take(),
+    "shared": listen(0x50) + PORT + listen(0x50) + PORT + take() + accept(0) + accept(1) + peer_connect() + take()
+    + request(LISTENER_CLOSE, 0, 0) + peer_connect() + take() + listen(0x58) + PORT + accept(1) + take(),
     "bulk": MADE + (read(0, 300000) + peer_send(300000) + take()) * 12,
     "release": MADE + (read(0, 300000) + peer_send(300000) + take() + misuse(4) + misuse(10)) * 6,
     "pestered": MADE + (read(0, 300000) + peer_send(300000) + misuse(5) + misuse(2)) * 8 + misuse(0, 2, 1, 0, 0, 0),

@@ -1,3 +1,6 @@
+
+#include <sys/socket.h>
+
 #include "tests/torture/scenarios.h"
 
 #include <algorithm>
@@ -217,6 +220,18 @@ void calling(Stage &)
     if (isolate.inside([&] { return tcp_set_no_delay(timed, true); }) < 0) {
         throw Ended("tcp_set_no_delay fails");
     }
+    int linger[2];
+    int32_t os_error;
+    const auto get = [&] {
+        return oche_isolate_get_option(timed, SOL_SOCKET, SO_LINGER, reinterpret_cast<uint8_t *>(linger), sizeof linger,
+                                       &os_error);
+    };
+    if (isolate.inside(get) != sizeof linger) {
+        throw Ended("oche_isolate_get_option fails");
+    }
+    const int64_t shared = value(isolate, isolate.listen({loopback4(), 0}, {false, 0, true}));
+    value(isolate, isolate.listen(Isolate::local(shared), {false, 0, true}));
+    value(isolate, isolate.listener_close(shared, false));
     const Request none = isolate.connect({loopback4(), free_port(loopback4())});
     const Outcome refusal = isolate.outcome(none);
     if (refusal.result != TCP_ERR_CONNECT_FAILED) {

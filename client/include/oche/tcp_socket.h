@@ -144,9 +144,9 @@ int64_t tcp_close(int64_t request_id, int64_t handle);
  * Listens on `addr` (4 or 16 bytes) and `port`; port 0 lets the system choose, tcp_get_local_port() tells which.
  * `v6_only`: an IPv6 listener takes no IPv4 connections. `backlog`: how many connections may wait for an accept; 0
  * or less means as many as the system allows. `shared`: other shared listeners of this user may use the same address
- * and port, with the same `v6_only`, and connections are spread over those that have accepts pending. They have one queue:
- * connections that wait are reset when the last of them is closed, and not before. Its length is the largest backlog.
- * Completes with a listener handle, TCP_ERR_BIND_FAILED, TCP_ERR_LISTEN_FAILED, TCP_ERR_QUOTA.
+ * and port, with the same `v6_only`, and connections are spread over those that have accepts pending. They have one
+ * queue: connections that wait are reset when the last of them is closed, and not before. Its length is the largest
+ * backlog. Completes with a listener handle, TCP_ERR_BIND_FAILED, TCP_ERR_LISTEN_FAILED, TCP_ERR_QUOTA.
  */
 int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
                    int64_t backlog, bool shared);
