@@ -44,6 +44,8 @@ const leaf = {
   'oche_isolate_set_keep_alive',
   'oche_isolate_set_no_delay',
   'oche_isolate_abort',
+  'oche_isolate_ahead',
+  'oche_isolate_take',
   ...alsoBound,
 };
 

@@ -64,6 +64,8 @@ const struct public_function public_functions[] = {
     F(oche_isolate_listen),
     F(oche_isolate_cancel),
     F(oche_isolate_abort),
+    F(oche_isolate_ahead),
+    F(oche_isolate_take),
     F(oche_isolate_set_keep_alive),
     F(oche_isolate_set_no_delay),
     F(oche_isolate_open),
