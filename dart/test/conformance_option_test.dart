@@ -58,6 +58,25 @@ void options() {
     log('client')('${_get(client, _levelSocket, _keepAlive)}');
   });
 
+  conforms('options after both ends', (log) async {
+    final (client, server) = await log.pair();
+    final stream = log('in').watch(client);
+    server.listen((_) {});
+    await server.close();
+    await stream.done;
+    await client.close();
+    await turns(10);
+    log('client').tries('setOption', () => client.setOption(SocketOption.tcpNoDelay, true));
+    log('client').tries(
+      'getRawOption',
+      () => client.getRawOption(RawSocketOption(_levelTcp, _noDelay, Uint8List(4))),
+    );
+    log('client').tries('setRawOption', () {
+      client.setRawOption(RawSocketOption.fromBool(_levelTcp, _noDelay, true));
+      return null;
+    });
+  });
+
   conforms('options after destroy', (log) async {
     final (client, _) = await log.pair();
     client.destroy();

@@ -325,6 +325,40 @@ void writing() {
     await writeUntil(socket, done);
   });
 
+  conforms('one write to a peer that is gone is enough to learn of it', (log) async {
+    final (socket, peer) = await RawPeer.of(log);
+    final stream = log('in').watch(socket);
+    await peer.close();
+    await stream.done;
+    final done = _noteDone(log, socket);
+    socket.write('event');
+    await done;
+  });
+
+  conforms('close and done tell that a write has failed', (log) async {
+    final (socket, peer) = await RawPeer.of(log);
+    final stream = log('in').watch(socket);
+    await peer.close();
+    await stream.done;
+    socket.write('event');
+    await _noteDone(log, socket);
+    await log('out').outcome('close', socket.close());
+    await log('out').outcome('done', socket.done);
+  });
+
+  conforms('a reset after all was flushed is no failure of a later close', (log) async {
+    final (socket, peer) = await RawPeer.of(log);
+    final stream = log('in').watch(socket);
+    socket.write('event');
+    await socket.flush();
+    await peer.received(5);
+    peer.shutdown();
+    await stream.done;
+    await peer.reset();
+    await turns(20);
+    await log('out').outcome('close', socket.close());
+  });
+
   conforms('a reader that pauses while a writer learns of the reset is told on resuming', (log) async {
     final (socket, peer) = await RawPeer.of(log);
     late final Watched stream;

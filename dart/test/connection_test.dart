@@ -6,12 +6,16 @@ import 'dart:convert';
 import 'dart:typed_data';
 
 import 'package:oche/oche.dart';
+import 'package:oche/src/bindings.dart';
+import 'package:oche/src/connection.dart' show transportOf;
 
 import 'support/pairs.dart';
+import 'support/scenario.dart';
 import 'support/testing.dart';
 
 Future<void> main(List<String> arguments) {
   reading();
+  joining();
   streaming();
   closing();
   return runTests(arguments);
@@ -93,6 +97,47 @@ void reading() {
     await pair.connected.closeWrite();
     expect(await total.future, 100000, 'the bytes');
     await pair.close();
+  });
+}
+
+/// Comes back when so many bytes have come behind what was read.
+Future<void> comeAhead(Connection connection, int count) =>
+    eventually(() => oche_isolate_ahead(transportOf(connection).handle) >= count, '$count bytes come');
+
+void joining() {
+  test('a read brings together what has come since, in its order', () async {
+    final mixed = await Mixed.open();
+    final first = mixed.connection.read();
+    await mixed.peer.send(utf8.encode('first'));
+    expect(utf8.decode((await first)!), 'first');
+    await mixed.peer.send(utf8.encode('second'));
+    await comeAhead(mixed.connection, 6);
+    await mixed.peer.send(utf8.encode('third'));
+    await comeAhead(mixed.connection, 11);
+    expect(utf8.decode((await mixed.connection.read())!), 'secondthird');
+    await mixed.close();
+  });
+
+  test('who takes long gets much at once, and nothing is lost', () async {
+    final mixed = await Mixed.open();
+    const total = 8 << 20;
+    final sent = mixed.peer.send(pattern(total));
+    var sum = 1, came = 0, most = 0;
+    while (came < total) {
+      final data = (await mixed.connection.read())!;
+      sum = checksum(data, sum);
+      came += data.length;
+      if (data.length > most) most = data.length;
+      if (came < total ~/ 2) {
+        // As much as a window of this size lets come.
+        final handle = transportOf(mixed.connection).handle;
+        await settled(() => oche_isolate_ahead(handle));
+      }
+    }
+    await sent;
+    expect(sum, checksum(pattern(total)), 'the checksum');
+    expectTrue(most >= 512 << 10, 'the largest piece has $most bytes');
+    await mixed.close();
   });
 }
 
@@ -363,6 +408,35 @@ void closing() {
     await write;
     await mixed.peer.ended;
     expectTrue(mixed.peer.received < 64 << 20, 'not all has come, but ${mixed.peer.received}');
+    await mixed.close();
+  });
+
+  test('destroy resets what it drops, and sends what was written if that is not much', () async {
+    final much = await Mixed.open();
+    much.peer.narrow();
+    final write = expectFails<ClosedException>(much.connection.write(Uint8List(64 << 20)));
+    much.connection.destroy();
+    await write;
+    await much.peer.ended;
+    expect(much.peer.wasReset, true, 'that the peer was reset');
+    await much.close();
+
+    final little = await Mixed.open();
+    little.connection.write(pattern(300000)).ignore();
+    little.connection.destroy();
+    await little.peer.ended;
+    expect(little.peer.received, 300000, 'what came');
+    expect(little.peer.wasReset, false, 'that the peer was reset');
+    await little.close();
+  });
+
+  test('abort resets', () async {
+    final mixed = await Mixed.open();
+    await mixed.connection.write(utf8.encode('hello'));
+    mixed.connection.abort();
+    await mixed.peer.ended;
+    expect(mixed.peer.wasReset, true, 'that the peer was reset');
+    await expectFails<ClosedException>(mixed.connection.write([1]));
     await mixed.close();
   });
 

@@ -91,6 +91,12 @@ void programs() {
         'the checksums');
   });
 
+  test('a program that calls exit() has sent what a system would have taken of it', () async {
+    final sums = <int>[];
+    expectSuccess(await runEnds('exit', (peer) async => sums.add(await sumOf(peer))));
+    expect(sums, [checksum(pattern(4 << 20))], 'the checksum');
+  });
+
   test('a program that fails ends, and its peers see the end', () async {
     final outcome = await runEnds('throw', (peer) => peer.drain());
     expect(outcome.exitCode, 255, 'the exit code');

@@ -107,15 +107,43 @@ Future<void> main(List<String> arguments) {
     }
     var completed = false;
     final write = outbox.write(bytes, 0, size).whenComplete(() => completed = true);
-    expect(sink.sent.length, 8 * size, 'what was handed on');
     for (var i = 0; i < 4; i++) {
       outbox.onSent();
       await Future(() {});
       expect(completed, false, 'completion after ${i + 1} parts');
     }
-    expect(sink.sent.length, 9 * size, 'what was handed on');
     outbox.onSent();
     await write;
+  });
+
+  test('what nobody waits for is handed on as far as eight megabytes go, for all connections together', () async {
+    const half = 512 << 10, most = 8 << 20;
+    final bytes = Uint8List(12 << 20);
+    final sink = Sink(), outbox = Outbox(sink);
+    final other = Sink(), otherBox = Outbox(other);
+    final writes = [
+      expectFails<DaemonLostException>(outbox.write(bytes, 0, bytes.length)),
+      expectFails<DaemonLostException>(otherBox.write(bytes, 0, bytes.length)),
+    ];
+    expect(sink.sent.length, half + most, 'what the first one handed on');
+    expect(other.sent.length, half, 'what the second one handed on');
+    outbox.onFailed(lost, 0); // makes room, for which the other one does not look before something of its own is sent
+    otherBox.onSent();
+    expect(other.sent.length, half + most + (128 << 10), 'what the second one handed on then');
+    otherBox.onFailed(lost, 0);
+    await Future.wait(writes);
+    final next = Sink(), nextBox = Outbox(next);
+    nextBox.write(bytes, 0, 4 << 20).ignore();
+    expect(next.sent.length, 4 << 20, 'what a third one handed on');
+    nextBox.onFailed(lost, 0);
+  });
+
+  test('a failure is told at once, also if nobody waits', () async {
+    final sink = Sink(), outbox = Outbox(sink);
+    outbox.write([1].toBytes, 0, 1).ignore();
+    expect(sink.failed, null, 'what failed');
+    outbox.onFailed(lost, 0);
+    expectTrue(identical(sink.failed, outbox.failure) && sink.failed is DaemonLostException, 'that is what failed');
   });
 
   test('a failure fails whoever waits, and whoever comes', () async {

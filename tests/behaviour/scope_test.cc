@@ -212,15 +212,15 @@ TEST_CASE("an isolate says and gets the scope id behind the address")
     Isolate isolate;
     isolate.start();
     const Address address = scoped(v0);
-    const auto listen = [&](auto *call) {
+    const auto listen = [&](auto *call, auto... more) {
         return isolate.inside([&] {
             const int64_t id = isolate.next_id();
-            return isolate.made(id, call(id, address.data(), 20, 0, false, 0, false));
+            return isolate.made(id, call(id, address.data(), 20, 0, false, 0, false, more...));
         });
     };
     // The contract knows 4 and 16.
     CHECK(isolate.result(listen(tcp_listen)) == TCP_ERR_INVALID_ADDRESS);
-    const int64_t listener = isolate.value(listen(oche_isolate_listen));
+    const int64_t listener = isolate.value(listen(oche_isolate_listen, false));
     Address out(20);
     CHECK(oche_isolate_get_local_address(listener, out.data()) == 20);
     CHECK(out == address);

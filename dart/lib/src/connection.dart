@@ -160,10 +160,18 @@ final class Connection {
     return _transport.close();
   }
 
-  /// Closes now. What has not been sent is dropped.
+  /// Closes without waiting. What was written is still sent, as far as it has left this isolate: half a megabyte, or as
+  /// much as eight if no other connection has so much to send. If there is more, that is dropped, and the peer sees a reset
+  /// instead of the end of the stream.
   void destroy() {
     _finalizer.detach(this);
     _transport.destroy();
+  }
+
+  /// Closes now, with a reset. What has not been sent is dropped, and what the peer has not read by then it may lose, too.
+  void abort() {
+    _finalizer.detach(this);
+    _transport.abort();
   }
 
   /// Whether the system probes the peer when nothing is sent for long (SO_KEEPALIVE). False at first.
@@ -211,7 +219,7 @@ final class ConnectionAttempt {
 Connection connectionOf(Session session, int handle, Endpoints endpoints, Acceptor acceptor) =>
     Connection._(Transport(session, handle, endpoints, acceptor));
 
-/// For the package itself: [Connection.destroy], but for what is on its way already.
+/// For the package itself: as a socket of dart:io is destroyed. What has left this isolate is sent, the rest is dropped.
 void releaseConnection(Connection connection) {
   Connection._finalizer.detach(connection);
   connection._transport.release();

@@ -3,11 +3,17 @@ library;
 
 import 'dart:convert';
 import 'dart:ffi';
+import 'dart:typed_data';
 
 final _process = DynamicLibrary.process();
 
 final _calloc = _process
     .lookupFunction<Pointer<Uint8> Function(Size, Size), Pointer<Uint8> Function(int, int)>('calloc', isLeaf: true);
+
+final _malloc =
+    _process.lookupFunction<Pointer<Uint8> Function(Size), Pointer<Uint8> Function(int)>('malloc', isLeaf: true);
+
+final _free = _process.lookup<NativeFunction<Void Function(Pointer<Void>)>>('free');
 
 /// Frees what [allocate] or [cString] returned.
 final free =
@@ -20,6 +26,12 @@ Pointer<Uint8> allocate(int bytes) {
   final memory = _calloc(1, bytes);
   if (memory == nullptr) throw OutOfMemoryError();
   return memory;
+}
+
+/// A list in memory that is not the collector's to zero and to move; null if there is none.
+Uint8List? allocateList(int length) {
+  final memory = _malloc(length);
+  return memory == nullptr ? null : memory.asTypedList(length, finalizer: _free);
 }
 
 /// A copy of [text] for C, to be given to [free].

@@ -27,8 +27,10 @@ abstract interface class OutboxSink {
 /// The bytes that the application writes, in their order, counted from the first byte of the connection.
 ///
 /// Few writes are worth a message when they are done: most are sent without one, and every [_heardEvery] bytes one asks
-/// to be told, which stands for all before it. What a peer does not take piles up to [_highWater] outside of Dart; the
-/// rest stays here, and the futures of [write] hold the application back.
+/// to be told, which stands for all before it. What a peer does not take piles up to [_highWater] outside of Dart, and the
+/// futures of [write] hold the application back. One that does not wait for them may hand on as much as a system's own
+/// buffer would take, [_burstMax] for all connections of the isolate together, so that it is sent also if the program
+/// ends; the rest stays here.
 final class Outbox {
   /// Made empty.
   Outbox(this._sink);
@@ -38,6 +40,11 @@ final class Outbox {
   static const _heardEvery = 16 * 1024;
   static const _highWater = 512 * 1024;
   static const _pieceMax = 128 * 1024;
+  static const _burstMax = 8 * 1024 * 1024;
+
+  /// What was handed on beyond [_highWater]: by all connections of the isolate, and by this one.
+  static int _bursts = 0;
+  int _burst = 0;
 
   /// Ends of what was written, sent, sent with the wish to be told, and known to have been sent.
   int _written = 0;
@@ -68,7 +75,7 @@ final class Outbox {
     if (_failure case final failure?) return Future.error(failure, StackTrace.current);
     if (count == 0) return done;
     _written += count;
-    if (_pieces.isEmpty && count <= _pieceMax && _sent - _acknowledged < _highWater) {
+    if (_pieces.isEmpty && count <= _pieceMax && _mayHandOn) {
       if (!_send(data, offset, count)) _pieces.add(_Piece(data, offset, count));
     } else {
       _pieces.add(_Piece(data, offset, count));
@@ -99,9 +106,19 @@ final class Outbox {
     return waiter.completer.future;
   }
 
+  bool get _mayHandOn => _sent - _acknowledged < _highWater || _bursts < _burstMax;
+
+  /// To be called when what was handed on and is not known to be sent has become more or less.
+  void _countBurst() {
+    final inFlight = _failure == null ? _sent - _acknowledged : 0;
+    final burst = inFlight > _highWater ? inFlight - _highWater : 0;
+    _bursts += burst - _burst;
+    _burst = burst;
+  }
+
   /// Sends what has been waiting, as far as there is room.
   void pump() {
-    while (_pieces.isNotEmpty && _sent - _acknowledged < _highWater && _failure == null) {
+    while (_pieces.isNotEmpty && _mayHandOn && _failure == null) {
       final piece = _pieces.first;
       final count = piece.count < _pieceMax ? piece.count : _pieceMax;
       if (!_send(piece.data, piece.offset, count)) return;
@@ -119,6 +136,7 @@ final class Outbox {
     final status = _sink.send(data, offset, count, isHeard: isHeard);
     if (status == 0) {
       _sent = end;
+      _countBurst();
       if (isHeard) {
         _heard = end;
         _heardEnds.add(end);
@@ -136,6 +154,7 @@ final class Outbox {
   /// A write that is heard was done.
   void onSent() {
     _acknowledged = _heardEnds.removeFirst();
+    _countBurst();
     if (_pieces.isNotEmpty) pump();
     if (_waiters.isEmpty) return;
     final done = [
@@ -171,6 +190,7 @@ final class Outbox {
   void fail(OcheException failure) {
     if (_failure != null) return;
     _failure = failure;
+    _countBurst();
     _pieces.clear();
     final waiters = _waiters.toList();
     _waiters.clear();

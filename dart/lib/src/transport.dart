@@ -64,7 +64,6 @@ final class Transport extends SessionClient implements OutboxSink {
   Timer? _room;
   bool _registered = false;
   bool _writeClosed = false;
-  bool _isBroken = false;
   Future<void>? _closed;
   Completer<void>? _closing;
 
@@ -122,8 +121,15 @@ final class Transport extends SessionClient implements OutboxSink {
   /// take long if there are many.
   Uint8List _withAhead(Uint8List data) {
     final ahead = oche_isolate_ahead(handle);
-    if (ahead <= 0 || (data.length + ahead > _fewBytes && ahead < _manyBytes)) return data;
-    final joined = Uint8List(data.length + ahead)..setRange(0, data.length, data);
+    if (ahead <= 0) return data;
+    final total = data.length + ahead;
+    final joined = total <= _fewBytes
+        ? Uint8List(total)
+        : ahead < _manyBytes
+            ? null
+            : allocateList(total);
+    if (joined == null) return data;
+    joined.setRange(0, data.length, data);
     final taken = oche_isolate_take(handle, joined.address, data.length, ahead);
     return taken == ahead ? joined : Uint8List.sublistView(joined, 0, data.length + math.max(0, taken));
   }
@@ -236,25 +242,25 @@ final class Transport extends SessionClient implements OutboxSink {
     return closed;
   }
 
-  /// Closes at once; what has not been sent is dropped.
-  void destroy() {
-    if (_closing == null && _closed != null) return;
-    _closed ??= (_closing = Completer<void>.sync()).future;
-    _stopReading();
-    _closeNow();
-    outbox.fail(closedHere('write'));
-  }
+  /// Closes at once. What was handed on is still sent; if there is more, which is dropped, the peer sees a reset.
+  void destroy() => _end(aborts: !outbox.isEmpty);
 
-  /// How long a peer may take for what was handed on before [release].
-  static const _linger = Duration(minutes: 1);
+  /// Closes at once, with a reset; what was not sent yet is dropped.
+  void abort() => _end(aborts: true);
 
   /// Closes as a system closes what a program leaves behind: what was handed on is still sent, the rest is dropped.
   void release() {
     if (_closed != null) return;
     outbox.drop(closedHere('write'));
-    if (outbox.isSettled || outbox.failure != null || _isBroken) return destroy();
-    final limit = Zone.root.createTimer(_linger, destroy);
-    unawaited(close().whenComplete(limit.cancel));
+    _end(aborts: false);
+  }
+
+  void _end({required bool aborts}) {
+    if (_closing == null && _closed != null) return;
+    _closed ??= (_closing = Completer<void>.sync()).future;
+    _stopReading();
+    _closeNow(aborts: aborts);
+    outbox.fail(closedHere('write'));
   }
 
   void _stopReading() {
@@ -265,10 +271,11 @@ final class Transport extends SessionClient implements OutboxSink {
 
   bool _closeRequested = false;
 
-  void _closeNow() {
+  void _closeNow({bool aborts = false}) {
     if (_closeRequested) return;
     _closeRequested = true;
-    if (tcp_close(Session.requestId(_slot, _close), handle) == 0) {
+    final id = Session.requestId(_slot, _close);
+    if ((aborts ? oche_isolate_abort(id, handle) : tcp_close(id, handle)) == 0) {
       _session.addPending();
     } else {
       _onClosed(TCP_ERR_DAEMON_LOST);
@@ -294,7 +301,6 @@ final class Transport extends SessionClient implements OutboxSink {
       case _write when result >= 0:
         outbox.onSent();
       case _write when result == TCP_ERR_READ_FAILED:
-        _isBroken = true;
         _tellBreak(failure(TCP_ERR_WRITE_FAILED, detail as int));
       case _write:
         outbox.onFailed(result, detail as int);

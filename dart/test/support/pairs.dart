@@ -63,13 +63,17 @@ class Peer {
     _socket
       ..readEventsEnabled = false
       ..writeEventsEnabled = false
-      ..listen(_onEvent, onError: (Object _) => _end(), onDone: _end);
+      ..listen(_onEvent, onError: _onError, onDone: _end);
   }
 
   final RawSocket _socket;
   final _ended = Completer<void>();
   int _wanted = 0;
   Completer<void>? _enough;
+  Completer<void>? _writable;
+
+  /// Whether the connection ended with a reset.
+  bool wasReset = false;
 
   /// How many bytes have come, and their [checksum].
   int received = 0;
@@ -77,6 +81,7 @@ class Peer {
 
   void _onEvent(RawSocketEvent event) {
     if (event == RawSocketEvent.readClosed) return _end();
+    if (event == RawSocketEvent.write) return _writable?.complete();
     if (event != RawSocketEvent.read) return;
     final data = _socket.read(min(_wanted - received, 1 << 20));
     if (data == null) return;
@@ -86,6 +91,11 @@ class Peer {
     _socket.readEventsEnabled = false;
     _enough?.complete();
     _enough = null;
+  }
+
+  void _onError(Object _) {
+    wasReset = true;
+    _end();
   }
 
   void _end() {
@@ -113,6 +123,17 @@ class Peer {
 
   /// Writes a few bytes, which there is room for.
   void write(List<int> bytes) => expect(_socket.write(bytes), bytes.length, 'what was written');
+
+  /// Gives all of it to the system.
+  Future<void> send(List<int> bytes) async {
+    var sent = _socket.write(bytes);
+    while (sent < bytes.length) {
+      final writable = _writable = Completer();
+      _socket.writeEventsEnabled = true;
+      await writable.future;
+      sent += _socket.write(bytes, sent);
+    }
+  }
 
   /// Makes the system hold few bytes that nobody reads.
   void narrow() => setSocketOption(_socket, 8, [1 << 16]); // SO_RCVBUF

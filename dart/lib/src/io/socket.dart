@@ -215,7 +215,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   /// What was set here, which the daemon may not know yet.
   Map<FlagOption, bool>? _options;
 
-  /// Returns false if the connection is closed. The option is set before anything that is written later is sent.
+  /// Throws an [OSError] if both ends are closed. The option is set before anything that is written later is sent.
   @override
   bool setOption(SocketOption option, bool enabled) {
     if (option != SocketOption.tcpNoDelay) {
@@ -224,9 +224,14 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     return _set(FlagOption.noDelay, enabled);
   }
 
-  bool _set(FlagOption option, bool enabled) {
+  /// As dart:io has it, which asks the system.
+  void _checkHasOptions() {
     _checkNotDestroyed();
-    if (_transport.isClosed) return false;
+    if (_transport.isClosed) throw const OSError('Bad file descriptor', 9);
+  }
+
+  bool _set(FlagOption option, bool enabled) {
+    _checkHasOptions();
     (_options ??= {})[option] = enabled;
     _transport.setOption((id, handle) => option.set(id, handle, enabled)).ignore();
     return true;
@@ -236,21 +241,20 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   /// TCP_NODELAY and SO_KEEPALIVE.
   @override
   Uint8List getRawOption(RawSocketOption option) {
-    _checkNotDestroyed();
+    _checkHasOptions();
     final flag = FlagOption.of(option);
     if (flag == null) return getOption(_transport, option);
     final value = _options?[flag] ?? flag.get(_transport.handle);
-    if (value is int && value < 0 && _transport.isClosed) throw _transport.gone('getRawOption');
     return FlagOption.encode(value == true || value == 1, option.value);
   }
 
   /// Knows the options that [getRawOption] knows, without SO_LINGER, and waits for the daemon where that does.
   @override
   void setRawOption(RawSocketOption option) {
-    _checkNotDestroyed();
+    _checkHasOptions();
     final flag = FlagOption.of(option);
     if (flag == null) return setOptionOf(_transport, option);
-    if (!_set(flag, FlagOption.decode(option.value))) throw _transport.gone('setRawOption');
+    _set(flag, FlagOption.decode(option.value));
   }
 }
 

@@ -3,6 +3,7 @@ library;
 
 import 'dart:async';
 import 'dart:convert';
+import 'dart:io' show exit;
 
 import 'package:oche/oche.dart';
 
@@ -34,6 +35,9 @@ Future<void> main(List<String> arguments) async {
     case 'closeWrite':
       unawaited(connection.write(pattern(100000)));
       unawaited(connection.closeWrite());
+    case 'exit':
+      connection.write(pattern(4 << 20)).ignore();
+      exit(0);
     case 'throw':
       unawaited(connection.read());
       throw Failure('on purpose');
