@@ -162,14 +162,14 @@ TEST_CASE("however much of pipelined writes is refused, the peer reads all of th
     Isolate isolate;
     isolate.start();
     size_t refused = 0;
-    for (size_t round = 0; round < 20; round++) {
+    for (size_t round = 0; round < 10; round++) {
         CAPTURE(round);
         const Pair pair = connected(isolate);
         Writer writer(isolate, pair.handle);
         {
             // So that as many as possible come together.
             const Stopped stopped(daemon.pid());
-            writer.write(100'000 + 40'000 * round, 8);
+            writer.write(100'000 + 80'000 * round, 8);
             writer.write(10);
         }
         auto rest = std::async(std::launch::async, [&] { return pair.peer.rest(); });
