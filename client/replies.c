@@ -61,7 +61,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
         completion->result = OCHE_ERR_CLOSED;
         return NULL;
     }
-    if (request->unheard)
+    if (request->opcode == FRAME_CONNECT && request->unheard)
         return NULL; /* take_reply() closes it */
     if (handles_slot_is_taken(&session->handles, handle))
         return "a new handle in the place of one that is open";
