@@ -230,7 +230,8 @@ static const char *charge(struct server *server, struct session_client *client, 
     client->account = accounts_of(&server->accounts, uid);
     if (!client->account)
         return "out of memory";
-    if (network != server->network) {
+    /* 0: the system does not tell, which no client can bring about. */
+    if (network != 0 && server->network != 0 && network != server->network) {
         client->refusal =
             "the program is in another network namespace than oched, whose network it would get; start an "
             "oched there, with a socket of its own (--socket, OCHE_SOCKET)";

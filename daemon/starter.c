@@ -240,8 +240,10 @@ static _Noreturn void work(struct attendant *attendant)
         int timeout = caretaker_timeout(&attendant->caretaker);
         const struct timespec pause = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
         int events = ppoll(&line, 1, timeout < 0 ? NULL : &pause, &while_waiting);
-        if (events > 0 ? recv(LINE, &message, sizeof message, 0) != sizeof message : events < 0 && errno != EINTR)
+        if (events > 0 ? recv(LINE, &message, sizeof message, 0) != sizeof message : events < 0 && errno != EINTR) {
+            close(BELL);
             _exit(0);
+        }
         if (events == 0 && !is_called_for(attendant))
             continue;
         log_reopen_file();
