@@ -15,7 +15,7 @@
 enum {
     BACKOFF_PAUSE_FIRST = 10,
     BACKOFF_PAUSE_LAST = 1000,
-    BACKOFF_STEADY = 1000,  /* a daemon that has lived for so long is looked for at once when it is lost */
+    BACKOFF_STEADY = 1000, /* a daemon that has lived for so long is looked for at once when it is lost */
     BACKOFF_LIMIT = 10000, /* without a daemon, from when it was lost */
 };
 

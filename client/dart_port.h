@@ -27,9 +27,9 @@ bool dart_port_is_open(int64_t port);
 
 enum { DART_PORT_BATCH_MAX = 64 };
 
-/* Posts [request_id, result, data or endpoints or null], or a triple of these for each of several completions, in one flat array;
- * with `error_detail` a failure has its errno in the place of null. `count` is from 1 to DART_PORT_BATCH_MAX. Takes the
- * data of the completions over. False: the isolate is gone. From any thread. */
+/* Posts [request_id, result, data or endpoints or null], or a triple of these for each of several completions, in one
+ * flat array; with `error_detail` a failure has its errno in the place of null. `count` is from 1 to
+ * DART_PORT_BATCH_MAX. Takes the data of the completions over. False: the isolate is gone. From any thread. */
 bool dart_port_post(int64_t port, const struct oche_completion *completions, size_t count, bool error_detail);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The bytes of a read, on their way to the application, which holds on to them for as long as it likes; or the endpoints of
- * a new socket.
+ * The bytes of a read, on their way to the application, which holds on to them for as long as it likes; or the
+ * endpoints of a new socket.
  *
  * They lie in memory of their own, or in the receive arena of a session's shared memory, which stays mapped for them.
  * lane_give_back() is the end of those that came from a daemon which is still there; data_free() says nothing to

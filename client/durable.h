@@ -1,9 +1,10 @@
 /*
  * Durable listeners: those that outlive their daemon.
  *
- * When the daemon of a session is lost its durable listeners stay, and so do the requests to accept from them. The first
- * thing that the session asks of the next daemon is to listen again, with the options and at the port that they had; the
- * accepts are sent when that is answered. If a listener cannot be opened again, what waits on it ends with the reason.
+ * When the daemon of a session is lost its durable listeners stay, and so do the requests to accept from them. The
+ * first thing that the session asks of the next daemon is to listen again, with the options and at the port that they
+ * had; the accepts are sent when that is answered. If a listener cannot be opened again, what waits on it ends with the
+ * reason.
  *
  * So the handle of a durable listener cannot be the daemon's: it is made here, of a number that counts up. Its part on
  * the wire has the generation 0, which no handle of a daemon has. It is valid as long as the listener, and does not
@@ -53,16 +54,16 @@ struct durable_listener *durable_add(struct oche_session *session, const struct 
 /* Frees it. What is pending on it is the caller's business. */
 void durable_remove(struct durable *durable, struct durable_listener *listener);
 
-/* The listener with that handle cannot be opened again: what is pending on it ends with the code and errno, and it is no
- * more. It may have been closed meanwhile. */
+/* The listener with that handle cannot be opened again: what is pending on it ends with the code and errno, and it is
+ * no more. It may have been closed meanwhile. */
 void durable_fail(struct oche_session *session, int64_t handle, int64_t code, int os_error);
 
 /* Closes one that is not open at the daemon, or not yet: the request completes at once, and when the listener has been
  * opened it is closed there, too. 0 or OCHE_ERR_OUT_OF_MEMORY. */
 int64_t durable_close_here(struct oche_session *session, int64_t request_id, const struct durable_listener *listener);
 
-/* Of a session whose lane is detached: ends with `code` what ends, and queues the rest for the next daemon. False: there
- * is nothing durable, or no memory, and the session has to be lost. */
+/* Of a session whose lane is detached: ends with `code` what ends, and queues the rest for the next daemon. False:
+ * there is nothing durable, or no memory, and the session has to be lost. */
 bool durable_prepare(struct oche_session *session, int64_t code);
 
 /* The LISTEN that opens the listener again has succeeded: sends what waits for it. False: no memory. */

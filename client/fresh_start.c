@@ -18,8 +18,8 @@ enum {
     PROCESSORS = 65536, /* more than the kernel has been built for anywhere */
 };
 
-/* prlimit(2), with 64 bits for a limit in a 32-bit program, too. Here and below the kernel is called directly, for libc's
- * functions may be a sanitizer's, which does not know of this process. */
+/* prlimit(2), with 64 bits for a limit in a 32-bit program, too. Here and below the kernel is called directly, for
+ * libc's functions may be a sanitizer's, which does not know of this process. */
 static long set_or_get(int resource, const struct rlimit64 *wanted, struct rlimit64 *before)
 {
     return syscall(SYS_prlimit64, 0, resource, wanted, before);
@@ -42,8 +42,8 @@ static void raise_limit(int resource, rlim64_t wanted)
     set_or_get(resource, &limit, NULL);
 }
 
-/* Those that a program is given for its own sake. The stack's stays: a soft limit of "unlimited" changes where memory is
- * mapped. Those on core files and on the priority of real-time processes mean nothing to the daemon. */
+/* Those that a program is given for its own sake. The stack's stays: a soft limit of "unlimited" changes where memory
+ * is mapped. Those on core files and on the priority of real-time processes mean nothing to the daemon. */
 static void raise_limits(void)
 {
     static const int unlimited[] = {

@@ -1,6 +1,6 @@
 /*
- * What a daemon must not inherit from the program that happens to be the first one to need it, because it will serve all
- * others of the user too: limits, priorities and the like.
+ * What a daemon must not inherit from the program that happens to be the first one to need it, because it will serve
+ * all others of the user too: limits, priorities and the like.
  */
 #ifndef OCHE_CLIENT_FRESH_START_H
 #define OCHE_CLIENT_FRESH_START_H

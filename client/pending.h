@@ -43,8 +43,8 @@ struct pending_request {
     bool orphaned;  /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
     bool durable;   /* LISTEN: it makes a durable listener, */
     bool reopens;   /* or opens one again */
-    bool unheard;   /* nobody is told what it comes to; SET_OPTION, GET_OPTION: who waited for it has given up; CONNECT: it
-                       has completed, for its limit is over */
+    bool unheard;   /* nobody is told what it comes to; SET_OPTION, GET_OPTION: who waited for it has given up; CONNECT:
+                       it   has completed, for its limit is over */
     bool quiet;     /* WRITE: only a failure is worth a completion */
     uint32_t reads; /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of
                        these. As pending_number() */

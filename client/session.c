@@ -80,7 +80,8 @@ void session_await(struct oche_session *session)
     }
 }
 
-/* Ends with `code` what is pending, but for what is durable, if that is to be taken to another daemon. The mutex is held.
+/* Ends with `code` what is pending, but for what is durable, if that is to be taken to another daemon. The mutex is
+ * held.
  */
 static void lose(struct oche_session *session, int64_t code, bool keep_durable)
 {

@@ -35,8 +35,8 @@ enum session_state {
     SESSION_CLOSED, /* not open yet, or ended */
     SESSION_OPEN,
     SESSION_FOLLOWING, /* the daemon has handed over, and requests are queued for its successor */
-    SESSION_LOST,    /* the daemon is gone, or was not looked for yet */
-    SESSION_AWAITED, /* the same, and the dispatcher is asked to find one: requests are queued for it */
+    SESSION_LOST,      /* the daemon is gone, or was not looked for yet */
+    SESSION_AWAITED,   /* the same, and the dispatcher is asked to find one: requests are queued for it */
 };
 
 /* The numbers in the epoll set: after those of the lane. */
@@ -93,8 +93,8 @@ int64_t session_open(const struct oche_session_options *options, const void *own
 int64_t session_prepare(const struct oche_session_options *options, const void *owner, struct oche_session **session);
 
 /* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when the session's bell is rung. If it fails, the
- * requests that awaited it complete with its result, but for what is pending on durable listeners: that goes on awaiting
- * another attempt, for which the bell rings, until it is time to give up. Blocks. */
+ * requests that awaited it complete with its result, but for what is pending on durable listeners: that goes on
+ * awaiting another attempt, for which the bell rings, until it is time to give up. Blocks. */
 int64_t session_reopen(struct oche_session *session);
 
 /* See oche_session_dispatch(). */

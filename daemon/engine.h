@@ -132,8 +132,8 @@ void engine_recv(struct engine_socket *socket);
 void engine_recv_retry(struct engine_socket *socket);
 void engine_send(struct engine_socket *socket);
 void engine_connect(struct engine_socket *socket, const struct sockaddr *address, socklen_t length);
-/* For a socket that receives nothing any more, and would learn of a reset by its next send only: `broke` runs, once, when
- * the connection breaks. */
+/* For a socket that receives nothing any more, and would learn of a reset by its next send only: `broke` runs, once,
+ * when the connection breaks. */
 void engine_watch_break(struct engine_socket *socket);
 
 /*

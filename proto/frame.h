@@ -57,7 +57,7 @@ enum { FRAME_VERSION_MIN = 1, FRAME_VERSION_MAX = 1 };
     X(13, CANCEL)        /* value the request id of a CONNECT, which ends with CLOSED if it still can; no reply */     \
     X(14, HANDOVER)      /* from a successor, and to clients: see proto/handover.h */                                  \
     X(15, ABORT)         /* handle → value 0; to a daemon whose Welcome says `aborts` */                             \
-    X(16, GET_OPTION)    /* handle, body RawOption → value its length, body RawOption */                           \
+    X(16, GET_OPTION)    /* handle, body RawOption → value its length, body RawOption */                             \
     X(17, PING)          /* → value 0, at once; to a daemon whose Welcome says `answers_ping` */
 
 enum frame_opcode {

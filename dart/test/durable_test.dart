@@ -83,7 +83,8 @@ Future<void> main(List<String> arguments) {
   });
 
   test('a durable listener that is closed while there is no daemon stays closed', () async {
-    final listener = await Listener.bind(loopback, 0, durable: true), other = await Listener.bind(loopback, 0, durable: true);
+    final listener = await Listener.bind(loopback, 0, durable: true),
+        other = await Listener.bind(loopback, 0, durable: true);
     final accept = expectFails<OcheException>(listener.accept());
     final events = <Object>[];
     final ended = Completer<void>();

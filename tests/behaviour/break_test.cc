@@ -1,4 +1,5 @@
-// A connection that breaks when nothing is under way on it: the isolate learns of that without writing again. On both lanes.
+// A connection that breaks when nothing is under way on it: the isolate learns of that without writing again. On both
+// lanes.
 #include <catch2/catch.hpp>
 
 #include <cerrno>
@@ -112,8 +113,8 @@ TEST_CASE("nobody is told of a break who has not asked for it, or has written no
         }
         end_stream(isolate, pair);
         pair.peer.reset();
-        // What the daemon tells of the reset comes before the second of these answers, for it sees the reset in the turn
-        // of the first one at the latest.
+        // What the daemon tells of the reset comes before the second of these answers, for it sees the reset in the
+        // turn of the first one at the latest.
         CHECK(echoes(isolate, other));
         CHECK(echoes(isolate, other));
         CHECK(isolate.untaken() == 0);

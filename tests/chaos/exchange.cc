@@ -185,8 +185,8 @@ void reset(Client &client, uint16_t port, Random &random)
     stream.close();
 }
 
-// The connection to a listener of the client's own. If the daemon is lost when the port of that is known, but the connect
-// not yet made, the connect goes to the next daemon, and finds nobody who listens.
+// The connection to a listener of the client's own. If the daemon is lost when the port of that is known, but the
+// connect not yet made, the connect goes to the next daemon, and finds nobody who listens.
 int64_t own_connection(Client &client, const Request &connect, int64_t listener)
 {
     const Outcome outcome = client.take(connect);

@@ -105,11 +105,11 @@ int oche_session_get_fd(const oche_session *session);
  * Then everything that was pending has completed with that code, all handles are gone, and every request is refused
  * with that code until oche_session_reopen succeeds.
  *
- * Durable listeners are different: they stay when the daemon is lost, with their handles, and so do the accepts that are
- * pending on them, and listens that will make such. More accepts may be made, and the listeners be closed. When
- * oche_session_reopen has succeeded they are opened again, with the options and at the port that they had. If that fails,
- * because somebody has taken the port meanwhile, say, the accepts complete with the code of that failure, and the handle
- * is gone. What was accepted before is lost, as all connections are.
+ * Durable listeners are different: they stay when the daemon is lost, with their handles, and so do the accepts that
+ * are pending on them, and listens that will make such. More accepts may be made, and the listeners be closed. When
+ * oche_session_reopen has succeeded they are opened again, with the options and at the port that they had. If that
+ * fails, because somebody has taken the port meanwhile, say, the accepts complete with the code of that failure, and
+ * the handle is gone. What was accepted before is lost, as all connections are.
  *
  * When the daemon has handed over to a successor (oched --replace), this goes on with that one: listeners and what is
  * pending on them stay, and so do pending requests for new connections and listeners. Everything else completes with
@@ -147,7 +147,7 @@ struct oche_connect_options {
     uint16_t source_port;         /* 0: the system chooses */
     uint32_t timeout_ms; /* milliseconds from the call until TCP_ERR_TIMED_OUT, whatever the daemon does, if the session
                             is dispatched when its descriptor is readable; 0: when the system gives up */
-    uint32_t scope_id;            /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
+    uint32_t scope_id;   /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
     uint32_t source_scope_id;
 };
 
@@ -261,16 +261,16 @@ enum oche_feature {
     OCHE_FEATURE_BATCHED_POSTS = 1 << 1,
     /* A tcp_write whose request id is 0 or negative posts only if it fails. The negative ids tell which one it was. */
     OCHE_FEATURE_QUIET_WRITES = 1 << 2,
-    /* A connection that breaks when all its writes have succeeded and its stream has ended posts that at once, and once:
-     * [id, TCP_ERR_READ_FAILED, …], where the id is that of its last tcp_write, negated if it was positive. Without this,
-     * or if nothing was written, it shows with the next write only. */
+    /* A connection that breaks when all its writes have succeeded and its stream has ended posts that at once, and
+     * once: [id, TCP_ERR_READ_FAILED, …], where the id is that of its last tcp_write, negated if it was positive.
+     * Without this, or if nothing was written, it shows with the next write only. */
     OCHE_FEATURE_BREAKS = 1 << 3,
     /* A connect, listen or accept that succeeds posts the ends of the new socket in the place of null, so that they are
-     * known also when the daemon is lost in the same moment: a Uint8List of 48 bytes or, in later versions, more, and 40 from a daemon that knows no scope ids.
-     *     0 length of the local address, 4 or 16    1 length of the remote address; 0: it is a listener
-     *     2 local port, 4 remote port, of two bytes each, little-endian
-     *     8 local address, 24 remote address, of 16 bytes each, in network order
-     *     40 scope id of the local address, 44 of the remote one, of four bytes each, little-endian */
+     * known also when the daemon is lost in the same moment: a Uint8List of 48 bytes or, in later versions, more, and
+     * 40 from a daemon that knows no scope ids. 0 length of the local address, 4 or 16    1 length of the remote
+     * address; 0: it is a listener 2 local port, 4 remote port, of two bytes each, little-endian 8 local address, 24
+     * remote address, of 16 bytes each, in network order 40 scope id of the local address, 44 of the remote one, of
+     * four bytes each, little-endian */
     OCHE_FEATURE_ENDPOINTS = 1 << 4,
 };
 
@@ -312,10 +312,10 @@ int64_t oche_isolate_get_local_address(int64_t handle, uint8_t *out);
 int64_t oche_isolate_get_remote_address(int64_t handle, uint8_t *out);
 
 /*
- * tcp_listen, for addresses with a scope id as well, and with one option more: a listener that is `durable` outlives its
- * daemon. When the daemon is lost the library finds or starts another one by itself, and opens the listener again, with
- * the options and at the port that it had; its handle stays, and so do the accepts that are pending, while all other
- * requests complete with TCP_ERR_DAEMON_LOST. If daemons end as soon as they begin, it waits longer and longer in
+ * tcp_listen, for addresses with a scope id as well, and with one option more: a listener that is `durable` outlives
+ * its daemon. When the daemon is lost the library finds or starts another one by itself, and opens the listener again,
+ * with the options and at the port that it had; its handle stays, and so do the accepts that are pending, while all
+ * other requests complete with TCP_ERR_DAEMON_LOST. If daemons end as soon as they begin, it waits longer and longer in
  * between, up to a second.
  *
  * If the listener cannot be opened again, because somebody has taken the port meanwhile, say, or because there was no
@@ -343,10 +343,10 @@ int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t name, uin
                                 int32_t *os_error);
 
 /*
- * What has come on a connection behind the data of the last read, and that a tcp_read would bring next. oche_isolate_ahead
- * says how many bytes that are, 0 if there are none or if a read is pending. oche_isolate_take copies the first of them
- * to `into`, from `offset` on, as far as they came in pieces that fit into `count` bytes, and says how many it copied;
- * they count as read. Both let as much again come as was read. May be leaf calls.
+ * What has come on a connection behind the data of the last read, and that a tcp_read would bring next.
+ * oche_isolate_ahead says how many bytes that are, 0 if there are none or if a read is pending. oche_isolate_take
+ * copies the first of them to `into`, from `offset` on, as far as they came in pieces that fit into `count` bytes, and
+ * says how many it copied; they count as read. Both let as much again come as was read. May be leaf calls.
  */
 int64_t oche_isolate_ahead(int64_t handle);
 int64_t oche_isolate_take(int64_t handle, uint8_t *into, int64_t offset, int64_t count);

@@ -239,6 +239,7 @@ external int oche_isolate_get_option(
   int size,
   Pointer<Int32> os_error,
 );
+
 /// How many bytes have come behind the data of the last read.
 @Native<Int64 Function(Int64)>(isLeaf: true)
 external int oche_isolate_ahead(int handle);
