@@ -18,6 +18,9 @@ struct file_id file_id_at(const char *path);
 
 struct file_id file_id_of(int fd);
 
+/* Whether what is at the path is not this file any more, but another one or none. False if that cannot be found out. */
+bool file_id_has_gone(struct file_id file, const char *path);
+
 /* False for "no file". */
 bool file_id_is_same(struct file_id one, struct file_id other);
 

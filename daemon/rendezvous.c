@@ -118,6 +118,12 @@ static int bind_here(struct rendezvous *rendezvous)
         return complain("cannot bind the socket %s: %s", path, strerror(error));
     }
     rendezvous->own.socket = file_id_at(path);
+    if (rendezvous->own.socket.inode == 0) {
+        error = errno;
+        unlink(path);
+        close(fd);
+        return complain("cannot look at the socket %s: %s", path, strerror(error));
+    }
     rendezvous->listen_fd = fd;
     return 0;
 }
@@ -326,8 +332,7 @@ bool rendezvous_is_in_place(const struct rendezvous *rendezvous)
     const char *path = rendezvous->address.sun_path;
     char lock_path[LOCK_FILE_PATH_SIZE];
     lock_file_path(path, lock_path);
-    return file_id_is_same(rendezvous->own.lock, file_id_at(lock_path)) &&
-           file_id_is_same(rendezvous->own.socket, file_id_at(path)) &&
+    return !file_id_has_gone(rendezvous->own.lock, lock_path) && !file_id_has_gone(rendezvous->own.socket, path) &&
            (!rendezvous->key.exists || handover_key_is_written(path));
 }
 
@@ -336,8 +341,8 @@ int rendezvous_renew(struct rendezvous *rendezvous, pid_t daemon)
     const char *path = rendezvous->address.sun_path;
     char lock_path[LOCK_FILE_PATH_SIZE];
     lock_file_path(path, lock_path);
-    bool has_lock = file_id_is_same(rendezvous->own.lock, file_id_at(lock_path));
-    bool has_socket = file_id_is_same(rendezvous->own.socket, file_id_at(path));
+    bool has_lock = !file_id_has_gone(rendezvous->own.lock, lock_path);
+    bool has_socket = !file_id_has_gone(rendezvous->own.socket, path);
     rendezvous->lock_fd = rendezvous->listen_fd = -1;
     if (check_directory(path) < 0)
         return -1;
