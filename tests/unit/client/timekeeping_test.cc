@@ -69,12 +69,12 @@ class Played
         reply.flags = FRAME_REPLY;
         reply.request_id = request.request_id;
         reply.value = value;
-        std::array<uint8_t, ENDPOINTS_SIZE> record{};
+        std::array<uint8_t, ENDPOINTS_SCOPED_SIZE> record{};
         if (request.opcode == FRAME_CONNECT && value > 0) {
             endpoints ends{};
             ends.local.address_length = ends.remote.address_length = 4;
             endpoints_encode(&ends, record.data());
-            reply.payload_length = ENDPOINTS_SIZE;
+            reply.payload_length = ENDPOINTS_SCOPED_SIZE;
         }
         return played_session_say(played, &reply, record.data());
     }
