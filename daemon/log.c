@@ -17,10 +17,10 @@ static const char *const level_names[] = {"error", "warning", "info", "debug"};
 /* How many lines of one kind there may be. */
 struct limit {
     const char *format; /* which makes the kind; NULL: not used yet */
-    unsigned at_once;
-    time_t second; /* CLOCK_MONOTONIC: when `room` was counted */
-    unsigned room; /* lines that may still pass in this second */
+    time_t second;      /* CLOCK_MONOTONIC: when `room` was counted */
     unsigned long left_out;
+    unsigned at_once;
+    unsigned room; /* lines that may still pass in this second */
 };
 
 static atomic_int threshold = LOG_INFO;

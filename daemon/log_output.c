@@ -123,7 +123,7 @@ static const char *open_file(const char *path, bool is_ours, int *fd)
 
 const char *log_output_file(const char *path)
 {
-    int fd;
+    int fd = -1;
     char *copy = strdup(path);
     const char *wrong = copy ? open_file(copy, true, &fd) : log_errno_text(ENOMEM);
     if (wrong) {

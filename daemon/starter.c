@@ -51,7 +51,7 @@ static char **command_line_of(const struct starter_order *order)
 {
     static char replace[] = "--replace";
     static char socket[sizeof "--socket=" + PATH_MAX];
-    static char log_file[sizeof "--log-file=" + 2 * PATH_MAX];
+    static char log_file[sizeof "--log-file=" + PATH_MAX + PATH_MAX];
     size_t count = (size_t)order->argument_count;
     snprintf(socket, sizeof socket, "--socket=%s", order->rendezvous->address.sun_path);
     if (order->is_successor && count > 2 && strcmp(order->argv[count - 2], replace) == 0 &&

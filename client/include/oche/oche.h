@@ -328,11 +328,10 @@ int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int64_t add
 int64_t oche_isolate_cancel(int64_t request_id);
 
 /* tcp_set_keep_alive and tcp_set_no_delay without waiting: the request is queued and completes with 0 or
- * TCP_ERR_SOCKET_OPTION. The getter has the new value from then on. May be leaf calls. */
+ * TCP_ERR_SOCKET_OPTION. The getter has the new value from then on. oche_isolate_abort is oche_abort
+ * for a connection of the calling isolate. May be leaf calls. */
 int64_t oche_isolate_set_keep_alive(int64_t request_id, int64_t handle, bool enabled);
 int64_t oche_isolate_set_no_delay(int64_t request_id, int64_t handle, bool enabled);
-
-/* oche_abort for a connection of the calling isolate. May be a leaf call. */
 int64_t oche_isolate_abort(int64_t request_id, int64_t handle);
 
 /* oche_set_option and oche_get_option, waiting for the daemon, for five seconds at most: 0 or the count of bytes, a
