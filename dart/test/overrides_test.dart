@@ -262,7 +262,10 @@ final class Proxy {
       server.listen(client.add, onDone: client.destroy, onError: (Object _) {});
       client.write('HTTP/1.1 200 OK\r\n\r\n');
       subscription.resume();
-    }, onDone: () => target?.destroy(), onError: (Object _) {});
+    }, onDone: () {
+      target?.destroy();
+      client.destroy();
+    }, onError: (Object _) {});
   }
 
   Future<void> close() => _server.close();

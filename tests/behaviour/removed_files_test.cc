@@ -86,7 +86,7 @@ TEST_CASE("so it does with its lock, its key, all of them, and their directory")
             std::filesystem::remove_all(file);
         daemon.kill(SIGHUP);
         REQUIRE(eventually(in_place));
-        CHECK(contents_of(socket + ".lock") == std::to_string(daemon.pid()) + "\n");
+        CHECK(eventually([&] { return contents_of(socket + ".lock") == std::to_string(daemon.pid()) + "\n"; }));
         REQUIRE(eventually([&] { return is_reached(socket); }));
         const ProcessResult second = run_daemon(socket);
         CHECK(second.status == 3);
