@@ -10,7 +10,7 @@ import 'dart:typed_data';
 /// No test waits for a fixed time; this ends one that hangs.
 const patience = Duration(seconds: 20);
 
-final _tests = <String, Future<void> Function()>{};
+final _tests = <String, (Future<void> Function(), Duration)>{};
 
 class Failure implements Exception {
   Failure(this.message);
@@ -27,20 +27,20 @@ class Skip implements Exception {
   final String why;
 }
 
-void test(String name, Future<void> Function() body) {
+void test(String name, Future<void> Function() body, {Duration limit = patience}) {
   if (_tests.containsKey(name)) throw ArgumentError('two tests with one name: $name');
-  _tests[name] = body;
+  _tests[name] = (body, limit);
 }
 
 /// Runs the tests whose names contain one of the arguments, or all, and [after] behind each. The exit code is 1 if one
 /// fails.
 Future<void> runTests(List<String> arguments, {void Function()? after}) async {
   var failed = false;
-  for (final MapEntry(key: name, value: body) in _tests.entries) {
+  for (final MapEntry(key: name, value: (body, limit)) in _tests.entries) {
     if (arguments.isNotEmpty && !arguments.any(name.contains)) continue;
     print('RUN $name');
     try {
-      await _run(body);
+      await _run(body, limit);
       print('PASS $name');
     } on Skip catch (skip) {
       print('SKIP $name: ${skip.why}');
@@ -56,7 +56,7 @@ Future<void> runTests(List<String> arguments, {void Function()? after}) async {
 }
 
 /// Errors of futures that the test does not wait for are its failures, too.
-Future<void> _run(Future<void> Function() body) {
+Future<void> _run(Future<void> Function() body, Duration limit) {
   final done = Completer<void>();
   void fail(Object error, StackTrace stack) {
     if (!done.isCompleted) done.completeError(error, stack);
@@ -67,8 +67,8 @@ Future<void> _run(Future<void> Function() body) {
     if (!done.isCompleted) done.complete();
   }, fail);
   return done.future.timeout(
-    patience,
-    onTimeout: () => throw Failure('did not end within ${patience.inSeconds} seconds'),
+    limit,
+    onTimeout: () => throw Failure('did not end within ${limit.inSeconds} seconds'),
   );
 }
 
