@@ -3,7 +3,10 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <fstream>
 #include <optional>
+#include <sstream>
 
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
@@ -26,6 +29,23 @@ void end_daemon(const Place &place, int signal = SIGKILL)
     REQUIRE(pid);
     kill(*pid, signal);
     REQUIRE(eventually([&] { return !is_alive(*pid); }));
+}
+
+// Whether somebody listens on the port of an IPv4 address, asked of the system, for a connection would be accepted.
+bool is_listening(uint16_t port)
+{
+    char place[16];
+    snprintf(place, sizeof place, ":%04X", port);
+    std::ifstream sockets("/proc/net/tcp");
+    std::string line, number, local, remote, state;
+    while (std::getline(sockets, line)) {
+        std::istringstream fields(line);
+        fields >> number >> local >> remote >> state;
+        if (state == "0A" && local.size() > 5 && local.substr(local.size() - 5) == place) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // A daemon that the library starts, as it starts those that come after.
@@ -85,7 +105,7 @@ TEST_CASE("a durable listener goes on at the next daemon, with its handle, its p
     begin(isolate);
     const int64_t listener = durable(isolate);
     const Endpoint at{loopback4(), Isolate::local(listener).port};
-    for (const int signal : {SIGKILL, SIGABRT, SIGKILL}) {
+    for (const int signal : {SIGKILL, SIGABRT, SIGTERM, SIGKILL, SIGTERM}) {
         const Request accepts[] = {isolate.accept(listener), isolate.accept(listener)};
         end_daemon(place, signal);
         for (const Request &accept : accepts) {
@@ -378,4 +398,28 @@ TEST_CASE("a durable listener is opened again when the daemon leaves in order")
     const Endpoint at{loopback4(), Isolate::local(listener).port};
     end_daemon(place, SIGTERM);
     CHECK(echoes(isolate, accepted_by(isolate, isolate.accept(listener), at)));
+}
+
+TEST_CASE("accepts of a durable listener wait while the daemon leaves, and have their connections from the next one")
+{
+    const Place place;
+    Isolate isolate;
+    begin(isolate);
+    const int64_t listener = durable(isolate);
+    const Endpoint at{loopback4(), Isolate::local(listener).port};
+    const Pair pair = connected(isolate);
+    const Request before = isolate.accept(listener);
+    const Request write = isolate.write(pair.handle, std::string(32 << 20, 'x')); // keeps the daemon from leaving
+    REQUIRE(isolate.is_pending(write));
+    const auto pid = place.server();
+    REQUIRE(pid);
+    kill(*pid, SIGTERM);
+    REQUIRE(eventually([&] { return !is_listening(at.port); }));
+    const Request after = isolate.accept(listener);
+    CHECK(isolate.is_pending(before));
+    CHECK(isolate.is_pending(after));
+    kill(*pid, SIGKILL);
+    CHECK(isolate.result(write) == TCP_ERR_DAEMON_LOST);
+    CHECK(echoes(isolate, accepted_by(isolate, before, at)));
+    CHECK(echoes(isolate, accepted_by(isolate, after, at)));
 }
