@@ -361,9 +361,11 @@ bool starter_hear(const struct starter *starter, int limit, struct starter_news 
         .msg_controllen = sizeof control.bytes,
     };
     struct pollfd line = {.fd = starter->line, .events = POLLIN};
-    int descriptors[2] = {-1, -1}, taken = 0;
-    if (starter->line < 0 || poll(&line, 1, limit) <= 0 ||
-        recvmsg(starter->line, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != sizeof *news)
+    int descriptors[2] = {-1, -1}, taken = 0, ready = -1;
+    /* A signal, of which there may be many while the daemon leaves, does not end the wait. */
+    while (starter->line >= 0 && (ready = poll(&line, 1, limit)) < 0 && errno == EINTR)
+        continue;
+    if (ready <= 0 || recvmsg(starter->line, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != sizeof *news)
         return false;
     passing_detach(&message, descriptors, 2);
     /* The numbers in the message are the starter's; it sent along what was not -1. */
