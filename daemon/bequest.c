@@ -26,7 +26,7 @@ static void keep(struct bequest *bequest, int error)
     handover_refuse(bequest->successor);
     log_kept(bequest, error);
     for (unsigned i = 0; i < giver->worker_count; i++)
-        worker_keep(giver->workers[i]);
+        worker_order(giver->workers[i], WORKER_KEEP);
     dismiss(bequest);
     engine_wake(giver->share->engine); /* the next one may be waiting */
 }
@@ -37,7 +37,7 @@ static void give(struct bequest *bequest)
     bequest->giving = bequest->over = true;
     giver->given(giver->context, bequest->estate.count);
     for (unsigned i = 0; i < giver->worker_count; i++)
-        worker_hand_over(giver->workers[i]);
+        worker_order(giver->workers[i], WORKER_GIVE);
 }
 
 static void finish(struct bequest *bequest)
@@ -56,20 +56,20 @@ static void on_answered(void *owner, int error)
         give(bequest);
 }
 
-static bool all_workers_have_listed(const struct bequest *bequest)
+static bool all_workers_have_offered(const struct bequest *bequest)
 {
     for (unsigned i = 0; i < bequest->giver.worker_count; i++) {
-        if (!atomic_load(&bequest->giver.workers[i]->listed))
+        if (atomic_load(&bequest->giver.workers[i]->phase) != HANDOVER_OFFERED)
             return false;
     }
     return true;
 }
 
-static bool all_workers_have_handed_over(const struct bequest *bequest)
+static bool all_workers_have_given(const struct bequest *bequest)
 {
     for (unsigned i = 0; i < bequest->giver.worker_count; i++) {
         const struct worker *worker = bequest->giver.workers[i];
-        if (!atomic_load(&worker->handed_over) && !atomic_load(&worker->finished))
+        if (atomic_load(&worker->phase) != HANDOVER_GIVEN && !atomic_load(&worker->finished))
             return false;
     }
     return true;
@@ -93,7 +93,7 @@ static void begin(struct bequest *bequest)
     bequest->listing = true;
     atomic_store(&bequest->estate.failed, 0);
     for (unsigned i = 0; i < giver->worker_count; i++)
-        worker_list(giver->workers[i], &bequest->estate);
+        worker_offer(giver->workers[i], &bequest->estate);
 }
 
 static void offer(struct bequest *bequest)
@@ -143,9 +143,9 @@ void bequest_go_on(struct bequest *bequest)
 {
     if (!bequest->successor)
         begin(bequest);
-    else if (bequest->listing && all_workers_have_listed(bequest))
+    else if (bequest->listing && all_workers_have_offered(bequest))
         offer(bequest);
-    else if (bequest->giving && all_workers_have_handed_over(bequest))
+    else if (bequest->giving && all_workers_have_given(bequest))
         finish(bequest);
 }
 

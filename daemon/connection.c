@@ -1,8 +1,10 @@
 #include "daemon/connection.h"
 
+#include "daemon/daemon_state.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
-#include "daemon/worker.h"
+#include "daemon/session_host.h"
+#include "daemon/tenant.h"
 #include "proto/endpoints.h"
 #include "proto/errors.h"
 
@@ -23,22 +25,25 @@ enum {
 
 static const struct engine_handlers handlers;
 
+struct connection *connection_of(struct socket *socket)
+{
+    return (struct connection *)socket; /* its first member */
+}
+
 /* ---- making and unmaking ---- */
 
-/* Gives a connection its handle and its socket, which it takes over. */
+/* Gives a connection its handle and its descriptor, which it takes over. */
 static int attach(struct connection *connection, int fd)
 {
-    struct session *session = connection->session;
-    int64_t handle = socket_table_add(&session->sockets, SOCKET_CONNECTION, connection);
-    if (handle <= 0)
-        return handle == 0 ? session_refuse(session, ACCOUNT_HANDLES, session->sockets.limit) : OCHE_ERR_OUT_OF_MEMORY;
-    connection->socket = engine_socket_new(&session->share->share, fd, &handlers, connection);
-    if (!connection->socket) {
-        socket_table_remove(&session->sockets, handle);
-        return OCHE_ERR_OUT_OF_MEMORY;
-    }
-    connection->handle = handle;
-    return 0;
+    struct socket *socket = &connection->socket;
+    int code = socket_enter_table(socket);
+    if (code < 0)
+        return code;
+    socket->engine_socket = engine_socket_new(&socket->session->tenant->share, fd, &handlers, connection);
+    if (socket->engine_socket)
+        return 0;
+    socket_leave_table(socket);
+    return OCHE_ERR_OUT_OF_MEMORY;
 }
 
 static struct connection *connection_new(struct session *session)
@@ -46,8 +51,8 @@ static struct connection *connection_new(struct session *session)
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return NULL;
-    connection->session = session;
-    list_init(&connection->waiting_node);
+    socket_init(&connection->socket, &connection_kind, session);
+    connection->outgoing.socket = &connection->socket;
     return connection;
 }
 
@@ -59,39 +64,52 @@ static void stop_timer(struct connection *connection)
 
 static void detach(struct connection *connection)
 {
-    struct session *session = connection->session;
+    struct socket *socket = &connection->socket;
+    struct session *session = socket->session;
     assert(connection->state != CONNECTION_CLOSED);
     if (connection->state == CONNECTION_CONNECTING)
-        account_give_back(session->account, ACCOUNT_REQUESTS, 1);
+        request_drop(&connection->connects);
     if (connection->state != CONNECTION_LINGERING)
-        socket_table_remove(&session->sockets, connection->handle);
+        socket_leave_table(socket);
     connection->state = CONNECTION_CLOSED;
-    list_remove(&connection->waiting_node);
+    list_remove(&socket->node);
     stop_timer(connection);
     if (connection->outgoing.cut)
-        engine_socket_reset(connection->socket);
+        engine_socket_reset(socket->engine_socket);
     else
-        engine_socket_close(connection->socket);
-    session_give_back_socket(session);
-    worker_socket_gone(session->worker);
+        engine_socket_close(socket->engine_socket);
+    socket_give_back_charge(session);
+    starvation_relieve(&session->host->starvation);
 }
 
-void connection_abort(struct connection *connection)
+static void abort_connection(struct connection *connection)
 {
-    static const struct connection_end closed = {.code = OCHE_ERR_CLOSED};
+    static const struct write_failure closed = {.code = OCHE_ERR_CLOSED};
     connection->outgoing.cut = true;
-    outgoing_fail(connection, closed);
+    outgoing_fail(&connection->outgoing, closed);
     /* Answering may have ended the session, for want of memory, and with it this connection. */
     if (connection->state != CONNECTION_CLOSED)
         detach(connection);
 }
 
-void connection_abandon(struct connection *connection, bool whole)
+static void abort_socket(struct socket *socket)
 {
-    outgoing_drop(connection);
+    abort_connection(connection_of(socket));
+}
+
+/* The peer sees a reset if bytes are dropped, or if they may have been. */
+static void abandon(struct socket *socket, bool whole)
+{
+    struct connection *connection = connection_of(socket);
+    outgoing_drop(&connection->outgoing);
     if (!whole)
         connection->outgoing.cut = true;
     detach(connection);
+}
+
+static void cut(struct socket *socket)
+{
+    connection_of(socket)->outgoing.cut = true;
 }
 
 static void on_closed(void *owner)
@@ -105,7 +123,7 @@ static void on_closed(void *owner)
  * missing. tcp(7): SIOCOUTQ tells how many there are; and a connection that is broken has no peer any more. */
 static bool is_delivering(const struct connection *connection)
 {
-    int fd = engine_socket_fd(connection->socket);
+    int fd = engine_socket_fd(connection->socket.engine_socket);
     int left = 0;
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
@@ -116,13 +134,13 @@ static bool is_delivering(const struct connection *connection)
 /* All is sent, or there is no more time. */
 static void end_lingering(struct connection *connection)
 {
-    struct session *session = connection->session;
+    struct session *session = connection->socket.session;
     if (!connection->outgoing.first && connection->checks < CHECKS_MAX && is_delivering(connection)) {
         connection->checks++;
         engine_timer_set(connection->timer, CHECK_MS);
         return;
     }
-    connection_abandon(connection, true);
+    abandon(&connection->socket, true);
     session_linger_less(session);
 }
 
@@ -131,53 +149,78 @@ static void on_linger_timeout(void *owner)
     struct connection *connection = owner;
     if (connection->outgoing.first)
         log_failure(LOG_INFO, "session=%llu event=linger-timeout handle=%lld",
-                    (unsigned long long)connection->session->number, (long long)connection->handle);
+                    (unsigned long long)connection->socket.session->number, (long long)connection->socket.handle);
     end_lingering(connection);
 }
 
-void connection_close(struct connection *connection)
+/* The connection lingers if it has something to send; else the descriptor is closed, and the object lives to the end of
+ * the turn. */
+static void close_connection(struct connection *connection)
 {
-    struct session *session = connection->session;
+    struct socket *socket = &connection->socket;
+    struct session *session = socket->session;
     if (!connection->outgoing.first && !is_delivering(connection)) {
         detach(connection);
         return;
     }
-    connection->timer = engine_timer_new(session->worker->engine, on_linger_timeout, connection);
+    connection->timer = engine_timer_new(session->host->engine, on_linger_timeout, connection);
     if (!connection->timer) {
-        connection_abort(connection);
+        abort_connection(connection);
         return;
     }
     engine_timer_set(connection->timer, connection->outgoing.first ? LINGER_MS : CHECK_MS);
-    socket_table_remove(&session->sockets, connection->handle);
+    socket_leave_table(socket);
     connection->state = CONNECTION_LINGERING;
-    list_remove(&connection->waiting_node);
-    list_append(&session->lingering, &connection->waiting_node);
-    outgoing_linger(connection);
+    list_remove(&socket->node);
+    list_append(&session->lingering, &socket->node);
+    outgoing_linger(&connection->outgoing);
+}
+
+static void orphan(struct socket *socket)
+{
+    close_connection(connection_of(socket));
+}
+
+static void close_for_client(struct socket *socket, struct request *request)
+{
+    close_connection(connection_of(socket));
+    request_complete(request, 0, 0);
+}
+
+void connection_close_accepted(struct session *session, int64_t listener)
+{
+    uint32_t index = 0;
+    struct socket *socket;
+    while ((socket = socket_table_next(&session->sockets, &index))) {
+        if (socket->kind == &connection_kind && connection_of(socket)->accepted_by == listener)
+            close_connection(connection_of(socket));
+    }
 }
 
 /* ---- connecting and accepting ---- */
 
-/* Answers the request that made the connection. */
-static void announce(struct connection *connection, unsigned opcode, int64_t request_id,
-                     const struct sockaddr_storage *peer)
+/* The connection is there: completes the request that asked for it. */
+static void open_connection(struct connection *connection, struct request *request, const struct sockaddr_storage *peer)
 {
+    struct socket *socket = &connection->socket;
     struct endpoints endpoints = {0};
     struct sockaddr_storage local = {0};
     socklen_t length = sizeof local;
 
-    getsockname(engine_socket_fd(connection->socket), (struct sockaddr *)&local, &length);
+    getsockname(engine_socket_fd(socket->engine_socket), (struct sockaddr *)&local, &length);
     address_to_endpoint(&endpoints.local, &local);
     address_to_endpoint(&endpoints.remote, peer);
     connection->state = CONNECTION_OPEN;
-    session_reply_socket(connection->session, opcode, request_id, connection->handle, &endpoints);
+    socket->open = true;
+    request_complete_with_socket(request, socket->handle, &endpoints);
 }
 
 static void connect_failed(struct connection *connection, int code, int os_error)
 {
-    struct session *session = connection->session;
     log_failure(LOG_INFO, "session=%llu event=connect-failed code=%s error=\"%s\" errno=%d",
-                (unsigned long long)session->number, oche_errors_name(code), log_errno_text(os_error), os_error);
-    session_reply(session, FRAME_CONNECT, connection->connect_request, code, os_error);
+                (unsigned long long)connection->socket.session->number, oche_errors_name(code),
+                log_errno_text(os_error), os_error);
+    request_complete(&connection->connects, code, os_error);
     if (connection->state != CONNECTION_CLOSED)
         detach(connection);
 }
@@ -185,27 +228,34 @@ static void connect_failed(struct connection *connection, int code, int os_error
 static void on_connected(void *owner, int result)
 {
     struct connection *connection = owner;
+    struct socket *socket = &connection->socket;
     if (result < 0) {
         connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result);
         return;
     }
-    list_remove(&connection->waiting_node);
     stop_timer(connection);
     struct sockaddr_storage peer = {0};
     socklen_t length = sizeof peer;
-    if (getpeername(engine_socket_fd(connection->socket), (struct sockaddr *)&peer, &length) < 0) {
+    if (getpeername(engine_socket_fd(socket->engine_socket), (struct sockaddr *)&peer, &length) < 0) {
         /* Already reset. */
         connect_failed(connection, OCHE_ERR_CONNECT_FAILED, errno);
         return;
     }
-    statistics_add(&connection->session->worker->shared->statistics.connections_made, 1);
-    account_give_back(connection->session->account, ACCOUNT_REQUESTS, 1);
-    announce(connection, FRAME_CONNECT, connection->connect_request, &peer);
+    statistics_add(&socket->session->host->daemon->statistics.connections_made, 1);
+    open_connection(connection, &connection->connects, &peer);
 }
 
 static void on_connect_timeout(void *owner)
 {
     connect_failed(owner, OCHE_ERR_TIMED_OUT, ETIMEDOUT);
+}
+
+static void cancel_connect(struct request *request)
+{
+    struct connection *connection = list_entry(request, struct connection, connects);
+    request_complete(request, OCHE_ERR_CLOSED, ECANCELED);
+    if (connection->state != CONNECTION_CLOSED)
+        detach(connection);
 }
 
 static int bind_source(int fd, const struct connection_target *target)
@@ -225,10 +275,10 @@ static int bind_source(int fd, const struct connection_target *target)
     return bind(fd, source, target->source.length) == 0 ? 0 : -errno;
 }
 
-/* The part of connection_connect() that makes something; the caller has taken what it takes. */
-static int begin_connect(struct session *session, int64_t request_id, const struct connection_target *target,
-                         int *os_error)
+/* The part of connection_connect() that makes something; the user was charged for a socket. */
+static int begin_connect(struct request *request, const struct connection_target *target, int *os_error)
 {
+    struct session *session = request->session;
     int code;
     struct connection *connection = NULL;
     int fd = socket(target->remote.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -246,76 +296,56 @@ static int begin_connect(struct session *session, int64_t request_id, const stru
     connection = connection_new(session);
     if (!connection)
         goto failed;
-    connection->connect_request = request_id;
     if (target->timeout_ms) {
-        connection->timer = engine_timer_new(session->worker->engine, on_connect_timeout, connection);
+        connection->timer = engine_timer_new(session->host->engine, on_connect_timeout, connection);
         if (!connection->timer)
             goto failed;
         engine_timer_set(connection->timer, target->timeout_ms);
     }
+    code = request_hold(request, &connection->connects, cancel_connect);
+    if (code < 0)
+        goto failed;
     code = attach(connection, fd);
     if (code < 0)
         goto failed;
-    list_append(&session->connecting, &connection->waiting_node);
-    engine_connect(connection->socket, (const struct sockaddr *)&target->remote.storage, target->remote.length);
+    engine_connect(connection->socket.engine_socket, (const struct sockaddr *)&target->remote.storage,
+                   target->remote.length);
     return 0;
 
 failed:
-    if (connection)
+    if (connection) {
+        request_drop(&connection->connects);
         stop_timer(connection);
+    }
     free(connection);
     close(fd);
     return code;
 }
 
-static int connect_with_socket(struct session *session, int64_t request_id, const struct connection_target *target,
-                               int *os_error)
+int connection_connect(struct request *request, const struct connection_target *target, int *os_error)
 {
-    switch (session_take_socket(session)) {
-    case SESSION_LACKS_HANDLE:
-        return session_refuse(session, ACCOUNT_HANDLES, session->account->quotas[ACCOUNT_HANDLES].limit);
-    case SESSION_LACKS_DESCRIPTOR:
+    struct session *session = request->session;
+    struct account *account = session->account;
+    if (!account_take_turn(account, ACCOUNT_CONNECTION_RATE))
+        return session_refuse_turn(session, ACCOUNT_CONNECTION_RATE);
+    switch (socket_charge(session)) {
+    case SOCKET_LACKS_HANDLE:
+        return session_refuse(session, ACCOUNT_HANDLES, account->quotas[ACCOUNT_HANDLES].limit);
+    case SOCKET_LACKS_DESCRIPTOR:
         *os_error = EMFILE;
         return OCHE_ERR_CONNECT_FAILED;
     default:
         break;
     }
-    int code = begin_connect(session, request_id, target, os_error);
+    int code = begin_connect(request, target, os_error);
     if (code < 0)
-        session_give_back_socket(session);
+        socket_give_back_charge(session);
     return code;
 }
 
-int connection_connect(struct session *session, int64_t request_id, const struct connection_target *target,
-                       int *os_error)
+int connection_accepted(struct request *request, int fd, const struct sockaddr_storage *peer, int64_t listener)
 {
-    struct account *account = session->account;
-    if (!account_take_turn(account, ACCOUNT_CONNECTION_RATE))
-        return session_refuse_turn(session, ACCOUNT_CONNECTION_RATE);
-    if (!account_take(account, ACCOUNT_REQUESTS, 1))
-        return session_refuse(session, ACCOUNT_REQUESTS, account->quotas[ACCOUNT_REQUESTS].limit);
-    int code = connect_with_socket(session, request_id, target, os_error);
-    if (code < 0)
-        account_give_back(account, ACCOUNT_REQUESTS, 1);
-    return code;
-}
-
-void connection_cancel(struct session *session, int64_t connect_request)
-{
-    for (struct list *node = session->connecting.next; node != &session->connecting; node = node->next) {
-        struct connection *connection = list_entry(node, struct connection, waiting_node);
-        if (connection->connect_request == connect_request) {
-            session_reply(session, FRAME_CONNECT, connect_request, OCHE_ERR_CLOSED, ECANCELED);
-            if (connection->state != CONNECTION_CLOSED)
-                detach(connection);
-            return;
-        }
-    }
-}
-
-int connection_accepted(struct session *session, int64_t request_id, int fd, const struct sockaddr_storage *peer,
-                        int64_t listener)
-{
+    struct session *session = request->session;
     struct connection *connection = connection_new(session);
     if (!connection)
         return OCHE_ERR_OUT_OF_MEMORY;
@@ -325,8 +355,8 @@ int connection_accepted(struct session *session, int64_t request_id, int fd, con
         return code;
     }
     connection->accepted_by = listener;
-    statistics_add(&session->worker->shared->statistics.connections_accepted, 1);
-    announce(connection, FRAME_ACCEPT, request_id, peer);
+    statistics_add(&session->host->daemon->statistics.connections_accepted, 1);
+    open_connection(connection, request, peer);
     return 0;
 }
 
@@ -337,11 +367,12 @@ static void start_receiving(struct connection *connection)
     if (connection->receiving || connection->read_ended || connection->credit <= 0)
         return;
     connection->receiving = true;
-    engine_recv(connection->socket);
+    engine_recv(connection->socket.engine_socket);
 }
 
-bool connection_grant(struct connection *connection, int64_t credit)
+static bool grant(struct socket *socket, int64_t credit)
 {
+    struct connection *connection = connection_of(socket);
     if (credit <= 0 || credit > FRAME_CREDIT_MAX - connection->credit)
         return false;
     connection->credit += credit;
@@ -349,22 +380,22 @@ bool connection_grant(struct connection *connection, int64_t credit)
     return true;
 }
 
-void connection_retry_receive(struct connection *connection)
+static void relieve(struct socket *socket)
 {
-    engine_recv_retry(connection->socket);
+    engine_recv_retry(socket->engine_socket);
 }
 
 static uint8_t *on_receive_buffer(void *owner, size_t *size)
 {
     struct connection *connection = owner;
-    struct session *session = connection->session;
+    struct session *session = connection->socket.session;
     /* What still comes while the connection lingers stays in the kernel, which resets the connection for it when it is
      * closed, as it does for everybody who closes without having read. */
     if (connection->state == CONNECTION_LINGERING)
         return NULL;
     uint8_t *room = lane_room(&session->lane, connection->expects_many, size);
     if (!room) {
-        list_append(&session->waiting_for_room, &connection->waiting_node);
+        list_append(&session->waiting_for_room, &connection->socket.node);
         return NULL;
     }
     if ((int64_t)*size > connection->credit)
@@ -375,39 +406,39 @@ static uint8_t *on_receive_buffer(void *owner, size_t *size)
 
 static void end_reading(struct connection *connection, int os_error)
 {
-    struct session *session = connection->session;
+    struct session *session = connection->socket.session;
     struct frame frame = {
         .opcode = FRAME_READ,
         .flags = FRAME_REPLY,
-        .handle = connection->handle,
+        .handle = connection->socket.handle,
         .value = os_error ? OCHE_ERR_READ_FAILED : OCHE_ERR_CLOSED,
         .os_error = (uint16_t)os_error,
     };
     connection->read_ended = true;
     if (!os_error)
-        engine_watch_break(connection->socket);
+        engine_watch_break(connection->socket.engine_socket);
     else
         log_failure(LOG_INFO, "session=%llu event=read-failed handle=%lld error=\"%s\" errno=%d",
-                    (unsigned long long)session->number, (long long)connection->handle, log_errno_text(os_error),
+                    (unsigned long long)session->number, (long long)connection->socket.handle, log_errno_text(os_error),
                     os_error);
-    session_reply_frame(session, &frame, NULL, NULL);
+    session_reply(session, &frame, NULL, NULL);
 }
 
 static void on_received(void *owner, ssize_t result)
 {
     struct connection *connection = owner;
-    struct session *session = connection->session;
+    struct session *session = connection->socket.session;
     connection->receiving = false;
     if (result <= 0) {
         /* When a send has met the reset first, the kernel reports it to nobody else: what recv calls the end of the
          * stream is where it was cut off. */
-        end_reading(connection, result < 0 ? (int)-result : connection->broken);
+        end_reading(connection, result < 0 ? (int)-result : connection->outgoing.broken);
         return;
     }
     struct frame frame = {
         .opcode = FRAME_READ,
         .flags = FRAME_REPLY,
-        .handle = connection->handle,
+        .handle = connection->socket.handle,
         .value = result,
         .payload_length = (uint32_t)result,
     };
@@ -417,7 +448,7 @@ static void on_received(void *owner, ssize_t result)
         connection->expects_many = true;
     else if (result < FEW)
         connection->expects_many = false;
-    statistics_add(&session->worker->shared->statistics.bytes_received, (uint64_t)result);
+    statistics_add(&session->host->daemon->statistics.bytes_received, (uint64_t)result);
     if (lane_put_room(&session->lane, &frame) < 0)
         session_end(session, "no memory for data", ENOMEM);
     else
@@ -426,22 +457,35 @@ static void on_received(void *owner, ssize_t result)
 
 /* ---- sending ---- */
 
+static int write_bytes(struct socket *socket, struct request *request, const struct payload *payload, int64_t total,
+                       int *os_error)
+{
+    return outgoing_write(&connection_of(socket)->outgoing, request, payload, total, os_error);
+}
+
+static int shut_down(struct socket *socket, struct request *request, int *os_error)
+{
+    return outgoing_shut_down(&connection_of(socket)->outgoing, request, os_error);
+}
+
 static int on_send_vectors(void *owner, struct iovec *vectors, int max)
 {
-    return outgoing_vectors(owner, vectors, max);
+    const struct connection *connection = owner;
+    return outgoing_vectors(&connection->outgoing, vectors, max);
 }
 
 static void on_sent(void *owner, ssize_t result)
 {
     struct connection *connection = owner;
-    outgoing_sent(connection, result);
+    outgoing_sent(&connection->outgoing, result);
     if (connection->state == CONNECTION_LINGERING && !connection->outgoing.first)
         end_lingering(connection);
 }
 
 static void on_broke(void *owner, int os_error)
 {
-    outgoing_break(owner, os_error);
+    struct connection *connection = owner;
+    outgoing_break(&connection->outgoing, os_error);
 }
 
 static const struct engine_handlers handlers = {
@@ -452,4 +496,19 @@ static const struct engine_handlers handlers = {
     .connected = on_connected,
     .broke = on_broke,
     .closed = on_closed,
+};
+
+const struct socket_kind connection_kind = {
+    .name = "connection",
+    .operations = 1u << FRAME_READ | 1u << FRAME_WRITE | 1u << FRAME_CLOSE_WRITE | 1u << FRAME_CLOSE |
+                  1u << FRAME_ABORT | 1u << FRAME_SET_OPTION | 1u << FRAME_GET_OPTION,
+    .grant = grant,
+    .write = write_bytes,
+    .shut_down = shut_down,
+    .close = close_for_client,
+    .abort = abort_socket,
+    .relieve = relieve,
+    .cut = cut,
+    .orphan = orphan,
+    .abandon = abandon,
 };

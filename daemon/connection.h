@@ -15,8 +15,9 @@
 
 #include "daemon/address.h"
 #include "daemon/engine.h"
-#include "daemon/list.h"
 #include "daemon/outgoing.h"
+#include "daemon/request.h"
+#include "daemon/socket.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,21 +32,16 @@ enum connection_state {
 };
 
 struct connection {
-    struct session *session;
-    struct engine_socket *socket;
-    struct list waiting_node; /* in session->connecting, waiting_for_room or lingering */
-    int64_t handle;
-    int64_t accepted_by; /* handle of the listener, 0 if there was none */
+    struct socket socket;
     enum connection_state state;
-
-    int64_t connect_request; /* while connecting */
+    int64_t accepted_by;     /* handle of the listener, 0 if there was none */
+    struct request connects; /* held while connecting */
 
     int64_t credit;    /* bytes that the client lets us receive */
     bool receiving;    /* a receive is under way */
     uint32_t offered;  /* room of the receive under way */
     bool expects_many; /* a receive filled its room, and none got little since */
     bool read_ended;   /* the client was told of the end, or of a failure */
-    uint16_t broken;   /* errno that a send met: an end of the stream is not to be trusted after it */
 
     struct outgoing outgoing;
 
@@ -53,37 +49,25 @@ struct connection {
     uint32_t checks;            /* while lingering: how often the peer did not have everything yet */
 };
 
+extern const struct socket_kind connection_kind;
+
 struct connection_target {
     struct address remote;
     struct address source; /* length 0: any */
     uint32_t timeout_ms;   /* 0: none */
 };
 
-/* Begins to connect; the request is answered later. 0, or a negative code with *os_error. */
-int connection_connect(struct session *session, int64_t request_id, const struct connection_target *target,
-                       int *os_error);
+/* Begins to connect, and holds the request: 0. Or a negative code with *os_error. */
+int connection_connect(struct request *request, const struct connection_target *target, int *os_error);
 
-/* Ends the attempt that the CONNECT with this id began, if it is still under way, and answers it with CLOSED. */
-void connection_cancel(struct session *session, int64_t connect_request);
+/* Takes over `fd`, for which socket_charge() was called, and completes the ACCEPT. Negative: out of memory, or no
+ * handle is left; the descriptor stays the caller's and nothing is completed. */
+int connection_accepted(struct request *request, int fd, const struct sockaddr_storage *peer, int64_t listener);
 
-/* Takes over `fd`, for which descriptors_take() was called, and answers the ACCEPT. Negative: out of memory, or no
- * handle is left; the descriptor stays the caller's and nothing is answered. */
-int connection_accepted(struct session *session, int64_t request_id, int fd, const struct sockaddr_storage *peer,
-                        int64_t listener);
+/* Closes the connections that this listener has accepted. */
+void connection_close_accepted(struct session *session, int64_t listener);
 
-/* Lets the connection receive `credit` more bytes. False: that is more than a client may grant. */
-bool connection_grant(struct connection *connection, int64_t credit);
-void connection_retry_receive(struct connection *connection);
-
-/* The handle is free from now on, and pending requests end with CLOSED. The connection lingers if it has something to
- * send; else the descriptor is closed, and the object lives to the end of the turn. */
-void connection_close(struct connection *connection);
-
-/* The same without lingering: what was not sent is dropped, and the peer sees a reset. */
-void connection_abort(struct connection *connection);
-
-/* Closes the descriptor, and answers nothing. The peer sees a reset if bytes are dropped, or if they may have been:
- * `whole` says that all that the client has sent was looked at. */
-void connection_abandon(struct connection *connection, bool whole);
+/* The connection, of which `socket` is a part. */
+struct connection *connection_of(struct socket *socket);
 
 #endif

@@ -1,10 +1,12 @@
-#include "daemon/greeting.h"
+#include "daemon/hello.h"
 
 #include "daemon/body.h"
+#include "daemon/daemon_state.h"
 #include "daemon/estate.h"
+#include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
-#include "daemon/worker.h"
+#include "daemon/session_host.h"
 #include "proto/arena.h"
 #include "proto/errors.h"
 #include "proto/handover.h"
@@ -14,6 +16,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { RING_BYTES = 256 * 1024 /* of each of a session's rings: some thousand frames */ };
 
@@ -25,7 +29,7 @@ static void refuse_session(struct session *session, const struct frame *request,
     session_end_refused(session, text);
 }
 
-/* A user whose sessions have much shared memory gets less for the next ones, and in the end none. How much it is. */
+/* Takes at most half of what the user has left. Returns bytes; 0: the session is on the plain lane. */
 static uint32_t take_arena(struct session *session, uint32_t wanted)
 {
     struct quota *quota = &session->account->quotas[ACCOUNT_ARENA_BYTES];
@@ -47,7 +51,7 @@ static void give_back_arena(struct session *session)
 static bool welcome_in_memory(struct session *session, const struct frame *request, Oche__Welcome *welcome,
                               uint32_t wished)
 {
-    const struct limits *limits = &session->worker->shared->limits;
+    const struct limits *limits = &session->host->daemon->limits;
     uint32_t arena = wished && wished < limits->arena_bytes ? wished : limits->arena_bytes;
     arena = take_arena(session, (arena + ARENA_BLOCK - 1) / ARENA_BLOCK * ARENA_BLOCK);
     if (arena == 0)
@@ -78,9 +82,47 @@ static bool welcome_in_memory(struct session *session, const struct frame *reque
     return false;
 }
 
+static bool is_listening(int fd)
+{
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
+
+static void tell_lost(struct session *session, int64_t handle)
+{
+    const struct frame frame = {
+        .opcode = FRAME_HANDOVER,
+        .flags = FRAME_REPLY,
+        .handle = handle,
+        .value = HANDOVER_LOST,
+    };
+    session_reply(session, &frame, NULL, NULL);
+}
+
+/* Opens the listeners that a session before this one had, and tells the client, which has its Welcome, which of them
+ * could not be had. Takes over their descriptors. */
+static void resume(struct session *session, const struct estate_item *items, uint32_t count)
+{
+    uint32_t lost = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct estate_item *item = &items[i];
+        bool closed = !is_listening(item->fd); /* while it was handed over */
+        if (!closed && session->state == SESSION_OPEN && listener_restore(session, item->handle, item->fd))
+            continue;
+        close(item->fd);
+        if (closed)
+            continue;
+        lost++;
+        tell_lost(session, item->handle);
+    }
+    log_line(LOG_INFO, "session=%llu event=resume pid=%s listeners=%u lost=%u", (unsigned long long)session->number,
+             session->pid_text, session->sockets.used, lost);
+}
+
 static void welcome(struct session *session, const struct frame *request, const Oche__Hello *hello)
 {
-    const struct limits *limits = &session->worker->shared->limits;
+    const struct limits *limits = &session->host->daemon->limits;
     Oche__Limits granted = OCHE__LIMITS__INIT;
     granted.handles = limits->handles;
     granted.queued_bytes = limits->queued_bytes;
@@ -101,7 +143,7 @@ static void welcome(struct session *session, const struct frame *request, const 
     uint32_t count = 0;
     if (hello->token.len == HANDOVER_TOKEN_SIZE) {
         socket_table_begin_after(&session->sockets, hello->generation);
-        count = estate_claim(session->worker->shared->estate, hello->token.data, &items);
+        count = estate_claim(session->host->daemon->estate, hello->token.data, &items);
         welcome.resumed = count > 0;
     }
     engine_timer_cancel(session->timer);
@@ -110,13 +152,13 @@ static void welcome(struct session *session, const struct frame *request, const 
     if (!in_memory)
         session_reply_message(session, request, 0, &welcome.base);
     if (count > 0)
-        session_resume(session, items, count);
+        resume(session, items, count);
     free(items);
     log_line(LOG_INFO, "session=%llu event=open pid=%s software=\"%.64s\" lane=%s", (unsigned long long)session->number,
              session->pid_text, hello->software, in_memory ? "memory" : "plain");
 }
 
-bool greeting_take(struct session *session, const struct frame *frame, const uint8_t *body)
+bool hello_take(struct session *session, const struct frame *frame, const uint8_t *body)
 {
     struct body_memory memory;
     body_memory_init(&memory);

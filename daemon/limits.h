@@ -25,7 +25,7 @@ struct limits {
 };
 
 enum {
-    ACCEPTS_PER_LISTENER = 65536, /* requests that may wait; each costs 16 bytes */
+    ACCEPTS_PER_LISTENER = 65536, /* requests that may wait; each costs some 80 bytes */
     REFUSED_AT_ONCE = 16,         /* sessions that wait for their HELLO only to be refused; one more is hung up on */
     HELLO_TIMEOUT_MS = 5000,      /* for a client that connects and says nothing */
     LINGER_MS = 60 * 1000,        /* for the peers of a client that is gone to take what it wrote before */

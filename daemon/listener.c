@@ -1,72 +1,74 @@
 #include "daemon/listener.h"
 
 #include "daemon/connection.h"
+#include "daemon/daemon_state.h"
+#include "daemon/estate.h"
 #include "daemon/log.h"
 #include "daemon/policy.h"
 #include "daemon/session.h"
-#include "daemon/worker.h"
+#include "daemon/session_host.h"
+#include "daemon/tenant.h"
+#include "proto/endpoints.h"
 #include "proto/errors.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    ACCEPTS_SMALLEST = 4,
     STARVATION_LOG_INTERVAL_S = 60,
     SHORTAGE_RETRY_MS = 1000, /* when the system is short of something */
     RATE_RETRY_MS = 10,       /* when connections come too often */
 };
 
+/* An ACCEPT that waits for a connection. */
+struct accept {
+    struct list node; /* in listener->accepts */
+    struct request request;
+};
+
 static const struct engine_handlers handlers;
 
-/* ---- the ring of requests ---- */
-
-static int grow_accepts(struct listener *listener)
+static struct listener *listener_of(struct socket *socket)
 {
-    uint32_t size = listener->accepts_size ? listener->accepts_size * 2 : ACCEPTS_SMALLEST;
-    int64_t *accepts = malloc(size * sizeof *accepts);
-    if (!accepts)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    for (uint32_t i = 0; i < listener->accepts_count; i++)
-        accepts[i] = listener->accepts[(listener->accepts_first + i) % listener->accepts_size];
-    free(listener->accepts);
-    listener->accepts = accepts;
-    listener->accepts_size = size;
-    listener->accepts_first = 0;
-    return 0;
+    return (struct listener *)socket; /* its first member */
 }
 
-static int push_accept(struct listener *listener, int64_t request_id)
+/* ---- requests that wait ---- */
+
+static int add_accept(struct listener *listener, struct request *request)
 {
-    struct session *session = listener->session;
-    struct account *account = session->account;
     if (listener->accepts_count == ACCEPTS_PER_LISTENER)
         return OCHE_ERR_OUT_OF_MEMORY;
-    if (listener->accepts_count == listener->accepts_size) {
-        int code = grow_accepts(listener);
-        if (code < 0)
-            return code;
+    struct accept *accept = malloc(sizeof *accept);
+    if (!accept)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    int code = request_hold(request, &accept->request, NULL);
+    if (code < 0) {
+        free(accept);
+        return code;
     }
-    if (!account_take(account, ACCOUNT_REQUESTS, 1))
-        return session_refuse(session, ACCOUNT_REQUESTS, account->quotas[ACCOUNT_REQUESTS].limit);
-    uint32_t last = (listener->accepts_first + listener->accepts_count) % listener->accepts_size;
-    listener->accepts[last] = request_id;
+    list_append(&listener->accepts, &accept->node);
     listener->accepts_count++;
     return 0;
 }
 
-static int64_t take_accept(struct listener *listener)
+/* The one that has waited longest, which the caller frees. */
+static struct accept *take_accept(struct listener *listener)
 {
-    int64_t request_id = listener->accepts[listener->accepts_first];
-    listener->accepts_first = (listener->accepts_first + 1) % listener->accepts_size;
     listener->accepts_count--;
-    account_give_back(listener->session->account, ACCOUNT_REQUESTS, 1);
-    return request_id;
+    return list_entry(list_take_first(&listener->accepts), struct accept, node);
+}
+
+static void complete_accept(struct listener *listener, int code, int os_error)
+{
+    struct accept *accept = take_accept(listener);
+    request_complete(&accept->request, code, os_error);
+    free(accept);
 }
 
 /* ---- accepting ---- */
@@ -74,91 +76,101 @@ static int64_t take_accept(struct listener *listener)
 /* One line when it begins to matter, not one for every connection that has to wait. */
 static void log_starvation(struct listener *listener, const char *lacking, long limit, const char *advice)
 {
-    struct shared *shared = listener->session->worker->shared;
+    struct daemon_state *daemon = listener->socket.session->host->daemon;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    long long last = atomic_load(&shared->starvation_logged);
+    long long last = atomic_load(&daemon->starvation_logged);
     if (last != 0 && now.tv_sec - last < STARVATION_LOG_INTERVAL_S)
         return;
-    if (!atomic_compare_exchange_strong(&shared->starvation_logged, &last, (long long)now.tv_sec + 1))
+    if (!atomic_compare_exchange_strong(&daemon->starvation_logged, &last, (long long)now.tv_sec + 1))
         return;
     log_line(
         LOG_WARNING,
         "session=%llu event=accept-paused why=\"no %s is left\" limit=%ld advice=\"accept goes on when sockets are "
         "closed; %s\"",
-        (unsigned long long)listener->session->number, lacking, limit, advice);
+        (unsigned long long)listener->socket.session->number, lacking, limit, advice);
+}
+
+static void wait_for(struct listener *listener, unsigned delay_ms)
+{
+    starvation_wait(&listener->socket.session->host->starvation, &listener->starved, delay_ms);
 }
 
 static void accept_next(struct listener *listener)
 {
-    struct session *session = listener->session;
-    struct worker *worker = session->worker;
+    struct session *session = listener->socket.session;
+    struct daemon_state *daemon = session->host->daemon;
     struct account *account = session->account;
     if (listener->accepting || listener->closed || listener->accepts_count == 0)
         return;
-    if (!list_is_empty(&listener->starved_node))
+    if (!list_is_empty(&listener->starved.node))
         return;
-    if (!accept_queue_has_turn(&worker->shared->accept_queues, &listener->member)) {
-        worker_starve(worker, &listener->starved_node, 0);
+    if (!accept_queue_has_turn(daemon->accept_queues, &listener->member)) {
+        wait_for(listener, 0);
         return;
     }
     if (session->sockets.used >= session->sockets.limit) {
         log_starvation(listener, "handle", (long)session->sockets.limit, "raise --max-handles");
-        worker_starve(worker, &listener->starved_node, 0);
+        wait_for(listener, 0);
         return;
     }
     if (!account_take_turn(account, ACCOUNT_CONNECTION_RATE)) {
         log_starvation(listener, "connection of this second", (long)account->rates[ACCOUNT_CONNECTION_RATE].per_second,
                        "raise --user-max-connection-rate");
-        worker_starve(worker, &listener->starved_node, RATE_RETRY_MS);
+        wait_for(listener, RATE_RETRY_MS);
         return;
     }
-    switch (session_take_socket(session)) {
-    case SESSION_LACKS_HANDLE:
+    switch (socket_charge(session)) {
+    case SOCKET_LACKS_HANDLE:
         account_give_back_turn(account, ACCOUNT_CONNECTION_RATE);
         log_starvation(listener, "handle of the user", (long)account->quotas[ACCOUNT_HANDLES].limit,
                        "raise --user-max-handles");
-        worker_starve(worker, &listener->starved_node, 0);
+        wait_for(listener, 0);
         return;
-    case SESSION_LACKS_DESCRIPTOR:
+    case SOCKET_LACKS_DESCRIPTOR:
         account_give_back_turn(account, ACCOUNT_CONNECTION_RATE);
-        log_starvation(listener, "descriptor", worker->shared->descriptors.limit,
-                       "raise the limit on open files (ulimit -n)");
-        worker_starve(worker, &listener->starved_node, 0);
+        log_starvation(listener, "descriptor", daemon->descriptors.limit, "raise the limit on open files (ulimit -n)");
+        wait_for(listener, 0);
         return;
     default:
         break;
     }
     listener->accepting = true;
-    accept_queue_wait(&worker->shared->accept_queues, &listener->member);
-    engine_accept(listener->socket);
+    accept_queue_wait(daemon->accept_queues, &listener->member);
+    engine_accept(listener->socket.engine_socket);
+}
+
+static void retry(struct starved *starved)
+{
+    accept_next(list_entry(starved, struct listener, starved));
 }
 
 static void stop_accepting(struct listener *listener, bool got_one)
 {
     listener->accepting = false;
-    accept_queue_stop_waiting(&listener->session->worker->shared->accept_queues, &listener->member, got_one);
+    accept_queue_stop_waiting(listener->socket.session->host->daemon->accept_queues, &listener->member, got_one);
 }
 
 static void accept_failed(struct listener *listener, int os_error)
 {
-    struct worker *worker = listener->session->worker;
+    struct session *session = listener->socket.session;
     stop_accepting(listener, false);
-    session_give_back_socket(listener->session);
+    socket_give_back_charge(session);
     switch (os_error) {
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
         /* The system is short of something although our own budget was not. Nobody will tell when that ends. */
-        log_starvation(listener, "descriptor or memory", worker->shared->descriptors.limit, log_errno_text(os_error));
-        worker_starve(worker, &listener->starved_node, SHORTAGE_RETRY_MS);
+        log_starvation(listener, "descriptor or memory", session->host->daemon->descriptors.limit,
+                       log_errno_text(os_error));
+        wait_for(listener, SHORTAGE_RETRY_MS);
         return;
     default:
         log_failure(LOG_WARNING, "session=%llu event=accept-failed handle=%lld error=\"%s\" errno=%d",
-                    (unsigned long long)listener->session->number, (long long)listener->handle,
-                    log_errno_text(os_error), os_error);
-        session_reply(listener->session, FRAME_ACCEPT, take_accept(listener), OCHE_ERR_ACCEPT_FAILED, os_error);
+                    (unsigned long long)session->number, (long long)listener->socket.handle, log_errno_text(os_error),
+                    os_error);
+        complete_accept(listener, OCHE_ERR_ACCEPT_FAILED, os_error);
         accept_next(listener);
     }
 }
@@ -171,102 +183,104 @@ static void on_accepted(void *owner, int result, const struct sockaddr_storage *
         return;
     }
     stop_accepting(listener, true);
-    int64_t request_id = take_accept(listener);
-    int code = connection_accepted(listener->session, request_id, result, peer, listener->handle);
+    struct accept *accept = take_accept(listener);
+    int code = connection_accepted(&accept->request, result, peer, listener->socket.handle);
     if (code < 0) {
         close(result);
-        session_give_back_socket(listener->session);
-        session_reply(listener->session, FRAME_ACCEPT, request_id, code, 0);
+        socket_give_back_charge(listener->socket.session);
+        request_complete(&accept->request, code, 0);
     }
+    free(accept);
     accept_next(listener);
 }
 
-int listener_accept(struct listener *listener, int64_t request_id)
+static int accept_for_client(struct socket *socket, struct request *request)
 {
-    int code = push_accept(listener, request_id);
+    struct listener *listener = listener_of(socket);
+    int code = add_accept(listener, request);
     if (code == 0)
         accept_next(listener);
     return code;
 }
 
-void listener_retry(struct listener *listener)
-{
-    accept_next(listener);
-}
-
 /* ---- making and unmaking ---- */
-
-static void announce(struct listener *listener, int64_t request_id)
-{
-    struct endpoints endpoints = {0};
-    struct sockaddr_storage local = {0};
-    socklen_t length = sizeof local;
-    getsockname(engine_socket_fd(listener->socket), (struct sockaddr *)&local, &length);
-    address_to_endpoint(&endpoints.local, &local);
-    session_reply_socket(listener->session, FRAME_LISTEN, request_id, listener->handle, &endpoints);
-}
 
 static struct listener *listener_new(struct session *session)
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (!listener)
         return NULL;
-    listener->session = session;
-    list_init(&listener->starved_node);
+    socket_init(&listener->socket, &listener_kind, session);
+    list_init(&listener->accepts);
+    listener->starved.retry = retry;
+    list_init(&listener->starved.node);
     return listener;
 }
 
-/* The part of listener_listen() that needs a descriptor; the caller has taken one. */
-static int begin_listen(struct session *session, int64_t request_id, const struct listener_target *target,
-                        int *os_error)
+/* Waits for connections from now on; the listener has its handle. Takes over `fd`. 0 or a code. */
+static int attach(struct listener *listener, int fd)
 {
-    struct accept_queues *queues = &session->worker->shared->accept_queues;
+    struct socket *socket = &listener->socket;
+    socket->engine_socket = engine_socket_new(&socket->session->tenant->share, fd, &handlers, listener);
+    if (!socket->engine_socket) {
+        socket_leave_table(socket);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    socket->open = true;
+    return 0;
+}
+
+static void complete_listen(struct listener *listener, struct request *request)
+{
+    struct endpoints endpoints = {0};
+    struct sockaddr_storage local = {0};
+    socklen_t length = sizeof local;
+    getsockname(engine_socket_fd(listener->socket.engine_socket), (struct sockaddr *)&local, &length);
+    address_to_endpoint(&endpoints.local, &local);
+    request_complete_with_socket(request, listener->socket.handle, &endpoints);
+}
+
+/* The part of listener_listen() that makes something; the user was charged for a socket. */
+static int begin_listen(struct request *request, const struct listener_target *target, int *os_error)
+{
+    struct session *session = request->session;
+    struct accept_queues *queues = session->host->daemon->accept_queues;
     struct listener *listener = listener_new(session);
     if (!listener)
         return OCHE_ERR_OUT_OF_MEMORY;
-    int code =
-        accept_queue_open(queues, &listener->member, session->account, session->worker->engine, target, os_error);
-    int fd = code;
+    int fd = accept_queue_open(queues, &listener->member, session->account, session->host->engine, target, os_error);
     if (fd < 0) {
         free(listener);
+        return fd;
+    }
+    int code = socket_enter_table(&listener->socket);
+    if (code == 0)
+        code = attach(listener, fd);
+    if (code < 0) {
+        accept_queue_leave(queues, &listener->member);
+        free(listener);
+        close(fd);
         return code;
     }
-    code = OCHE_ERR_OUT_OF_MEMORY;
-    int64_t handle = socket_table_add(&session->sockets, SOCKET_LISTENER, listener);
-    if (handle == 0)
-        code = session_refuse(session, ACCOUNT_HANDLES, session->sockets.limit);
-    if (handle <= 0)
-        goto failed;
-    listener->handle = handle;
-    listener->socket = engine_socket_new(&session->share->share, fd, &handlers, listener);
-    if (!listener->socket) {
-        socket_table_remove(&session->sockets, handle);
-        goto failed;
-    }
-    announce(listener, request_id);
+    complete_listen(listener, request);
     return 0;
-
-failed:
-    accept_queue_leave(queues, &listener->member);
-    free(listener);
-    close(fd);
-    return code;
 }
 
-int listener_listen(struct session *session, int64_t request_id, const struct listener_target *target, int *os_error)
+int listener_listen(struct request *request, const struct listener_target *target, int *os_error)
 {
-    switch (session_take_socket(session)) {
-    case SESSION_LACKS_HANDLE:
+    struct session *session = request->session;
+    switch (socket_charge(session)) {
+    case SOCKET_LACKS_HANDLE:
         return session_refuse(session, ACCOUNT_HANDLES, session->account->quotas[ACCOUNT_HANDLES].limit);
-    case SESSION_LACKS_DESCRIPTOR:
+    case SOCKET_LACKS_DESCRIPTOR:
         *os_error = EMFILE;
         return OCHE_ERR_LISTEN_FAILED;
     default:
         break;
     }
-    int code = begin_listen(session, request_id, target, os_error);
+    int code = begin_listen(request, target, os_error);
     if (code < 0)
-        session_give_back_socket(session);
+        socket_give_back_charge(session);
     return code;
 }
 
@@ -279,26 +293,22 @@ static bool may_listen(const struct session *session, int fd)
         return false;
     if (address.storage.ss_family == AF_INET6 && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &size) < 0)
         return false;
-    return policy_allows_listener(&session->worker->shared->policy->listen, &address, v6_only);
+    return policy_allows_listener(&session->host->daemon->policy->listen, &address, v6_only);
 }
 
 static bool restore(struct session *session, int64_t handle, int fd)
 {
-    struct accept_queues *queues = &session->worker->shared->accept_queues;
+    struct accept_queues *queues = session->host->daemon->accept_queues;
     struct listener *listener = listener_new(session);
     if (!listener)
         return false;
-    listener->handle = handle;
-    if (!accept_queue_adopt(queues, &listener->member, session->account, session->worker->engine, fd)) {
+    if (!accept_queue_adopt(queues, &listener->member, session->account, session->host->engine, fd)) {
         free(listener);
         return false;
     }
-    if (socket_table_restore(&session->sockets, handle, SOCKET_LISTENER, listener) == 0) {
-        listener->socket = engine_socket_new(&session->share->share, fd, &handlers, listener);
-        if (listener->socket)
-            return true;
-        socket_table_remove(&session->sockets, handle);
-    }
+    listener->socket.handle = handle;
+    if (socket_table_restore(&session->sockets, handle, &listener->socket) == 0 && attach(listener, fd) == 0)
+        return true;
     accept_queue_leave(queues, &listener->member);
     free(listener);
     return false;
@@ -306,83 +316,147 @@ static bool restore(struct session *session, int64_t handle, int fd)
 
 bool listener_restore(struct session *session, int64_t handle, int fd)
 {
-    if (!may_listen(session, fd) || session_take_socket(session) != 0)
+    if (!may_listen(session, fd) || socket_charge(session) != 0)
         return false;
     if (restore(session, handle, fd))
         return true;
-    session_give_back_socket(session);
+    socket_give_back_charge(session);
     return false;
 }
 
 static void detach(struct listener *listener)
 {
-    struct worker *worker = listener->session->worker;
+    struct socket *socket = &listener->socket;
+    struct session_host *host = socket->session->host;
     assert(!listener->closed);
     /* A successor may have been given the socket, too, and learns by this that nobody wants it any more. */
-    if (accept_queue_leave(&worker->shared->accept_queues, &listener->member) && worker->handing)
-        shutdown(engine_socket_fd(listener->socket), SHUT_RDWR);
+    if (accept_queue_leave(host->daemon->accept_queues, &listener->member) && host->phase == HANDOVER_OFFERED)
+        shutdown(engine_socket_fd(socket->engine_socket), SHUT_RDWR);
     listener->closed = true;
-    list_remove(&listener->starved_node);
-    socket_table_remove(&listener->session->sockets, listener->handle);
-    engine_socket_close(listener->socket);
+    list_remove(&listener->starved.node);
+    socket_leave_table(socket);
+    engine_socket_close(socket->engine_socket);
     if (listener->accepting)
-        session_give_back_socket(listener->session);
-    session_give_back_socket(listener->session);
-    worker_socket_gone(worker);
+        socket_give_back_charge(socket->session);
+    socket_give_back_charge(socket->session);
+    starvation_relieve(&host->starvation);
 }
 
-static void cancel_accepts(struct listener *listener)
+/* Held requests end with CLOSED, and then a close that was postponed with 0. The object lives to the end of the turn.
+ */
+static void close_listener(struct listener *listener)
 {
     while (listener->accepts_count > 0)
-        session_reply(listener->session, FRAME_ACCEPT, take_accept(listener), OCHE_ERR_CLOSED, 0);
-}
-
-bool listener_postpone_close(struct listener *listener, int64_t request_id)
-{
-    struct session *session = listener->session;
-    struct worker *worker = session->worker;
-    if (!worker->handing || !session->follows || session->state != SESSION_OPEN ||
-        !accept_queue_has_others(&worker->shared->accept_queues, &listener->member))
-        return false;
-    listener->closing = true;
-    listener->close_request = request_id;
-    cancel_accepts(listener);
-    return true;
-}
-
-void listener_close(struct listener *listener)
-{
-    struct session *session = listener->session;
-    cancel_accepts(listener);
+        complete_accept(listener, OCHE_ERR_CLOSED, 0);
     /* Answering may have ended the session, for want of memory, and with it this listener. */
     if (listener->closed)
         return;
     detach(listener);
-    if (listener->closing)
-        session_reply(session, FRAME_LISTENER_CLOSE, listener->close_request, 0, 0);
+    if (listener->closes.held)
+        request_complete(&listener->closes, 0, 0);
 }
 
-void listener_abandon(struct listener *listener)
+/* Nothing is answered. */
+static void abandon_listener(struct listener *listener)
 {
-    account_give_back(listener->session->account, ACCOUNT_REQUESTS, listener->accepts_count);
-    listener->accepts_count = 0;
+    while (listener->accepts_count > 0) {
+        struct accept *accept = take_accept(listener);
+        request_drop(&accept->request);
+        free(accept);
+    }
+    if (listener->closes.held)
+        request_drop(&listener->closes);
     detach(listener);
 }
 
-void listener_hand_over(struct listener *listener)
+static void abandon(struct socket *socket, bool whole)
 {
-    accept_queue_hand_over(&listener->session->worker->shared->accept_queues, &listener->member);
-    listener_abandon(listener);
+    (void)whole; /* a listener has no bytes */
+    abandon_listener(listener_of(socket));
+}
+
+static void orphan(struct socket *socket)
+{
+    abandon_listener(listener_of(socket));
+}
+
+static void drain(struct socket *socket)
+{
+    close_listener(listener_of(socket));
 }
 
 static void on_closed(void *owner)
 {
-    struct listener *listener = owner;
-    free(listener->accepts);
-    free(listener);
+    free(owner);
+}
+
+/* ---- handover ---- */
+
+/* A listener that is being offered to a successor cannot be closed when others share its socket: the successor would
+ * not learn of it. Its close waits until it is settled who has the listener. When the successor has it, the close is
+ * not answered at all: the client asks the successor then. */
+static bool must_postpone_close(const struct listener *listener)
+{
+    const struct session *session = listener->socket.session;
+    const struct session_host *host = session->host;
+    return host->phase == HANDOVER_OFFERED && session->follows && session->state == SESSION_OPEN &&
+           accept_queue_has_others(host->daemon->accept_queues, &listener->member);
+}
+
+static void close_for_client(struct socket *socket, struct request *request)
+{
+    struct listener *listener = listener_of(socket);
+    if (!must_postpone_close(listener)) {
+        close_listener(listener);
+        request_complete(request, 0, 0);
+        return;
+    }
+    socket->open = false;
+    request_hold_anyway(request, &listener->closes);
+    while (listener->accepts_count > 0)
+        complete_accept(listener, OCHE_ERR_CLOSED, 0);
+}
+
+/* The successor's descriptor is one of its own, for this listener may be closed at any time. */
+static int offer(struct socket *socket, struct estate *estate)
+{
+    int fd = fcntl(engine_socket_fd(socket->engine_socket), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int r = estate_add(estate, socket->session->token, socket->handle, fd);
+    if (r < 0)
+        close(fd);
+    return r;
+}
+
+static void keep(struct socket *socket)
+{
+    struct listener *listener = listener_of(socket);
+    if (listener->closes.held)
+        close_listener(listener);
+}
+
+static void give(struct socket *socket)
+{
+    struct listener *listener = listener_of(socket);
+    accept_queue_hand_over(socket->session->host->daemon->accept_queues, &listener->member);
+    abandon_listener(listener);
 }
 
 static const struct engine_handlers handlers = {
     .accepted = on_accepted,
     .closed = on_closed,
+};
+
+const struct socket_kind listener_kind = {
+    .name = "listener",
+    .operations = 1u << FRAME_ACCEPT | 1u << FRAME_LISTENER_CLOSE,
+    .accept = accept_for_client,
+    .close = close_for_client,
+    .orphan = orphan,
+    .abandon = abandon,
+    .drain = drain,
+    .offer = offer,
+    .keep = keep,
+    .give = give,
 };

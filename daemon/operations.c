@@ -2,14 +2,17 @@
 
 #include "daemon/body.h"
 #include "daemon/connection.h"
-#include "daemon/greeting.h"
+#include "daemon/daemon_state.h"
+#include "daemon/handover_key.h"
+#include "daemon/hello.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/policy.h"
-#include "daemon/report.h"
+#include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/session_host.h"
 #include "daemon/socket_option.h"
-#include "daemon/worker.h"
+#include "daemon/statistics_reply.h"
 #include "proto/errors.h"
 #include "proto/handover.h"
 #include "proto/oche.pb-c.h"
@@ -20,30 +23,29 @@
 #include <netinet/tcp.h>
 
 /* What a handler works on. */
-struct request {
+struct call {
     struct session *session;
     struct lane_message *message;
-    struct connection *connection; /* if the row asks for one, */
-    struct listener *listener;     /* or for the other */
-    int os_error;                  /* to go with a negative code */
+    struct request request;
+    struct socket *socket; /* that the frame names; NULL if the row does not ask for one */
+    int os_error;          /* to go with a negative code */
 };
 
-/* What a handler returns: 0, the request is or will be answered; a negative code, with which it is to be answered;
- * or this, the frame is none that a correct client sends. */
+/* What a handler returns: 0, the request is completed or held; a negative code, with which it is to be completed; or
+ * this, the frame is none that a correct client sends. */
 enum { MALFORMED = 1 };
 
 enum shape {
     HAS_BODY = 1 << 0,
     HAS_PAYLOAD = 1 << 1, /* may be empty */
-    NEEDS_CONNECTION = 1 << 2,
-    NEEDS_LISTENER = 1 << 3,
-    BEGINS = 1 << 4,    /* makes something new: refused while the daemon leaves */
-    IS_NOTICE = 1 << 5, /* never answered: what it is about may be gone already */
+    NEEDS_SOCKET = 1 << 2,
+    BEGINS = 1 << 3,    /* makes something new: refused while the daemon leaves */
+    IS_NOTICE = 1 << 4, /* never answered: what it is about may be gone already */
 };
 
 struct operation {
     unsigned shape;
-    int (*handle)(struct request *request);
+    int (*handle)(struct call *call);
 };
 
 /* What a handler returns whose body could not be unpacked. */
@@ -54,15 +56,15 @@ static int unpack_fault(const struct body_memory *memory)
 
 /* ---- the session ---- */
 
-static int handle_hello(struct request *request)
+static int handle_hello(struct call *call)
 {
-    return greeting_take(request->session, &request->message->frame, request->message->body) ? 0 : MALFORMED;
+    return hello_take(call->session, &call->message->frame, call->message->body) ? 0 : MALFORMED;
 }
 
 /* Any process of the user can connect, but only a successor that the daemon or its operator has started has the key. */
 static const char *find_objection(const struct session *session, const struct lane_message *message)
 {
-    const struct handover_key *key = &session->worker->shared->key;
+    const struct handover_key *key = session->host->daemon->key;
     if (session->refusal && session->refusal_code == OCHE_ERR_DAEMON_UNAVAILABLE)
         return session->refusal;
     if (message->frame.payload_length == 0 || !handover_key_opens(key, message->payload.data))
@@ -71,36 +73,36 @@ static const char *find_objection(const struct session *session, const struct la
 }
 
 /* Who asks is no client: the connection is the server's from now on. */
-static int handle_handover(struct request *request)
+static int handle_handover(struct call *call)
 {
-    struct session *session = request->session;
-    struct shared *shared = session->worker->shared;
-    const struct frame *frame = &request->message->frame;
+    struct session *session = call->session;
+    struct daemon_state *daemon = session->host->daemon;
+    const struct frame *frame = &call->message->frame;
     if (frame->value != HANDOVER_ASK || (frame->payload_length != 0 && frame->payload_length != HANDOVER_KEY_SIZE))
         return MALFORMED;
-    const char *objection = find_objection(session, request->message);
+    const char *objection = find_objection(session, call->message);
     if (objection) {
-        session_reply(session, FRAME_HANDOVER, 0, HANDOVER_KEPT, EACCES);
+        request_complete(&call->request, HANDOVER_KEPT, EACCES);
         session_end_refused(session, objection);
         return 0;
     }
     int fd = fcntl(engine_socket_fd(session->lane.plain.socket), F_DUPFD_CLOEXEC, 0);
     session_end(session, "it is a successor", fd < 0 ? errno : 0);
     if (fd >= 0)
-        shared->ask(shared->context, fd);
+        daemon->ask(daemon->context, fd);
     return 0;
 }
 
-static int handle_statistics(struct request *request)
+static int handle_statistics(struct call *call)
 {
-    report_statistics(request->session, &request->message->frame);
+    statistics_reply(call->session, &call->message->frame);
     return 0;
 }
 
 /* The client wonders whether this worker still turns. */
-static int handle_ping(struct request *request)
+static int handle_ping(struct call *call)
 {
-    session_reply(request->session, FRAME_PING, request->message->frame.request_id, 0, 0);
+    request_complete(&call->request, 0, 0);
     return 0;
 }
 
@@ -132,29 +134,29 @@ static int decode_target(struct connection_target *target, const Oche__Connect *
     return 0;
 }
 
-static int deny(struct request *request, const char *operation, const struct address *address, int code)
+static int deny(struct call *call, const char *operation, const struct address *address, int code)
 {
     char text[ADDRESS_TEXT_SIZE];
     log_failure(LOG_WARNING, "session=%llu event=denied operation=%s address=%s",
-                (unsigned long long)request->session->number, operation, address_text(address, text));
-    request->os_error = EACCES;
+                (unsigned long long)call->session->number, operation, address_text(address, text));
+    call->os_error = EACCES;
     return code;
 }
 
 /* 0, or the code with which the policy denies it. */
-static int check_target(struct request *request, const struct connection_target *target)
+static int check_target(struct call *call, const struct connection_target *target)
 {
-    const struct policy *policy = request->session->worker->shared->policy;
+    const struct policy *policy = call->session->host->daemon->policy;
     if (!policy_allows(&policy->connect, &target->remote))
-        return deny(request, "connect", &target->remote, OCHE_ERR_CONNECT_FAILED);
+        return deny(call, "connect", &target->remote, OCHE_ERR_CONNECT_FAILED);
     if (target->source.length > 0 && !policy_allows(&policy->listen, &target->source))
-        return deny(request, "bind", &target->source, OCHE_ERR_BIND_FAILED);
+        return deny(call, "bind", &target->source, OCHE_ERR_BIND_FAILED);
     return 0;
 }
 
-static int handle_connect(struct request *request)
+static int handle_connect(struct call *call)
 {
-    struct lane_message *message = request->message;
+    struct lane_message *message = call->message;
     struct connection_target target;
     struct body_memory memory;
     body_memory_init(&memory);
@@ -164,21 +166,23 @@ static int handle_connect(struct request *request)
     int code = decode_target(&target, body);
     oche__connect__free_unpacked(body, &memory.allocator);
     if (code == 0)
-        code = check_target(request, &target);
+        code = check_target(call, &target);
     if (code)
         return code;
-    return connection_connect(request->session, message->frame.request_id, &target, &request->os_error);
+    return connection_connect(&call->request, &target, &call->os_error);
 }
 
-static int handle_cancel(struct request *request)
+static int handle_cancel(struct call *call)
 {
-    connection_cancel(request->session, request->message->frame.value);
+    struct request *held = request_find(call->session, call->message->frame.value);
+    if (held)
+        held->cancel(held);
     return 0;
 }
 
-static int handle_listen(struct request *request)
+static int handle_listen(struct call *call)
 {
-    struct lane_message *message = request->message;
+    struct lane_message *message = call->message;
     struct listener_target target;
     struct body_memory memory;
     body_memory_init(&memory);
@@ -195,81 +199,69 @@ static int handle_listen(struct request *request)
     target.backlog = body->backlog;
     oche__listen__free_unpacked(body, &memory.allocator);
     if (code == 0 &&
-        !policy_allows_listener(&request->session->worker->shared->policy->listen, &target.local, target.v6_only))
-        code = deny(request, "listen", &target.local, OCHE_ERR_BIND_FAILED);
+        !policy_allows_listener(&call->session->host->daemon->policy->listen, &target.local, target.v6_only))
+        code = deny(call, "listen", &target.local, OCHE_ERR_BIND_FAILED);
     if (code)
         return code;
-    return listener_listen(request->session, message->frame.request_id, &target, &request->os_error);
+    return listener_listen(&call->request, &target, &call->os_error);
 }
 
-static int handle_accept(struct request *request)
+static int handle_accept(struct call *call)
 {
-    return listener_accept(request->listener, request->message->frame.request_id);
+    return call->socket->kind->accept(call->socket, &call->request);
 }
 
-static int handle_read(struct request *request)
+static int handle_read(struct call *call)
 {
-    return connection_grant(request->connection, request->message->frame.value) ? 0 : MALFORMED;
+    return call->socket->kind->grant(call->socket, call->message->frame.value) ? 0 : MALFORMED;
 }
 
-static int handle_release(struct request *request)
+static int handle_release(struct call *call)
 {
-    const struct frame *frame = &request->message->frame;
-    return lane_release(&request->session->lane, frame->payload_offset, frame->payload_length) ? 0 : MALFORMED;
+    const struct frame *frame = &call->message->frame;
+    return lane_release(&call->session->lane, frame->payload_offset, frame->payload_length) ? 0 : MALFORMED;
 }
 
-static int handle_write(struct request *request)
+static int handle_write(struct call *call)
 {
-    const struct frame *frame = &request->message->frame;
-    struct payload *payload = &request->message->payload;
-    int64_t before = request->session->long_write.open ? request->session->long_write.total : 0;
-    int code = outgoing_write(request->connection, frame, payload, before + frame->payload_length, &request->os_error);
+    const struct frame *frame = &call->message->frame;
+    struct payload *payload = &call->message->payload;
+    int64_t before = call->session->long_write.open ? call->session->long_write.total : 0;
+    int code = call->socket->kind->write(call->socket, &call->request, payload, before + frame->payload_length,
+                                         &call->os_error);
     if (code == 0)
         *payload = (struct payload){0};
     return code;
 }
 
-static int handle_close_write(struct request *request)
+static int handle_close_write(struct call *call)
 {
-    return outgoing_close(request->connection, request->message->frame.request_id, &request->os_error);
+    return call->socket->kind->shut_down(call->socket, &call->request, &call->os_error);
 }
 
-static int handle_close(struct request *request)
+static int handle_close(struct call *call)
 {
-    connection_close(request->connection);
-    session_reply(request->session, FRAME_CLOSE, request->message->frame.request_id, 0, 0);
+    call->socket->kind->close(call->socket, &call->request);
     return 0;
 }
 
-static int handle_abort(struct request *request)
+static int handle_abort(struct call *call)
 {
-    connection_abort(request->connection);
-    session_reply(request->session, FRAME_ABORT, request->message->frame.request_id, 0, 0);
+    call->socket->kind->abort(call->socket);
+    request_complete(&call->request, 0, 0);
     return 0;
 }
 
-static void close_accepted(struct session *session, int64_t listener)
+/* Value 1: the connections that it has accepted are closed, too. */
+static int handle_listener_close(struct call *call)
 {
-    for (uint32_t index = 0; index < session->sockets.size; index++) {
-        enum socket_kind kind;
-        struct connection *connection = socket_table_at(&session->sockets, index, &kind);
-        if (kind == SOCKET_CONNECTION && connection->accepted_by == listener)
-            connection_close(connection);
-    }
-}
-
-static int handle_listener_close(struct request *request)
-{
-    const struct frame *frame = &request->message->frame;
+    const struct frame *frame = &call->message->frame;
     if (frame->value != 0 && frame->value != 1)
         return MALFORMED;
-    bool postponed = listener_postpone_close(request->listener, frame->request_id);
-    if (!postponed)
-        listener_close(request->listener);
     if (frame->value == 1)
-        close_accepted(request->session, frame->handle);
-    if (!postponed)
-        session_reply(request->session, FRAME_LISTENER_CLOSE, frame->request_id, 0, 0);
+        connection_close_accepted(call->session, frame->handle);
+    if (call->session->state != SESSION_ENDED)
+        call->socket->kind->close(call->socket, &call->request);
     return 0;
 }
 
@@ -290,27 +282,27 @@ static int set_option(int fd, const Oche__Option *body)
     }
 }
 
-static int handle_set_option(struct request *request)
+static int handle_set_option(struct call *call)
 {
-    struct lane_message *message = request->message;
+    struct lane_message *message = call->message;
     struct body_memory memory;
     body_memory_init(&memory);
     Oche__Option *body = oche__option__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
         return unpack_fault(&memory);
-    int r = set_option(engine_socket_fd(request->connection->socket), body);
+    int r = set_option(engine_socket_fd(call->socket->engine_socket), body);
     oche__option__free_unpacked(body, &memory.allocator);
     if (r < 0) {
-        request->os_error = -r;
+        call->os_error = -r;
         return OCHE_ERR_SOCKET_OPTION;
     }
-    session_reply(request->session, FRAME_SET_OPTION, message->frame.request_id, 0, 0);
+    request_complete(&call->request, 0, 0);
     return 0;
 }
 
-static int handle_get_option(struct request *request)
+static int handle_get_option(struct call *call)
 {
-    struct lane_message *message = request->message;
+    struct lane_message *message = call->message;
     uint8_t value[SOCKET_OPTION_SIZE_MAX];
     socklen_t size = sizeof value;
     struct body_memory memory;
@@ -320,16 +312,16 @@ static int handle_get_option(struct request *request)
         return unpack_fault(&memory);
     if (body->size < size)
         size = body->size;
-    int r = socket_option_get(engine_socket_fd(request->connection->socket), (int)body->level, (int)body->name, value,
+    int r = socket_option_get(engine_socket_fd(call->socket->engine_socket), (int)body->level, (int)body->name, value,
                               &size);
     oche__raw_option__free_unpacked(body, &memory.allocator);
     if (r < 0) {
-        request->os_error = -r;
+        call->os_error = -r;
         return OCHE_ERR_SOCKET_OPTION;
     }
     Oche__RawOption answer = OCHE__RAW_OPTION__INIT;
     answer.value = (ProtobufCBinaryData){.data = value, .len = size};
-    session_reply_message(request->session, &message->frame, size, &answer.base);
+    session_reply_message(call->session, &message->frame, size, &answer.base);
     return 0;
 }
 
@@ -339,20 +331,20 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_HELLO] = {HAS_BODY, handle_hello},
     [FRAME_CONNECT] = {HAS_BODY | BEGINS, handle_connect},
     [FRAME_LISTEN] = {HAS_BODY | BEGINS, handle_listen},
-    [FRAME_ACCEPT] = {NEEDS_LISTENER | BEGINS, handle_accept},
-    [FRAME_READ] = {NEEDS_CONNECTION | IS_NOTICE, handle_read},
-    [FRAME_WRITE] = {NEEDS_CONNECTION | HAS_PAYLOAD, handle_write},
-    [FRAME_CLOSE_WRITE] = {NEEDS_CONNECTION, handle_close_write},
-    [FRAME_CLOSE] = {NEEDS_CONNECTION, handle_close},
-    [FRAME_LISTENER_CLOSE] = {NEEDS_LISTENER, handle_listener_close},
-    [FRAME_SET_OPTION] = {NEEDS_CONNECTION | HAS_BODY, handle_set_option},
+    [FRAME_ACCEPT] = {NEEDS_SOCKET | BEGINS, handle_accept},
+    [FRAME_READ] = {NEEDS_SOCKET | IS_NOTICE, handle_read},
+    [FRAME_WRITE] = {NEEDS_SOCKET | HAS_PAYLOAD, handle_write},
+    [FRAME_CLOSE_WRITE] = {NEEDS_SOCKET, handle_close_write},
+    [FRAME_CLOSE] = {NEEDS_SOCKET, handle_close},
+    [FRAME_LISTENER_CLOSE] = {NEEDS_SOCKET, handle_listener_close},
+    [FRAME_SET_OPTION] = {NEEDS_SOCKET | HAS_BODY, handle_set_option},
     [FRAME_STATISTICS] = {0, handle_statistics},
     [FRAME_RELEASE] = {HAS_PAYLOAD | IS_NOTICE, handle_release},
     [FRAME_CANCEL] = {IS_NOTICE, handle_cancel},
     [FRAME_HANDOVER] = {HAS_PAYLOAD, handle_handover},
-    [FRAME_ABORT] = {NEEDS_CONNECTION, handle_abort},
+    [FRAME_ABORT] = {NEEDS_SOCKET, handle_abort},
     [FRAME_PING] = {0, handle_ping},
-    [FRAME_GET_OPTION] = {NEEDS_CONNECTION | HAS_BODY, handle_get_option},
+    [FRAME_GET_OPTION] = {NEEDS_SOCKET | HAS_BODY, handle_get_option},
 };
 
 /* What is wrong with a frame that no correct client sends here and now, or NULL. */
@@ -374,7 +366,7 @@ static const char *find_fault(const struct session *session, const struct frame 
         return "a payload offset, and no payload in an arena";
     if (frame->opcode == FRAME_RELEASE && !(frame->flags & FRAME_IN_ARENA))
         return "a release of something outside of the arena";
-    if (frame->handle && !(operation->shape & (NEEDS_CONNECTION | NEEDS_LISTENER)))
+    if (frame->handle && !(operation->shape & NEEDS_SOCKET))
         return "a handle, which this opcode does not have";
     if ((frame->flags & FRAME_MORE) && !frame->payload_length)
         return "an empty part of a long write";
@@ -385,19 +377,14 @@ static const char *find_fault(const struct session *session, const struct frame 
     return NULL;
 }
 
-static bool find_socket(struct request *request, unsigned shape)
+/* False: there is no such socket, or its kind has no such operation. */
+static bool find_socket(struct call *call, unsigned shape)
 {
-    enum socket_kind kind;
-    void *object = socket_table_find(&request->session->sockets, request->message->frame.handle, &kind);
-    if (shape & NEEDS_CONNECTION) {
-        request->connection = object;
-        return kind == SOCKET_CONNECTION && request->connection->state == CONNECTION_OPEN;
-    }
-    if (shape & NEEDS_LISTENER) {
-        request->listener = object;
-        return kind == SOCKET_LISTENER && !request->listener->closing;
-    }
-    return true;
+    const struct frame *frame = &call->message->frame;
+    if (!(shape & NEEDS_SOCKET))
+        return true;
+    call->socket = socket_table_find(&call->session->sockets, frame->handle);
+    return call->socket && call->socket->open && call->socket->kind->operations & 1u << frame->opcode;
 }
 
 /* Keeps track of a write in several frames: it is answered once, with its last frame, and as its first refusal says.
@@ -421,20 +408,20 @@ static bool settle_long_write(struct session *session, const struct frame *frame
     return *code < 0 && !more;
 }
 
-static int pass(struct request *request)
+static int pass(struct call *call)
 {
-    const struct frame *frame = &request->message->frame;
+    const struct frame *frame = &call->message->frame;
     const struct operation *operation = &operations[frame->opcode];
-    struct session *session = request->session;
+    const struct session *session = call->session;
     if (session->long_write.open && session->long_write.refused && !(operation->shape & IS_NOTICE))
         return session->long_write.code;
-    if (!find_socket(request, operation->shape))
+    if (!find_socket(call, operation->shape))
         return OCHE_ERR_INVALID_HANDLE;
     if (session->state != SESSION_GREETING && session->state != SESSION_OPEN && (operation->shape & BEGINS))
         return OCHE_ERR_DAEMON_LOST;
-    if (session->worker->handing && frame->opcode == FRAME_LISTEN)
+    if (session->host->phase == HANDOVER_OFFERED && frame->opcode == FRAME_LISTEN)
         return OCHE_ERR_DAEMON_LOST; /* the successor would not get it */
-    return operation->handle(request);
+    return operation->handle(call);
 }
 
 void operations_handle(struct session *session, struct lane_message *message)
@@ -442,9 +429,10 @@ void operations_handle(struct session *session, struct lane_message *message)
     const struct frame *frame = &message->frame;
     const char *fault = find_fault(session, frame);
     int code = 0;
-    struct request request = {.session = session, .message = message};
+    struct call call = {.session = session, .message = message};
+    request_init(&call.request, session, frame);
     if (!fault) {
-        code = pass(&request);
+        code = pass(&call);
         if (code == MALFORMED)
             fault = "a body that cannot be decoded";
     }
@@ -455,7 +443,7 @@ void operations_handle(struct session *session, struct lane_message *message)
     }
     bool answer = code < 0 && !(operations[frame->opcode].shape & IS_NOTICE);
     if (frame->opcode == FRAME_WRITE)
-        answer = settle_long_write(session, frame, &code, &request.os_error);
+        answer = settle_long_write(session, frame, &code, &call.os_error);
     if (answer)
-        session_reply(session, frame->opcode, frame->request_id, code, request.os_error);
+        request_complete(&call.request, code, call.os_error);
 }

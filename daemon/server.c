@@ -1,13 +1,14 @@
 #include "daemon/server.h"
 
+#include "daemon/accept_queue.h"
 #include "daemon/account.h"
 #include "daemon/bequest.h"
 #include "daemon/credentials.h"
+#include "daemon/daemon_state.h"
 #include "daemon/door.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
 #include "daemon/session.h"
-#include "daemon/shared.h"
 #include "daemon/starter.h"
 #include "daemon/worker.h"
 #include "proto/errors.h"
@@ -34,7 +35,9 @@ struct server {
     const struct options *options;
     struct rendezvous *rendezvous;
     const struct starter *starter;
-    struct shared shared;
+    struct daemon_state daemon;
+    struct accept_queues accept_queues;
+    struct handover_key key;
     struct accounts accounts;
     enum server_state state;
     bool has_handed_over; /* it drains for that, and nobody has told it to leave */
@@ -60,9 +63,9 @@ static void on_drain_timeout(void *owner)
     struct server *server = owner;
     server->state = SERVER_STOPPING;
     log_line(LOG_WARNING, "event=drain-timeout sessions=%llu",
-             (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+             (unsigned long long)statistics_read(&server->daemon.statistics.sessions_open));
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_stop(server->workers[i]);
+        worker_order(server->workers[i], WORKER_STOP);
 }
 
 static void leave(struct server *server, const char *why)
@@ -70,17 +73,17 @@ static void leave(struct server *server, const char *why)
     if (server->state == SERVER_SERVING) {
         server->state = SERVER_DRAINING;
         log_line(LOG_INFO, "event=leaving why=\"%s\" sessions=%llu", why,
-                 (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+                 (unsigned long long)statistics_read(&server->daemon.statistics.sessions_open));
         bequest_withdraw(&server->bequest);
         door_close(&server->door);
         for (unsigned i = 0; i < server->worker_count; i++)
-            worker_drain(server->workers[i]);
+            worker_order(server->workers[i], WORKER_DRAIN);
         engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
     } else if (server->has_handed_over) {
         /* It leaves already, and nobody has asked it to hurry. */
         server->has_handed_over = false;
         log_line(LOG_INFO, "event=leaving why=\"%s\" sessions=%llu", why,
-                 (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+                 (unsigned long long)statistics_read(&server->daemon.statistics.sessions_open));
     } else if (server->state == SERVER_DRAINING) {
         on_drain_timeout(server);
     }
@@ -116,7 +119,7 @@ static void on_given(void *context, uint32_t listeners)
     server->state = SERVER_DRAINING;
     log_hand_over();
     log_line(LOG_INFO, "event=handed-over listeners=%u sessions=%llu", listeners,
-             (unsigned long long)statistics_read(&server->shared.statistics.sessions_open));
+             (unsigned long long)statistics_read(&server->daemon.statistics.sessions_open));
     server->has_handed_over = true;
     door_leave(&server->door);
     engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
@@ -143,7 +146,7 @@ static void on_signal(void *context, int signal)
 
 static bool is_idle(struct server *server)
 {
-    return statistics_read(&server->shared.statistics.sessions_open) == 0 && !bequest_is_under_way(&server->bequest);
+    return statistics_read(&server->daemon.statistics.sessions_open) == 0 && !bequest_is_under_way(&server->bequest);
 }
 
 static void on_idle(void *owner)
@@ -195,7 +198,7 @@ static void on_wake(void *context)
 static void on_unclaimed(void *owner)
 {
     struct server *server = owner;
-    uint32_t count = estate_close(server->shared.estate);
+    uint32_t count = estate_close(server->daemon.estate);
     if (count > 0)
         log_line(LOG_WARNING, "event=unclaimed listeners=%u", count);
 }
@@ -242,15 +245,15 @@ static const char *charge(struct server *server, struct session_client *client, 
     }
     if (!client->refusal)
         return NULL;
-    if (atomic_fetch_add(&server->shared.refused_sessions, 1) < REFUSED_AT_ONCE)
+    if (atomic_fetch_add(&server->daemon.refused_sessions, 1) < REFUSED_AT_ONCE)
         return NULL;
-    atomic_fetch_sub(&server->shared.refused_sessions, 1);
+    atomic_fetch_sub(&server->daemon.refused_sessions, 1);
     return client->refusal;
 }
 
 static void admit(struct server *server, int fd)
 {
-    struct statistics *statistics = &server->shared.statistics;
+    struct statistics *statistics = &server->daemon.statistics;
     struct ucred peer = {0};
     const char *objection = credentials_objection(fd, &peer);
     struct session_client client = {.number = ++server->session_number, .pid = peer.pid};
@@ -308,7 +311,7 @@ static void on_descriptor_freed(void *context)
 {
     struct server *server = context;
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_retry_starved(server->workers[i]);
+        worker_order(server->workers[i], WORKER_RETRY);
 }
 
 static int start_loop(struct server *server, struct server_parts *parts)
@@ -337,7 +340,7 @@ static int start_workers(struct server *server)
     if (!server->workers)
         return -ENOMEM;
     while (server->worker_count < server->options->workers) {
-        struct worker *worker = worker_new(&server->shared, server->options->method, on_worker_changed, server);
+        struct worker *worker = worker_new(&server->daemon, server->options->method, on_worker_changed, server);
         if (!worker)
             return -errno;
         server->workers[server->worker_count++] = worker;
@@ -374,17 +377,19 @@ struct server *server_new(struct server_parts *parts)
     server->rendezvous = parts->rendezvous;
     server->starter = &parts->starter;
     server->network = credentials_network();
-    server->shared.limits = options->limits;
-    server->shared.key = parts->rendezvous->key;
+    server->daemon.limits = options->limits;
+    server->daemon.key = &server->key;
+    server->key = parts->rendezvous->key;
     accounts_init(&server->accounts, &options->limits);
-    server->shared.estate = parts->estate;
-    server->shared.ask = on_ask;
-    server->shared.context = server;
-    accept_queues_init(&server->shared.accept_queues);
+    server->daemon.estate = parts->estate;
+    server->daemon.ask = on_ask;
+    server->daemon.context = server;
+    accept_queues_init(&server->accept_queues);
+    server->daemon.accept_queues = &server->accept_queues;
     bequest_init(&server->bequest);
-    server->shared.policy = &options->policy;
-    server->shared.statistics.started = now.tv_sec;
-    descriptors_init(&server->shared.descriptors,
+    server->daemon.policy = &options->policy;
+    server->daemon.statistics.started = now.tv_sec;
+    descriptors_init(&server->daemon.descriptors,
                      options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
                      (long)options->limits.sessions * SESSION_DESCRIPTORS + REFUSED_AT_ONCE + OTHER_DESCRIPTORS,
                      on_descriptor_freed, server);
@@ -401,14 +406,14 @@ struct server *server_new(struct server_parts *parts)
     log_line(LOG_INFO,
              "event=serving version=" OCHE_VERSION " pid=%d socket=\"%s\" workers=%u method=%s descriptors=%ld",
              (int)getpid(), parts->rendezvous->address.sun_path, options->workers,
-             options->method == ENGINE_SELECT ? "select" : "epoll", server->shared.descriptors.limit);
+             options->method == ENGINE_SELECT ? "select" : "epoll", server->daemon.descriptors.limit);
     return server;
 }
 
 int server_run(struct server *server)
 {
     start_idle_timer(server);
-    if (server->shared.estate->count > 0)
+    if (server->daemon.estate->count > 0)
         engine_timer_set(server->claim_timer, HANDOVER_CLAIM_LIMIT);
     door_open(&server->door);
     int r = engine_run(server->engine);
@@ -425,13 +430,13 @@ void server_free(struct server *server)
     if (!server)
         return;
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_stop(server->workers[i]);
+        worker_order(server->workers[i], WORKER_STOP);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_join(server->workers[i]);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
     free(server->workers);
-    accept_queues_deinit(&server->shared.accept_queues);
+    accept_queues_deinit(&server->accept_queues);
     accounts_deinit(&server->accounts);
     door_deinit(&server->door);
     bequest_deinit(&server->bequest);

@@ -1,27 +1,22 @@
 #include "daemon/session.h"
 
-#include "daemon/connection.h"
-#include "daemon/estate.h"
-#include "daemon/listener.h"
+#include "daemon/daemon_state.h"
 #include "daemon/log.h"
-#include "daemon/operations.h"
-#include "daemon/worker.h"
-#include "proto/endpoints.h"
+#include "daemon/session_host.h"
+#include "daemon/socket.h"
+#include "daemon/tenant.h"
 #include "proto/errors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define GONE "the client is gone"
 
 static bool on_frame(void *owner, struct lane_message *message)
 {
     struct session *session = owner;
-    operations_handle(session, message);
+    session->host->handle(session, message);
     return session->state != SESSION_ENDED;
 }
 
@@ -32,18 +27,19 @@ static void on_relieved(void *owner)
     struct list *node;
     list_init(&waiting);
     list_splice(&waiting, &session->waiting_for_room);
-    while ((node = list_take_first(&waiting)))
-        connection_retry_receive(list_entry(node, struct connection, waiting_node));
+    while ((node = list_take_first(&waiting))) {
+        struct socket *socket = list_entry(node, struct socket, node);
+        socket->kind->relieve(socket);
+    }
 }
 
 /* The client has begun a write and will not end it: what there is of it is no whole stream. */
 static void cut_unfinished_write(struct session *session)
 {
-    enum socket_kind kind;
     int64_t handle = session->long_write.open ? session->long_write.handle : lane_unfinished_handle(&session->lane);
-    struct connection *connection = socket_table_find(&session->sockets, handle, &kind);
-    if (kind == SOCKET_CONNECTION)
-        connection->outgoing.cut = true;
+    struct socket *socket = socket_table_find(&session->sockets, handle);
+    if (socket && socket->kind->cut)
+        socket->kind->cut(socket);
 }
 
 /*
@@ -60,14 +56,10 @@ static void linger(struct session *session, int os_error)
         return; /* what it has left behind was malformed */
     cut_unfinished_write(session);
     size_t queued = session->queued_bytes;
-    for (uint32_t index = 0; index < session->sockets.size; index++) {
-        enum socket_kind kind;
-        void *object = socket_table_at(&session->sockets, index, &kind);
-        if (kind == SOCKET_LISTENER)
-            listener_abandon(object);
-        else if (kind == SOCKET_CONNECTION)
-            connection_close(object);
-    }
+    uint32_t index = 0;
+    struct socket *socket;
+    while ((socket = socket_table_next(&session->sockets, &index)))
+        socket->kind->orphan(socket);
     if (list_is_empty(&session->lingering))
         session_end(session, GONE, os_error);
     else
@@ -95,16 +87,16 @@ static void on_broken(void *owner, const char *why, int os_error)
 static void on_closed(void *owner)
 {
     struct session *session = owner;
-    struct worker *worker = session->worker;
+    struct session_host *host = session->host;
     struct account *account = session->account;
     bool refused = session->refusal != NULL;
     lane_deinit(&session->lane);
     socket_table_deinit(&session->sockets);
     list_remove(&session->node);
     account_give_back(account, ACCOUNT_ARENA_BYTES, session->arena_bytes);
-    worker_give_back_share(session->share);
+    tenant_leave(session->tenant);
     free(session);
-    worker_session_gone(worker, account, refused);
+    host->session_gone(host, account, refused);
 }
 
 static const struct lane_user lane_handlers = {
@@ -119,12 +111,12 @@ static void on_timeout(void *owner)
     session_end(owner, "no HELLO came", ETIMEDOUT);
 }
 
-struct session *session_new(struct worker *worker, int fd, const struct session_client *client)
+struct session *session_new(struct session_host *host, int fd, const struct session_client *client)
 {
     struct session *session = calloc(1, sizeof *session);
     if (!session)
         return NULL;
-    session->worker = worker;
+    session->host = host;
     session->number = client->number;
     session->pid = client->pid;
     memcpy(session->pid_text, client->pid_text, sizeof session->pid_text);
@@ -132,39 +124,37 @@ struct session *session_new(struct worker *worker, int fd, const struct session_
     session->refusal = client->refusal;
     session->refusal_code = client->refusal_code;
     list_init(&session->node);
+    list_init(&session->requests);
     list_init(&session->waiting_for_room);
-    list_init(&session->connecting);
     list_init(&session->lingering);
-    socket_table_init(&session->sockets, worker->shared->limits.handles);
-    session->share = worker_take_share(worker, client->pid);
-    if (!session->share) {
+    socket_table_init(&session->sockets, host->daemon->limits.handles);
+    session->tenant = tenant_enter(&host->tenants, host->engine, client->pid);
+    if (!session->tenant) {
         free(session);
         return NULL;
     }
-    session->timer = engine_timer_new(worker->engine, on_timeout, session);
-    if (!session->timer || lane_init(&session->lane, &session->share->share, fd, &lane_handlers, session) < 0) {
+    session->timer = engine_timer_new(host->engine, on_timeout, session);
+    if (!session->timer || lane_init(&session->lane, &session->tenant->share, fd, &lane_handlers, session) < 0) {
         engine_timer_free(session->timer);
-        worker_give_back_share(session->share);
+        tenant_leave(session->tenant);
         free(session);
         return NULL;
     }
     engine_timer_set(session->timer, HELLO_TIMEOUT_MS);
-    list_append(&worker->sessions, &session->node);
+    list_append(&host->sessions, &session->node);
     return session;
 }
 
 static void abandon_sockets(struct session *session, bool whole)
 {
-    for (uint32_t index = 0; index < session->sockets.size; index++) {
-        enum socket_kind kind;
-        void *object = socket_table_at(&session->sockets, index, &kind);
-        if (kind == SOCKET_CONNECTION)
-            connection_abandon(object, whole);
-        else if (kind == SOCKET_LISTENER)
-            listener_abandon(object);
+    uint32_t index = 0;
+    struct socket *socket;
+    while ((socket = socket_table_next(&session->sockets, &index)))
+        socket->kind->abandon(socket, whole);
+    while (!list_is_empty(&session->lingering)) {
+        socket = list_entry(session->lingering.next, struct socket, node);
+        socket->kind->abandon(socket, whole);
     }
-    while (!list_is_empty(&session->lingering))
-        connection_abandon(list_entry(session->lingering.next, struct connection, waiting_node), whole);
 }
 
 /* The part that all ends share; the caller has logged. `failed`: something is lost that the client has sent. */
@@ -213,86 +203,50 @@ void session_end_refused(struct session *session, const char *why)
     end(session, false);
 }
 
-/* Listeners of a client that does not follow end with its session. */
-int session_bequeath(const struct session *session, struct estate *estate)
+/* Sockets of a client that does not follow end with its session. */
+static bool hands_over(const struct session *session)
 {
-    if (session->state != SESSION_OPEN || !session->follows)
-        return 0;
-    for (uint32_t index = 0; index < session->sockets.size; index++) {
-        enum socket_kind kind;
-        const struct listener *listener = socket_table_at(&session->sockets, index, &kind);
-        if (kind != SOCKET_LISTENER)
-            continue;
-        /* One of its own, for the worker may close its listener at any time. */
-        int fd = fcntl(engine_socket_fd(listener->socket), F_DUPFD_CLOEXEC, 0);
-        if (fd < 0)
-            return -errno;
-        int r = estate_add(estate, session->token, listener->handle, fd);
-        if (r < 0) {
-            close(fd);
+    return session->state == SESSION_OPEN && session->follows;
+}
+
+int session_offer(const struct session *session, struct estate *estate)
+{
+    uint32_t index = 0;
+    struct socket *socket;
+    while (hands_over(session) && (socket = socket_table_next(&session->sockets, &index))) {
+        int r = socket->kind->offer ? socket->kind->offer(socket, estate) : 0;
+        if (r < 0)
             return r;
-        }
     }
     return 0;
 }
 
-static bool is_listening(int fd)
-{
-    int listening = 0;
-    socklen_t size = sizeof listening;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
-}
-
-static void tell_lost(struct session *session, int64_t handle)
-{
-    const struct frame frame = {
-        .opcode = FRAME_HANDOVER,
-        .flags = FRAME_REPLY,
-        .handle = handle,
-        .value = HANDOVER_LOST,
-    };
-    session_reply_frame(session, &frame, NULL, NULL);
-}
-
-void session_resume(struct session *session, const struct estate_item *items, uint32_t count)
-{
-    uint32_t lost = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct estate_item *item = &items[i];
-        bool closed = !is_listening(item->fd); /* while it was handed over */
-        if (!closed && session->state == SESSION_OPEN && listener_restore(session, item->handle, item->fd))
-            continue;
-        close(item->fd);
-        if (closed)
-            continue;
-        lost++;
-        tell_lost(session, item->handle);
-    }
-    log_line(LOG_INFO, "session=%llu event=resume pid=%s listeners=%u lost=%u", (unsigned long long)session->number,
-             session->pid_text, session->sockets.used, lost);
-}
-
-void session_hand_over(struct session *session)
-{
-    if (session->state != SESSION_OPEN || !session->follows)
-        return;
-    for (uint32_t index = 0; index < session->sockets.size; index++) {
-        enum socket_kind kind;
-        void *object = socket_table_at(&session->sockets, index, &kind);
-        if (kind == SOCKET_LISTENER)
-            listener_hand_over(object);
-    }
-    session_reply(session, FRAME_HANDOVER, 0, HANDOVER_YOURS, 0);
-}
-
 void session_keep(struct session *session)
 {
-    for (uint32_t index = 0; index < session->sockets.size; index++) {
-        enum socket_kind kind;
-        struct listener *listener = socket_table_at(&session->sockets, index, &kind);
-        if (kind == SOCKET_LISTENER && listener->closing)
-            listener_close(listener);
+    uint32_t index = 0;
+    struct socket *socket;
+    while ((socket = socket_table_next(&session->sockets, &index))) {
+        if (socket->kind->keep)
+            socket->kind->keep(socket);
     }
+}
+
+void session_give(struct session *session)
+{
+    static const struct frame yours = {
+        .opcode = FRAME_HANDOVER,
+        .flags = FRAME_REPLY,
+        .value = HANDOVER_YOURS,
+    };
+    if (!hands_over(session))
+        return;
+    uint32_t index = 0;
+    struct socket *socket;
+    while ((socket = socket_table_next(&session->sockets, &index))) {
+        if (socket->kind->give)
+            socket->kind->give(socket);
+    }
+    session_reply(session, &yours, NULL, NULL);
 }
 
 void session_drain(struct session *session)
@@ -302,11 +256,11 @@ void session_drain(struct session *session)
     if (session->state != SESSION_OPEN)
         return;
     session->state = SESSION_DRAINING;
-    for (uint32_t index = 0; index < session->sockets.size; index++) {
-        enum socket_kind kind;
-        void *object = socket_table_at(&session->sockets, index, &kind);
-        if (kind == SOCKET_LISTENER)
-            listener_close(object);
+    uint32_t index = 0;
+    struct socket *socket;
+    while ((socket = socket_table_next(&session->sockets, &index))) {
+        if (socket->kind->drain)
+            socket->kind->drain(socket);
     }
 }
 
@@ -316,62 +270,12 @@ bool session_is_drained(const struct session *session)
                                                !session->long_write.open && lane_is_idle(&session->lane));
 }
 
-void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload)
+void session_reply(struct session *session, const struct frame *frame, const void *body, const void *payload)
 {
     if (session->state == SESSION_ENDED)
         return;
     if (lane_put(&session->lane, frame, body, payload) < 0)
         session_end(session, "no memory for a reply", ENOMEM);
-}
-
-void session_reply(struct session *session, unsigned opcode, int64_t request_id, int64_t value, int os_error)
-{
-    struct frame frame = {
-        .opcode = (uint16_t)opcode,
-        .flags = FRAME_REPLY,
-        .os_error = (uint16_t)os_error,
-        .request_id = request_id,
-        .value = value,
-    };
-    session_reply_frame(session, &frame, NULL, NULL);
-}
-
-int session_take_socket(struct session *session)
-{
-    struct account *account = session->account;
-    struct descriptors *descriptors = &session->worker->shared->descriptors;
-    if (!account_take(account, ACCOUNT_HANDLES, 1)) {
-        /* In this order: a handle that is given back after this tells us; one that was given back before is seen by the
-         * second look. */
-        descriptors_want(descriptors);
-        if (!account_take(account, ACCOUNT_HANDLES, 1))
-            return SESSION_LACKS_HANDLE;
-    }
-    if (descriptors_take(descriptors))
-        return 0;
-    account_give_back(account, ACCOUNT_HANDLES, 1);
-    return SESSION_LACKS_DESCRIPTOR;
-}
-
-void session_give_back_socket(struct session *session)
-{
-    account_give_back(session->account, ACCOUNT_HANDLES, 1);
-    descriptors_give_back(&session->worker->shared->descriptors);
-}
-
-void session_reply_socket(struct session *session, unsigned opcode, int64_t request_id, int64_t handle,
-                          const struct endpoints *endpoints)
-{
-    uint8_t record[ENDPOINTS_SCOPED_SIZE];
-    endpoints_encode(endpoints, record);
-    struct frame frame = {
-        .opcode = (uint16_t)opcode,
-        .flags = FRAME_REPLY,
-        .request_id = request_id,
-        .value = handle,
-        .payload_length = session->scopes ? ENDPOINTS_SCOPED_SIZE : ENDPOINTS_SIZE,
-    };
-    session_reply_frame(session, &frame, NULL, record);
 }
 
 static void log_refusal(const struct session *session, const char *what, int64_t limit, const char *advice)
@@ -428,5 +332,5 @@ void session_reply_message(struct session *session, const struct frame *request,
 {
     uint8_t body[FRAME_BODY_MAX];
     struct frame frame = session_pack_reply(request, value, message, body);
-    session_reply_frame(session, &frame, body, NULL);
+    session_reply(session, &frame, body, NULL);
 }

@@ -19,11 +19,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct connection;
-struct endpoints;
 struct estate;
-struct estate_item;
-struct worker;
+struct session_host;
+struct tenant;
 
 enum session_state {
     SESSION_GREETING, /* connected, HELLO has not come */
@@ -44,8 +42,8 @@ struct session_client {
 };
 
 struct session {
-    struct list node; /* in worker->sessions */
-    struct worker *worker;
+    struct list node; /* in host->sessions */
+    struct session_host *host;
     uint64_t number; /* for the log */
     pid_t pid;       /* of the client, when it connected */
     char pid_text[CREDENTIALS_PID_SIZE];
@@ -57,15 +55,15 @@ struct session {
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* if it names this */
     bool scopes;                        /* the client understands endpoints with scope ids */
     bool learns_of_breaks;              /* the client is told when a connection breaks and nothing is under way on it */
-    struct worker_share *share;
+    struct tenant *tenant;
     struct lane lane;
     struct engine_timer *timer; /* of the greeting */
     struct socket_table sockets;
+    struct list requests;         /* that are held; see daemon/request.h */
     size_t queued_bytes;          /* of writes that are not answered yet */
     int64_t arena_bytes;          /* taken of the account */
-    struct list waiting_for_room; /* connections that found the lane congested */
-    struct list connecting;       /* connections that are not made yet */
-    struct list lingering;        /* connections that have no handle any more; see daemon/connection.h */
+    struct list waiting_for_room; /* sockets that found the lane congested */
+    struct list lingering;        /* sockets that have no handle any more; see daemon/connection.h */
 
     /* A write that comes in several frames (FRAME_MORE). */
     struct {
@@ -80,13 +78,7 @@ struct session {
 };
 
 /* Takes over `fd`. NULL: out of memory, and the descriptor stays the caller's. */
-struct session *session_new(struct worker *worker, int fd, const struct session_client *client);
-
-/* What a socket takes: a handle of the user's and a descriptor of the process. Positive: what is lacking, and nothing
- * was taken; when a socket of the user's, or any socket, is closed, listeners that wait are tried again. */
-enum session_lack { SESSION_LACKS_HANDLE = 1, SESSION_LACKS_DESCRIPTOR };
-int session_take_socket(struct session *session);
-void session_give_back_socket(struct session *session);
+struct session *session_new(struct session_host *host, int fd, const struct session_client *client);
 
 /* The session is refused something: counted, and told in the log when a burst of refusals begins. `limit` is the one
  * that was met. Returns the code with which to answer. */
@@ -97,7 +89,7 @@ int session_refuse_turn(struct session *session, enum account_rate what);
  * turn. Idempotent. */
 void session_end(struct session *session, const char *why, int os_error);
 
-/* A connection lingers no more: if the client is gone, the session may end. */
+/* A socket lingers no more: if the client is gone, the session may end. */
 void session_linger_less(struct session *session);
 
 /* Like session_end(), for a frame that no correct client sends. */
@@ -106,31 +98,25 @@ void session_end_malformed(struct session *session, const struct frame *frame, c
 /* Like session_end(), for a client that is not let in. */
 void session_end_refused(struct session *session, const char *why);
 
-/* Puts the session's listeners into the estate, and goes on with them. 0 or a negative errno. */
-int session_bequeath(const struct session *session, struct estate *estate);
+/* Handover: puts the sockets that a successor can go on with into the estate, and goes on with them until it is settled
+ * who has them. 0 or a negative errno. */
+int session_offer(const struct session *session, struct estate *estate);
 
-/* Opens the listeners that a session before this one had, and tells the client, which has its Welcome, which of them
- * could not be had. Takes over their descriptors. */
-void session_resume(struct session *session, const struct estate_item *items, uint32_t count);
-
-/* Tells a client that follows that the listeners are a successor's. session_drain() does the rest. */
-void session_hand_over(struct session *session);
-
-/* The successor has not taken the listeners: closes those whose close was postponed. */
+/* The successor has not taken them. */
 void session_keep(struct session *session);
+
+/* The successor has taken them: tells the client, if it follows. session_drain() does the rest. */
+void session_give(struct session *session);
 
 /* Begins to finish what was asked for; session_is_drained() says when that is done. */
 void session_drain(struct session *session);
 bool session_is_drained(const struct session *session);
 
-/* Replies. When memory for one is short the session ends: a client must not wait for ever. */
-void session_reply(struct session *session, unsigned opcode, int64_t request_id, int64_t value, int os_error);
-void session_reply_frame(struct session *session, const struct frame *frame, const void *body, const void *payload);
+/* Sends a reply to the client. When memory for it is short the session ends: a client must not wait for ever. Answers
+ * to requests are sent by request_complete(). */
+void session_reply(struct session *session, const struct frame *frame, const void *body, const void *payload);
 void session_reply_message(struct session *session, const struct frame *request, int64_t value,
                            const ProtobufCMessage *message);
-/* Answers a request that has made a socket. */
-void session_reply_socket(struct session *session, unsigned opcode, int64_t request_id, int64_t handle,
-                          const struct endpoints *endpoints);
 
 /* The frame that answers `request` with `message`, which is packed into `body`. */
 struct frame session_pack_reply(const struct frame *request, int64_t value, const ProtobufCMessage *message,

@@ -28,12 +28,12 @@ void socket_table_begin_after(struct socket_table *table, uint32_t generation)
 
 static void append_free(struct socket_table *table, uint32_t index)
 {
-    table->slots[index].object = NULL;
-    table->slots[index].kind_or_next = table->size;
+    table->slots[index].socket = NULL;
+    table->slots[index].next = table->size;
     if (table->first_free == table->size)
         table->first_free = index;
     else
-        table->slots[table->last_free].kind_or_next = index;
+        table->slots[table->last_free].next = index;
     table->last_free = index;
 }
 
@@ -54,7 +54,7 @@ static int grow(struct socket_table *table, uint32_t needed)
     if (table->first_free == old)
         table->first_free = size;
     else
-        slots[table->last_free].kind_or_next = size;
+        slots[table->last_free].next = size;
     for (uint32_t index = old; index < size; index++) {
         slots[index].generation = table->generation;
         append_free(table, index);
@@ -62,7 +62,7 @@ static int grow(struct socket_table *table, uint32_t needed)
     return 0;
 }
 
-int64_t socket_table_add(struct socket_table *table, enum socket_kind kind, void *object)
+int64_t socket_table_add(struct socket_table *table, struct socket *socket)
 {
     if (table->first_free == table->size) {
         if (table->size == table->limit)
@@ -73,29 +73,28 @@ int64_t socket_table_add(struct socket_table *table, enum socket_kind kind, void
     }
     uint32_t index = table->first_free;
     struct socket_slot *slot = &table->slots[index];
-    table->first_free = slot->kind_or_next;
-    slot->object = object;
-    slot->kind_or_next = kind;
+    table->first_free = slot->next;
+    slot->socket = socket;
     table->used++;
     return handle_make(index, slot->generation);
 }
 
 static void unlink_free(struct socket_table *table, uint32_t index)
 {
-    uint32_t next = table->slots[index].kind_or_next;
+    uint32_t next = table->slots[index].next;
     if (table->first_free == index) {
         table->first_free = next;
         return;
     }
     uint32_t before = table->first_free;
-    while (table->slots[before].kind_or_next != index)
-        before = table->slots[before].kind_or_next;
-    table->slots[before].kind_or_next = next;
+    while (table->slots[before].next != index)
+        before = table->slots[before].next;
+    table->slots[before].next = next;
     if (table->last_free == index)
         table->last_free = before;
 }
 
-int socket_table_restore(struct socket_table *table, int64_t handle, enum socket_kind kind, void *object)
+int socket_table_restore(struct socket_table *table, int64_t handle, struct socket *socket)
 {
     uint32_t index = handle_slot(handle);
     if (!handle_is_wellformed(handle) || index >= table->limit)
@@ -104,39 +103,38 @@ int socket_table_restore(struct socket_table *table, int64_t handle, enum socket
     if (r < 0)
         return r;
     struct socket_slot *slot = &table->slots[index];
-    if (slot->object)
+    if (slot->socket)
         return -EEXIST;
     unlink_free(table, index);
-    *slot = (struct socket_slot){.object = object, .generation = handle_generation(handle), .kind_or_next = kind};
+    *slot = (struct socket_slot){.socket = socket, .generation = handle_generation(handle)};
     table->used++;
     return 0;
 }
 
-void *socket_table_find(const struct socket_table *table, int64_t handle, enum socket_kind *kind)
+struct socket *socket_table_find(const struct socket_table *table, int64_t handle)
 {
-    *kind = SOCKET_NONE;
     if (!handle_is_wellformed(handle) || handle_slot(handle) >= table->size)
         return NULL;
     const struct socket_slot *slot = &table->slots[handle_slot(handle)];
-    if (!slot->object || slot->generation != handle_generation(handle))
-        return NULL;
-    *kind = (enum socket_kind)slot->kind_or_next;
-    return slot->object;
+    return slot->generation == handle_generation(handle) ? slot->socket : NULL;
 }
 
 void socket_table_remove(struct socket_table *table, int64_t handle)
 {
     uint32_t index = handle_slot(handle);
     struct socket_slot *slot = &table->slots[index];
-    assert(slot->object && slot->generation == handle_generation(handle));
+    assert(slot->socket && slot->generation == handle_generation(handle));
     slot->generation = slot->generation % HANDLE_GENERATION_MAX + 1;
     append_free(table, index);
     table->used--;
 }
 
-void *socket_table_at(const struct socket_table *table, uint32_t index, enum socket_kind *kind)
+struct socket *socket_table_next(const struct socket_table *table, uint32_t *index)
 {
-    const struct socket_slot *slot = &table->slots[index];
-    *kind = slot->object ? (enum socket_kind)slot->kind_or_next : SOCKET_NONE;
-    return slot->object;
+    while (*index < table->size) {
+        struct socket *socket = table->slots[(*index)++].socket;
+        if (socket)
+            return socket;
+    }
+    return NULL;
 }

@@ -10,12 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum socket_kind { SOCKET_NONE, SOCKET_CONNECTION, SOCKET_LISTENER };
+struct socket;
 
 struct socket_slot {
-    void *object; /* NULL: free */
+    struct socket *socket; /* NULL: free */
     uint32_t generation;
-    uint32_t kind_or_next; /* enum socket_kind; the next free slot while free */
+    uint32_t next; /* the next free slot while free */
 };
 
 struct socket_table {
@@ -37,18 +37,19 @@ void socket_table_begin_after(struct socket_table *table, uint32_t generation);
 void socket_table_deinit(struct socket_table *table);
 
 /* The new handle, positive. 0: the table is at its limit. -ENOMEM. */
-int64_t socket_table_add(struct socket_table *table, enum socket_kind kind, void *object);
+int64_t socket_table_add(struct socket_table *table, struct socket *socket);
 
-/* Adds the object with a handle that it had before. 0; -ENOMEM; or -EEXIST: its slot is taken, or beyond the limit. */
-int socket_table_restore(struct socket_table *table, int64_t handle, enum socket_kind kind, void *object);
+/* Adds the socket with a handle that it had before. 0; -ENOMEM; or -EEXIST: its slot is taken, or beyond the limit. */
+int socket_table_restore(struct socket_table *table, int64_t handle, struct socket *socket);
 
-/* The object, and its kind, or NULL and SOCKET_NONE. */
-void *socket_table_find(const struct socket_table *table, int64_t handle, enum socket_kind *kind);
+/* The socket, or NULL. */
+struct socket *socket_table_find(const struct socket_table *table, int64_t handle);
 
 /* The handle must be in the table. */
 void socket_table_remove(struct socket_table *table, int64_t handle);
 
-/* For walking over all sockets: the object in slot `index`, below `size`, or NULL. */
-void *socket_table_at(const struct socket_table *table, uint32_t index, enum socket_kind *kind);
+/* For walking over all sockets, some of which may be removed meanwhile: the first one in a slot that is not below
+ * *index, which is moved behind it; NULL at the end. */
+struct socket *socket_table_next(const struct socket_table *table, uint32_t *index);
 
 #endif

@@ -1,7 +1,8 @@
-#include "daemon/report.h"
+#include "daemon/statistics_reply.h"
 
+#include "daemon/daemon_state.h"
 #include "daemon/session.h"
-#include "daemon/worker.h"
+#include "daemon/session_host.h"
 #include "proto/oche.pb-c.h"
 
 #include <time.h>
@@ -22,17 +23,17 @@ static void describe_rate(struct account *account, enum account_rate what, Oche_
     quota->refused = account_turns_refused(account, what);
 }
 
-void report_statistics(struct session *session, const struct frame *request)
+void statistics_reply(struct session *session, const struct frame *request)
 {
-    struct shared *shared = session->worker->shared;
-    struct statistics *statistics = &shared->statistics;
+    struct daemon_state *daemon = session->host->daemon;
+    struct statistics *statistics = &daemon->statistics;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     Oche__Statistics body = OCHE__STATISTICS__INIT;
     body.uptime_seconds = (uint64_t)(now.tv_sec - statistics->started);
     body.sessions_open = statistics_read(&statistics->sessions_open);
     body.sessions_total = statistics_read(&statistics->sessions_total);
-    body.sockets_open = (uint64_t)atomic_load(&shared->descriptors.in_use);
+    body.sockets_open = (uint64_t)atomic_load(&daemon->descriptors.in_use);
     body.connections_accepted = statistics_read(&statistics->connections_accepted);
     body.connections_made = statistics_read(&statistics->connections_made);
     body.bytes_received = statistics_read(&statistics->bytes_received);

@@ -1,7 +1,10 @@
 #include "daemon/worker.h"
 
-#include "daemon/listener.h"
+#include "daemon/account.h"
+#include "daemon/daemon_state.h"
+#include "daemon/estate.h"
 #include "daemon/log.h"
+#include "daemon/operations.h"
 #include "daemon/session.h"
 
 #include <assert.h>
@@ -19,10 +22,10 @@ struct arrival {
     struct session_client client;
 };
 
-static void welcome_arrival(struct worker *worker, struct arrival *arrival)
+static void let_in(struct worker *worker, struct arrival *arrival)
 {
     const struct session_client *client = &arrival->client;
-    if (worker->draining || !session_new(worker, arrival->fd, client)) {
+    if (worker->draining || !session_new(&worker->host, arrival->fd, client)) {
         log_failure(LOG_ERROR, "session=%llu event=refused pid=%s why=\"%s\"", (unsigned long long)client->number,
                     client->pid_text, worker->draining ? "the daemon leaves" : "out of memory");
         close(arrival->fd);
@@ -31,20 +34,10 @@ static void welcome_arrival(struct worker *worker, struct arrival *arrival)
     free(arrival);
 }
 
-static void retry_starved(struct worker *worker)
-{
-    struct list starved;
-    struct list *node;
-    list_init(&starved);
-    list_splice(&starved, &worker->starved);
-    while ((node = list_take_first(&starved)))
-        listener_retry(list_entry(node, struct listener, starved_node));
-}
-
 static void end_sessions(struct worker *worker)
 {
     struct list *next;
-    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
+    for (struct list *node = worker->host.sessions.next; node != &worker->host.sessions; node = next) {
         next = node->next;
         session_end(list_entry(node, struct session, node), "the daemon leaves", 0);
     }
@@ -54,56 +47,60 @@ static void check_drained(void *owner)
 {
     struct worker *worker = owner;
     struct list *next;
-    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
+    for (struct list *node = worker->host.sessions.next; node != &worker->host.sessions; node = next) {
         struct session *session = list_entry(node, struct session, node);
         next = node->next;
         if (session_is_drained(session))
             session_end(session, "the daemon leaves", 0);
     }
-    if (list_is_empty(&worker->sessions))
-        engine_stop(worker->engine);
+    if (list_is_empty(&worker->host.sessions))
+        engine_stop(worker->host.engine);
     else
         engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
 }
 
-static void list_listeners(struct worker *worker, struct estate *estate)
+static void set_phase(struct worker *worker, enum handover_phase phase)
 {
-    worker->handing = true;
-    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = node->next) {
-        int r = session_bequeath(list_entry(node, struct session, node), estate);
-        if (r < 0)
-            atomic_store(&estate->failed, -r);
-    }
-    atomic_store(&worker->listed, true);
+    worker->host.phase = phase;
+    atomic_store(&worker->phase, phase);
     worker->changed(worker->context);
 }
 
-static void keep_listeners(struct worker *worker)
+static void offer(struct worker *worker, struct estate *estate)
+{
+    worker->host.phase = HANDOVER_OFFERED; /* what is closed from now on may be the successor's, too */
+    for (struct list *node = worker->host.sessions.next; node != &worker->host.sessions; node = node->next) {
+        int r = session_offer(list_entry(node, struct session, node), estate);
+        if (r < 0)
+            atomic_store(&estate->failed, -r);
+    }
+    set_phase(worker, HANDOVER_OFFERED);
+}
+
+static void keep(struct worker *worker)
 {
     struct list *next;
-    worker->handing = false;
-    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
+    worker->host.phase = HANDOVER_NONE;
+    for (struct list *node = worker->host.sessions.next; node != &worker->host.sessions; node = next) {
         next = node->next;
         session_keep(list_entry(node, struct session, node));
     }
 }
 
-static void begin_drain(struct worker *worker, bool handed)
+static void drain(struct worker *worker, bool give)
 {
     struct list *next;
     worker->draining = true;
-    worker->handing = false;
-    for (struct list *node = worker->sessions.next; node != &worker->sessions; node = next) {
+    worker->host.phase = HANDOVER_NONE;
+    for (struct list *node = worker->host.sessions.next; node != &worker->host.sessions; node = next) {
         next = node->next;
-        if (handed)
-            session_hand_over(list_entry(node, struct session, node));
+        if (give)
+            session_give(list_entry(node, struct session, node));
         session_drain(list_entry(node, struct session, node));
     }
     engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
-    if (handed) {
-        atomic_store(&worker->handed_over, true);
-        worker->changed(worker->context);
-    }
+    if (give)
+        set_phase(worker, HANDOVER_GIVEN);
 }
 
 static void on_wake(void *context)
@@ -115,47 +112,42 @@ static void on_wake(void *context)
     pthread_mutex_lock(&worker->mailbox.lock);
     list_splice(&arrivals, &worker->mailbox.arrivals);
     struct estate *estate = worker->mailbox.estate;
+    unsigned orders = worker->mailbox.orders;
     worker->mailbox.estate = NULL;
-    bool kept = worker->mailbox.kept;
-    worker->mailbox.kept = false;
-    bool handed = worker->mailbox.handed;
-    bool drain = worker->mailbox.drain || handed;
-    bool stop = worker->mailbox.stop;
+    worker->mailbox.orders = 0;
     pthread_mutex_unlock(&worker->mailbox.lock);
 
     struct list *node;
     while ((node = list_take_first(&arrivals)))
-        welcome_arrival(worker, list_entry(node, struct arrival, node));
-    retry_starved(worker);
-    if (kept)
-        keep_listeners(worker);
-    if (estate)
-        list_listeners(worker, estate);
-    if (drain && !worker->draining)
-        begin_drain(worker, handed);
-    if (stop) {
+        let_in(worker, list_entry(node, struct arrival, node));
+    starvation_retry(&worker->host.starvation);
+    if (orders & WORKER_KEEP)
+        keep(worker);
+    if (orders & WORKER_OFFER)
+        offer(worker, estate);
+    if (orders & (WORKER_GIVE | WORKER_DRAIN) && !worker->draining)
+        drain(worker, orders & WORKER_GIVE);
+    if (orders & WORKER_STOP) {
         worker->draining = true;
         end_sessions(worker);
-        engine_stop(worker->engine);
+        engine_stop(worker->host.engine);
     }
 }
 
-static void on_starved_timer(void *owner)
+static void on_session_gone(struct session_host *host, struct account *account, bool refused)
 {
-    struct worker *worker = owner;
-    worker->starved_delay_ms = 0;
-    retry_starved(worker);
+    worker_session_gone(list_entry(host, struct worker, host), account, refused);
 }
 
 static void *run(void *argument)
 {
     struct worker *worker = argument;
-    int r = engine_run(worker->engine);
+    int r = engine_run(worker->host.engine);
     if (r < 0) {
         log_line(LOG_ERROR, "event=loop-failed error=\"%s\" errno=%d", log_errno_text(-r), -r);
         worker->draining = true;
         end_sessions(worker);
-        engine_free_closed(worker->engine);
+        engine_free_closed(worker->host.engine);
         atomic_store(&worker->failed, true);
     }
     atomic_store(&worker->finished, true);
@@ -176,36 +168,39 @@ static int start_thread(struct worker *worker)
 
 static void deinit(struct worker *worker)
 {
-    engine_timer_free(worker->starved_timer);
+    starvation_deinit(&worker->host.starvation);
     engine_timer_free(worker->drain_timer);
-    engine_free(worker->engine);
+    engine_free(worker->host.engine);
     pthread_mutex_destroy(&worker->mailbox.lock);
     free(worker);
 }
 
-struct worker *worker_new(struct shared *shared, enum engine_method method, void (*changed)(void *context),
+struct worker *worker_new(struct daemon_state *daemon, enum engine_method method, void (*changed)(void *context),
                           void *context)
 {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return NULL;
-    worker->shared = shared;
+    worker->host.daemon = daemon;
+    worker->host.handle = operations_handle;
+    worker->host.session_gone = on_session_gone;
     worker->changed = changed;
     worker->context = context;
-    list_init(&worker->sessions);
-    list_init(&worker->shares);
-    list_init(&worker->starved);
+    list_init(&worker->host.sessions);
+    list_init(&worker->host.tenants);
     list_init(&worker->mailbox.arrivals);
     pthread_mutex_init(&worker->mailbox.lock, NULL);
 
     int error = 0;
-    worker->engine = engine_new(method, on_wake, worker);
-    if (!worker->engine) {
+    worker->host.engine = engine_new(method, on_wake, worker);
+    if (!worker->host.engine) {
         error = errno;
     } else {
-        worker->starved_timer = engine_timer_new(worker->engine, on_starved_timer, worker);
-        worker->drain_timer = engine_timer_new(worker->engine, check_drained, worker);
-        error = worker->starved_timer && worker->drain_timer ? start_thread(worker) : ENOMEM;
+        worker->drain_timer = engine_timer_new(worker->host.engine, check_drained, worker);
+        if (starvation_init(&worker->host.starvation, worker->host.engine) < 0 || !worker->drain_timer)
+            error = ENOMEM;
+        else
+            error = start_thread(worker);
     }
     if (error) {
         deinit(worker);
@@ -224,7 +219,7 @@ void worker_free(struct worker *worker)
 {
     if (!worker)
         return;
-    assert(list_is_empty(&worker->sessions) && list_is_empty(&worker->starved));
+    assert(list_is_empty(&worker->host.sessions));
     struct list *node;
     while ((node = list_take_first(&worker->mailbox.arrivals))) {
         struct arrival *arrival = list_entry(node, struct arrival, node);
@@ -244,106 +239,38 @@ int worker_add_session(struct worker *worker, int fd, const struct session_clien
     pthread_mutex_lock(&worker->mailbox.lock);
     list_append(&worker->mailbox.arrivals, &arrival->node);
     pthread_mutex_unlock(&worker->mailbox.lock);
-    engine_wake(worker->engine);
+    engine_wake(worker->host.engine);
     return 0;
 }
 
-void worker_list(struct worker *worker, struct estate *estate)
-{
-    atomic_store(&worker->listed, false);
-    pthread_mutex_lock(&worker->mailbox.lock);
-    worker->mailbox.estate = estate;
-    pthread_mutex_unlock(&worker->mailbox.lock);
-    engine_wake(worker->engine);
-}
-
-void worker_keep(struct worker *worker)
+static void post(struct worker *worker, enum worker_order order, struct estate *estate)
 {
     pthread_mutex_lock(&worker->mailbox.lock);
-    worker->mailbox.kept = true;
+    worker->mailbox.orders |= order;
+    if (order == WORKER_OFFER)
+        worker->mailbox.estate = estate;
     pthread_mutex_unlock(&worker->mailbox.lock);
-    engine_wake(worker->engine);
+    engine_wake(worker->host.engine);
 }
 
-void worker_hand_over(struct worker *worker)
+void worker_order(struct worker *worker, enum worker_order order)
 {
-    pthread_mutex_lock(&worker->mailbox.lock);
-    worker->mailbox.handed = true;
-    pthread_mutex_unlock(&worker->mailbox.lock);
-    engine_wake(worker->engine);
+    post(worker, order, NULL);
 }
 
-void worker_drain(struct worker *worker)
+void worker_offer(struct worker *worker, struct estate *estate)
 {
-    pthread_mutex_lock(&worker->mailbox.lock);
-    worker->mailbox.drain = true;
-    pthread_mutex_unlock(&worker->mailbox.lock);
-    engine_wake(worker->engine);
-}
-
-void worker_stop(struct worker *worker)
-{
-    pthread_mutex_lock(&worker->mailbox.lock);
-    worker->mailbox.stop = true;
-    pthread_mutex_unlock(&worker->mailbox.lock);
-    engine_wake(worker->engine);
-}
-
-void worker_retry_starved(struct worker *worker)
-{
-    engine_wake(worker->engine);
-}
-
-struct worker_share *worker_take_share(struct worker *worker, pid_t pid)
-{
-    for (struct list *node = worker->shares.next; node != &worker->shares; node = node->next) {
-        struct worker_share *share = list_entry(node, struct worker_share, node);
-        if (share->pid == pid) {
-            share->sessions++;
-            return share;
-        }
-    }
-    struct worker_share *share = malloc(sizeof *share);
-    if (!share)
-        return NULL;
-    *share = (struct worker_share){.pid = pid, .sessions = 1};
-    engine_share_init(&share->share, worker->engine);
-    list_init(&share->node);
-    list_append(&worker->shares, &share->node);
-    return share;
-}
-
-void worker_give_back_share(struct worker_share *share)
-{
-    if (--share->sessions > 0)
-        return;
-    engine_share_deinit(&share->share);
-    list_remove(&share->node);
-    free(share);
+    atomic_store(&worker->phase, HANDOVER_NONE);
+    post(worker, WORKER_OFFER, estate);
 }
 
 void worker_session_gone(struct worker *worker, struct account *account, bool refused)
 {
+    struct daemon_state *daemon = worker->host.daemon;
     if (refused)
-        atomic_fetch_sub(&worker->shared->refused_sessions, 1);
+        atomic_fetch_sub(&daemon->refused_sessions, 1);
     else
         account_give_back(account, ACCOUNT_SESSIONS, 1);
-    atomic_fetch_sub(&worker->shared->statistics.sessions_open, 1);
+    atomic_fetch_sub(&daemon->statistics.sessions_open, 1);
     worker->changed(worker->context);
-}
-
-void worker_socket_gone(struct worker *worker)
-{
-    /* It may have been a handle of the session's that was lacking, of which no other worker knows. */
-    if (!list_is_empty(&worker->starved))
-        engine_wake(worker->engine);
-}
-
-void worker_starve(struct worker *worker, struct list *node, unsigned delay_ms)
-{
-    list_append(&worker->starved, node);
-    if (delay_ms == 0 || (worker->starved_delay_ms && worker->starved_delay_ms <= delay_ms))
-        return;
-    worker->starved_delay_ms = delay_ms;
-    engine_timer_set(worker->starved_timer, delay_ms);
 }

@@ -5,62 +5,50 @@
 #ifndef OCHE_DAEMON_WORKER_H
 #define OCHE_DAEMON_WORKER_H
 
-#include "daemon/engine.h"
-#include "daemon/estate.h"
-#include "daemon/list.h"
-#include "daemon/shared.h"
+#include "daemon/session_host.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/types.h>
 
-struct account;
+struct estate;
 struct session_client;
 
-/* What the sessions of one process have of the worker's time, together. */
-struct worker_share {
-    struct list node; /* in worker->shares */
-    pid_t pid;
-    unsigned sessions;
-    struct engine_share share;
+/* What others want of a worker. Bits, for several may come before the worker looks; it obeys them in this order. */
+enum worker_order {
+    WORKER_RETRY = 1 << 0, /* the starved may find what they lack */
+    WORKER_KEEP = 1 << 1,  /* a successor has not taken the listeners that were offered: go on as before */
+    WORKER_OFFER = 1 << 2, /* put the listeners into mailbox.estate */
+    WORKER_GIVE = 1 << 3,  /* the listeners are a successor's now: abandon them, tell the clients, and drain */
+    WORKER_DRAIN = 1 << 4, /* finish what was asked for, then stop */
+    WORKER_STOP = 1 << 5,  /* end all sessions and stop */
 };
 
 struct worker {
-    struct shared *shared;
-    struct engine *engine;
+    struct session_host host;
     pthread_t thread;
-    struct list sessions;
-    struct list shares;
-    struct list starved; /* listeners that wait for a descriptor, a handle, or their turn */
-    struct engine_timer *starved_timer;
-    unsigned starved_delay_ms; /* that the timer was set to; 0: it does not run */
     struct engine_timer *drain_timer;
     bool draining;
-    bool handing;                   /* our listeners are in an estate, and it is open whether a successor takes them */
-    atomic_bool listed;             /* the estate has our listeners */
-    atomic_bool handed_over;        /* the listeners are the successor's alone */
-    atomic_bool finished;           /* the thread is about to end */
-    atomic_bool failed;             /* … because its loop cannot wait any more; its sessions have ended */
-    void (*changed)(void *context); /* a session is gone, or the worker has finished; in the worker's thread */
+    _Atomic enum handover_phase phase; /* what has been done of a handover; that of the host, for other threads */
+    atomic_bool finished;              /* the thread is about to end */
+    atomic_bool failed;                /* … because its loop cannot wait any more; its sessions have ended */
+    void (*changed)(void *context);    /* a session is gone, or one of the three has changed; in the worker's thread */
     void *context;
 
     struct {
         pthread_mutex_t lock;
         struct list arrivals;
-        struct estate *estate; /* to put our listeners in; NULL: none, or done */
-        bool kept;             /* the successor has not taken them */
-        bool handed;           /* it has */
-        bool drain;
-        bool stop;
+        struct estate *estate; /* for WORKER_OFFER */
+        unsigned orders;       /* enum worker_order */
     } mailbox;
 };
 
 /* NULL with errno. The thread starts at once. */
-struct worker *worker_new(struct shared *shared, enum engine_method method, void (*changed)(void *context),
+struct worker *worker_new(struct daemon_state *daemon, enum engine_method method, void (*changed)(void *context),
                           void *context);
 
-/* Waits for the thread, which worker_stop() or the end of worker_drain() ended. Until then it may wake all other
- * workers, so none of them is freed before the last one was joined. */
+/* Waits for the thread, which WORKER_STOP or the end of draining ended. Until then it may wake all other workers, so
+ * none of them is freed before the last one was joined. */
 void worker_join(struct worker *worker);
 
 /* NULL is fine. */
@@ -71,31 +59,13 @@ void worker_free(struct worker *worker);
 /* A client has connected: the worker takes over `fd`, and worker_session_gone() will be called for it. 0 or -ENOMEM;
  * then the descriptor stays the caller's. */
 int worker_add_session(struct worker *worker, int fd, const struct session_client *client);
-/* Finish what was asked for, then stop. */
-void worker_drain(struct worker *worker);
-/* Put the listeners into the estate; `listed` says when that is done. Then worker_keep() or worker_hand_over() follows.
- */
-void worker_list(struct worker *worker, struct estate *estate);
-/* Go on as before. */
-void worker_keep(struct worker *worker);
-/* The listeners are a successor's now: close them, of which `handed_over` tells, and tell the clients; finish what
- * these have written, then stop. */
-void worker_hand_over(struct worker *worker);
-/* End all sessions and stop. */
-void worker_stop(struct worker *worker);
-/* Starved listeners may find what they lack. */
-void worker_retry_starved(struct worker *worker);
 
-/* For the worker's own sessions. Gives back what was taken of the account for the session itself. */
+void worker_order(struct worker *worker, enum worker_order order);
+
+/* Orders WORKER_OFFER; `phase` says when it is done. WORKER_KEEP or WORKER_GIVE follows. */
+void worker_offer(struct worker *worker, struct estate *estate);
+
+/* Gives back what was taken of the account for a session itself. */
 void worker_session_gone(struct worker *worker, struct account *account, bool refused);
-/* The share of a session of that process, to be given back when what belongs to the session is closed. NULL: out of
- * memory. */
-struct worker_share *worker_take_share(struct worker *worker, pid_t pid);
-void worker_give_back_share(struct worker_share *share);
-/* A socket of this worker was closed. */
-void worker_socket_gone(struct worker *worker);
-/* Puts a listener's `starved_node` in the list. `delay_ms`: nothing will tell us, so try again after that; 0: somebody
- * will. */
-void worker_starve(struct worker *worker, struct list *node, unsigned delay_ms);
 
 #endif

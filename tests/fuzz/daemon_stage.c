@@ -1,10 +1,15 @@
 #include "tests/fuzz/daemon_stage.h"
 
+#include "daemon/accept_queue.h"
 #include "daemon/connection.h"
-#include "daemon/listener.h"
+#include "daemon/daemon_state.h"
+#include "daemon/estate.h"
+#include "daemon/handover_key.h"
 #include "daemon/log.h"
+#include "daemon/operations.h"
+#include "daemon/policy.h"
 #include "daemon/session.h"
-#include "daemon/worker.h"
+#include "daemon/session_host.h"
 #include "proto/arena.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/input.h"
@@ -31,8 +36,10 @@ struct stage {
     unsigned last_turns;
     bool greeting; /* nothing happens before the session is on the memory lane */
 
-    struct shared shared;
-    struct worker worker;
+    struct daemon_state daemon;
+    struct accept_queues accept_queues;
+    struct handover_key key;
+    struct session_host host;
     struct account *account;
     struct estate estate;
     struct session *session; /* NULL: ended, and freed */
@@ -64,7 +71,7 @@ static void act_rarely(uint8_t how)
         session_is_drained(stage.session);
         break;
     case 5:
-        stage.shared.descriptors.limit = how >> 3; /* as if others had the rest */
+        stage.daemon.descriptors.limit = how >> 3; /* as if others had the rest */
         break;
     default:
         played_client_say_bytes(&stage.client);
@@ -103,23 +110,22 @@ static bool act(void)
     return !(op & 0x80);
 }
 
-static void reset_when_closed(const struct connection *connection)
+static void reset_when_closed(const struct socket *socket)
 {
     static const struct linger at_once = {.l_onoff = 1};
-    setsockopt(engine_socket_fd(connection->socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (socket->kind == &connection_kind)
+        setsockopt(engine_socket_fd(socket->engine_socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 /* No TIME_WAIT is left behind. */
 static void reset_on_close(struct session *session)
 {
-    for (uint32_t index = 0; index < session->sockets.size; index++) {
-        enum socket_kind kind;
-        void *object = socket_table_at(&session->sockets, index, &kind);
-        if (kind == SOCKET_CONNECTION)
-            reset_when_closed(object);
-    }
+    uint32_t index = 0;
+    const struct socket *socket;
+    while ((socket = socket_table_next(&session->sockets, &index)))
+        reset_when_closed(socket);
     for (struct list *node = session->lingering.next; node != &session->lingering; node = node->next)
-        reset_when_closed(list_entry(node, struct connection, waiting_node));
+        reset_when_closed(list_entry(node, struct socket, node));
 }
 
 static void end(void)
@@ -129,29 +135,30 @@ static void end(void)
         session_end(stage.session, "the play is over", 0);
         CHECK(stage.session->queued_bytes == 0 && stage.session->sockets.used == 0);
     }
-    engine_stop(stage.worker.engine);
+    engine_stop(stage.host.engine);
 }
 
-static void close_connection(struct connection *connection)
-{
-    if (connection->state == CONNECTION_CONNECTING)
-        connection_cancel(connection->session, connection->connect_request);
-    else
-        connection_close(connection);
-}
-
-/* Whatever is pending on a socket is answered when it is closed. */
+/* Whatever is held on a socket is completed when it is closed. */
 static void close_sockets(void)
 {
     struct session *session = stage.session;
+    struct list *next;
     reset_on_close(session);
-    for (uint32_t index = 0; index < session->sockets.size && session->state != SESSION_ENDED; index++) {
-        enum socket_kind kind;
-        void *object = socket_table_at(&session->sockets, index, &kind);
-        if (kind == SOCKET_CONNECTION)
-            close_connection(object);
-        else if (kind == SOCKET_LISTENER)
-            listener_close(object);
+    for (struct list *node = session->requests.next; node != &session->requests; node = next) {
+        struct request *request = list_entry(node, struct request, node);
+        next = node->next;
+        if (request->cancel)
+            request->cancel(request);
+        if (session->state == SESSION_ENDED)
+            return;
+    }
+    uint32_t index = 0;
+    struct socket *socket;
+    while (session->state != SESSION_ENDED && (socket = socket_table_next(&session->sockets, &index))) {
+        if (socket->kind == &connection_kind)
+            socket->kind->orphan(socket);
+        else
+            socket->kind->drain(socket);
     }
 }
 
@@ -183,7 +190,7 @@ static void on_turn(struct engine_task *task)
     if (stage.greeting) {
         played_client_take_replies(&stage.client);
         stage.greeting = !stage.client.base;
-        engine_defer(stage.worker.engine, task);
+        engine_defer(stage.host.engine, task);
         return;
     }
     while (stage.session && !input_is_empty(&stage.input) && stage.acts < ACTS_MAX) {
@@ -193,7 +200,7 @@ static void on_turn(struct engine_task *task)
     played_client_send(&stage.client);
     bool goes_on = stage.session && !input_is_empty(&stage.input) && stage.acts < ACTS_MAX;
     if (goes_on || (stage.session && wind_up()))
-        engine_defer(stage.worker.engine, task);
+        engine_defer(stage.host.engine, task);
     else
         end();
 }
@@ -205,20 +212,17 @@ static void on_ask(void *context, int fd)
 }
 
 /* As daemon/worker.c does it. */
-static void on_starved(void *owner)
-{
-    struct list starved;
-    struct list *node;
-    (void)owner;
-    list_init(&starved);
-    list_splice(&starved, &stage.worker.starved);
-    while ((node = list_take_first(&starved)))
-        listener_retry(list_entry(node, struct listener, starved_node));
-}
-
-static void on_changed(void *context)
+static void on_woken(void *context)
 {
     (void)context;
+    starvation_retry(&stage.host.starvation);
+}
+
+static void on_session_gone(struct session_host *host, struct account *account, bool refused)
+{
+    (void)host;
+    (void)refused;
+    account_give_back(account, ACCOUNT_SESSIONS, 1);
     stage.session = NULL;
     stage.client.sockets = NULL;
 }
@@ -226,15 +230,15 @@ static void on_changed(void *context)
 static void on_freed(void *context)
 {
     (void)context;
-    if (stage.worker.engine)
-        engine_wake(stage.worker.engine);
+    if (stage.host.engine)
+        engine_wake(stage.host.engine);
 }
 
 static void set_up_daemon(int fd)
 {
     static const struct policy everything;
-    struct worker *worker = &stage.worker;
-    stage.shared.limits = (struct limits){
+    struct session_host *host = &stage.host;
+    stage.daemon.limits = (struct limits){
         .sessions = 1,
         .handles = HANDLES,
         .queued_bytes = QUEUED,
@@ -247,28 +251,27 @@ static void set_up_daemon(int fd)
                 .requests = REQUESTS,
             },
     };
-    stage.shared.policy = &everything;
-    stage.shared.estate = &stage.estate;
-    stage.shared.ask = on_ask;
-    stage.shared.key.exists = true; /* of zeros, which fuzzing finds */
+    stage.daemon.policy = &everything;
+    stage.daemon.estate = &stage.estate;
+    stage.daemon.ask = on_ask;
+    stage.key.exists = true; /* of zeros, which fuzzing finds */
     estate_init(&stage.estate);
-    accept_queues_init(&stage.shared.accept_queues);
-    stage.shared.descriptors.limit = HANDLES + 1;
-    stage.shared.descriptors.freed = on_freed;
-    atomic_init(&stage.shared.statistics.sessions_open, 1);
-    worker->shared = &stage.shared;
-    worker->changed = on_changed;
-    list_init(&worker->sessions);
-    list_init(&worker->starved);
-    list_init(&worker->shares);
-    worker->engine = engine_new(ENGINE_EPOLL, on_starved, NULL);
-    CHECK(worker->engine);
-    worker->starved_timer = engine_timer_new(worker->engine, on_starved, NULL);
-    CHECK(worker->starved_timer);
-    stage.account = account_new(1, &stage.shared.limits);
+    accept_queues_init(&stage.accept_queues);
+    stage.daemon.accept_queues = &stage.accept_queues;
+    stage.daemon.key = &stage.key;
+    stage.daemon.descriptors.limit = HANDLES + 1;
+    stage.daemon.descriptors.freed = on_freed;
+    host->daemon = &stage.daemon;
+    host->handle = operations_handle;
+    host->session_gone = on_session_gone;
+    list_init(&host->sessions);
+    list_init(&host->tenants);
+    host->engine = engine_new(ENGINE_EPOLL, on_woken, NULL);
+    CHECK(host->engine && starvation_init(&host->starvation, host->engine) == 0);
+    stage.account = account_new(1, &stage.daemon.limits);
     CHECK(stage.account && account_take(stage.account, ACCOUNT_SESSIONS, 1));
     const struct session_client client = {.number = 1, .pid = 1, .account = stage.account};
-    stage.session = session_new(worker, fd, &client);
+    stage.session = session_new(host, fd, &client);
     CHECK(stage.session);
 }
 
@@ -292,20 +295,19 @@ static void set_up(int home)
     played_client_init(&stage.client, pair[0], &stage.input, &stage.session->sockets);
     stage.task.run = on_turn;
     list_init(&stage.task.node);
-    engine_defer(stage.worker.engine, &stage.task);
+    engine_defer(stage.host.engine, &stage.task);
 }
 
 static void tear_down(void)
 {
     CHECK(!stage.session);
-    CHECK(atomic_load(&stage.shared.descriptors.in_use) == 0);
-    CHECK(list_is_empty(&stage.worker.starved));
+    CHECK(atomic_load(&stage.daemon.descriptors.in_use) == 0);
     for (int what = 0; what < ACCOUNT_QUOTAS; what++)
         CHECK(quota_in_use(&stage.account->quotas[what]) == 0);
-    accept_queues_deinit(&stage.shared.accept_queues);
+    accept_queues_deinit(&stage.accept_queues);
     account_free(stage.account);
-    engine_timer_free(stage.worker.starved_timer);
-    engine_free(stage.worker.engine);
+    starvation_deinit(&stage.host.starvation);
+    engine_free(stage.host.engine);
     estate_deinit(&stage.estate);
     peers_deinit(&stage.peers);
     played_client_deinit(&stage.client);
@@ -325,7 +327,7 @@ void daemon_stage_play(const uint8_t *data, size_t size, bool on_memory)
         played_client_send(&stage.client);
         stage.greeting = true;
     }
-    CHECK(engine_run(stage.worker.engine) == 0);
+    CHECK(engine_run(stage.host.engine) == 0);
     tear_down();
     /* Every descriptor is closed: the next one is the same as before. */
     int after = dup(STDERR_FILENO);
