@@ -52,3 +52,14 @@ def oche_test(name, copts = [], deps = [], size = "small", **kwargs):
         deps = deps + ["//tests/support:main"],
         **kwargs
     )
+
+def oche_test_program(name, copts = [], linkopts = [], deps = [], **kwargs):
+    """A Catch2 test as a program, for a rule that says how it runs."""
+    cc_binary(
+        name = name,
+        testonly = True,
+        copts = OCHE_CXXOPTS + copts,
+        linkopts = ["-lstdc++"] + linkopts,
+        deps = deps + ["//tests/support:main"],
+        **kwargs
+    )
