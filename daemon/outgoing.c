@@ -6,7 +6,7 @@
 #include "daemon/request.h"
 #include "daemon/session.h"
 #include "daemon/session_host.h"
-#include "daemon/socket.h"
+#include "daemon/socket_kind.h"
 #include "proto/errors.h"
 
 #include <errno.h>

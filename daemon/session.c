@@ -3,7 +3,7 @@
 #include "daemon/daemon_state.h"
 #include "daemon/log.h"
 #include "daemon/session_host.h"
-#include "daemon/socket.h"
+#include "daemon/socket_kind.h"
 #include "daemon/tenant.h"
 #include "proto/errors.h"
 
