@@ -1,6 +1,6 @@
 #include "client/ahead.h"
 
-#include "client/requests.h"
+#include "client/operations.h"
 #include "client/session.h"
 #include "proto/errors.h"
 
@@ -17,7 +17,7 @@ static struct reading *find(struct oche_session *session, int64_t handle)
 static void let_more_come(struct oche_session *session, int64_t handle, struct reading *reading)
 {
     if (reading_due(reading) > 0 && lane_reserve(&session->lane, 0, 0) == 0)
-        request_grant(session, handle, reading);
+        operation_grant(session, handle, reading);
 }
 
 int64_t ahead_count(struct oche_session *session, int64_t handle)

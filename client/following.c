@@ -46,7 +46,7 @@ static bool queue_one(struct oche_session *session, const struct pending_request
         return true; /* it waits until a durable listener is open again */
     if (lane_reserve(&session->lane, request->body_length, 0) < 0)
         return false;
-    lane_put(&session->lane, &frame, request->body, NULL, 0, CHANNEL_WITH_THE_BATCH);
+    lane_put(&session->lane, &frame, request->body, NULL, 0, LANE_WITH_THE_BATCH);
     return true;
 }
 

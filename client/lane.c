@@ -14,13 +14,13 @@ static bool is_on_memory(const struct lane *lane)
 
 int lane_init(struct lane *lane)
 {
-    return channel_init(&lane->channel);
+    return plain_lane_init(&lane->plain);
 }
 
 void lane_deinit(struct lane *lane)
 {
     memory_lane_detach(&lane->memory);
-    channel_deinit(&lane->channel);
+    plain_lane_deinit(&lane->plain);
 }
 
 int lane_attach(struct lane *lane, int fd, const struct lane_memory *memory)
@@ -28,14 +28,14 @@ int lane_attach(struct lane *lane, int fd, const struct lane_memory *memory)
     int error = 0;
     if (memory) {
         error = memory_lane_attach(&lane->memory, memory->region, memory->own_bell, memory->daemon_bell,
-                                   lane->channel.epoll_fd);
+                                   lane->plain.epoll_fd);
         if (error) {
             region_unref(memory->region);
             close(fd);
             return error;
         }
     }
-    error = channel_attach(&lane->channel, fd, !memory);
+    error = plain_lane_attach(&lane->plain, fd, !memory);
     if (error) {
         memory_lane_detach(&lane->memory);
         return error;
@@ -49,47 +49,47 @@ int lane_attach(struct lane *lane, int fd, const struct lane_memory *memory)
 void lane_detach(struct lane *lane)
 {
     memory_lane_detach(&lane->memory);
-    channel_detach(&lane->channel);
+    plain_lane_detach(&lane->plain);
 }
 
 void lane_forget(struct lane *lane)
 {
     memory_lane_forget(&lane->memory);
-    channel_forget(&lane->channel);
+    plain_lane_forget(&lane->plain);
 }
 
 static int reserve_plain(struct lane *lane, size_t body_length, size_t count)
 {
     size_t frames = count ? (count - 1) / FRAME_PAYLOAD_MAX + 1 : 1;
-    return channel_reserve(&lane->channel, count + body_length + frames * FRAME_HEADER_SIZE);
+    return plain_lane_reserve(&lane->plain, count + body_length + frames * FRAME_HEADER_SIZE);
 }
 
 int lane_reserve(struct lane *lane, size_t body_length, size_t count)
 {
-    return is_on_memory(lane) ? memory_lane_reserve(&lane->memory, &lane->channel.out, body_length, count)
+    return is_on_memory(lane) ? memory_lane_reserve(&lane->memory, &lane->plain.out, body_length, count)
                               : reserve_plain(lane, body_length, count);
 }
 
 /* Cuts the payload into frames. */
 static void put_plain(struct lane *lane, const struct frame *frame, const void *body, const uint8_t *payload,
-                      size_t count, enum channel_urgency urgency)
+                      size_t count, enum lane_urgency urgency)
 {
     struct frame part = *frame;
     do {
         size_t size = count < FRAME_PAYLOAD_MAX ? count : FRAME_PAYLOAD_MAX;
         part.flags = (frame->flags & FRAME_QUIET) | (size < count ? FRAME_MORE : 0);
         part.payload_length = (uint32_t)size;
-        channel_put(&lane->channel, &part, body, payload, urgency);
+        plain_lane_put(&lane->plain, &part, body, payload, urgency);
         payload = size ? payload + size : payload; /* which may be NULL */
         count -= size;
     } while (count > 0);
 }
 
 void lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload, size_t count,
-              enum channel_urgency urgency)
+              enum lane_urgency urgency)
 {
     if (is_on_memory(lane))
-        memory_lane_put(&lane->memory, &lane->channel.out, frame, body, payload, count);
+        memory_lane_put(&lane->memory, &lane->plain.out, frame, body, payload, count);
     else
         put_plain(lane, frame, body, payload, count, urgency);
 }
@@ -97,15 +97,15 @@ void lane_put(struct lane *lane, const struct frame *frame, const void *body, co
 void lane_flush(struct lane *lane)
 {
     if (is_on_memory(lane))
-        memory_lane_flush(&lane->memory, &lane->channel.out);
+        memory_lane_flush(&lane->memory, &lane->plain.out);
     else
-        channel_flush(&lane->channel);
+        plain_lane_flush(&lane->plain);
 }
 
 unsigned lane_wait(struct lane *lane, int timeout)
 {
     struct epoll_event events[LANE_EPOLL_DATA_END + OTHERS];
-    int count = epoll_wait(lane->channel.epoll_fd, events, sizeof events / sizeof *events, timeout);
+    int count = epoll_wait(lane->plain.epoll_fd, events, sizeof events / sizeof *events, timeout);
     unsigned ready = 0;
     for (int i = 0; i < count; i++) {
         if (events[i].events & ~(uint32_t)EPOLLOUT) /* that alone is for the next flush */
@@ -124,23 +124,23 @@ unsigned lane_poll(struct lane *lane)
 
 int lane_receive(struct lane *lane, unsigned ready)
 {
-    if (lane->channel.fd < 0)
+    if (lane->plain.fd < 0)
         return -ENOTCONN;
     if (!is_on_memory(lane))
-        return ready & LANE_SOCKET ? channel_receive(&lane->channel) : CHANNEL_EMPTIED;
+        return ready & LANE_SOCKET ? plain_lane_receive(&lane->plain) : LANE_RECEIVED_ALL;
     if (memory_lane_has_more(&lane->memory))
-        return CHANNEL_HAS_MORE;
+        return LANE_HAS_MORE;
     if (lane->memory.bell_is_gone)
         return -ECONNRESET;
     /* Only now: what the daemon has said before it went still counts. */
-    int error = ready & LANE_SOCKET ? channel_check(&lane->channel) : 0;
-    return error ? error : CHANNEL_EMPTIED;
+    int error = ready & LANE_SOCKET ? plain_lane_check(&lane->plain) : 0;
+    return error ? error : LANE_RECEIVED_ALL;
 }
 
 static int next_plain(struct lane *lane, struct lane_message *message, const char **fault)
 {
     struct frame_message taken;
-    int status = frame_reader_next(&lane->channel.in, &taken);
+    int status = frame_reader_next(&lane->plain.in, &taken);
     if (status == FRAME_READER_NEEDS_MORE)
         return LANE_EMPTY;
     *message = (struct lane_message){.frame = taken.frame, .body = taken.body};
@@ -165,14 +165,14 @@ int lane_next(struct lane *lane, struct lane_message *message, const char **faul
 void lane_done(struct lane *lane)
 {
     if (is_on_memory(lane))
-        memory_lane_done(&lane->memory, &lane->channel.out);
+        memory_lane_done(&lane->memory, &lane->plain.out);
     else
-        channel_flush(&lane->channel);
+        plain_lane_flush(&lane->plain);
 }
 
 bool lane_sleep(struct lane *lane)
 {
-    return !is_on_memory(lane) || memory_lane_sleep(&lane->memory, &lane->channel.out);
+    return !is_on_memory(lane) || memory_lane_sleep(&lane->memory, &lane->plain.out);
 }
 
 void lane_wake(struct lane *lane)
@@ -180,13 +180,13 @@ void lane_wake(struct lane *lane)
     if (is_on_memory(lane))
         memory_lane_wake(&lane->memory);
     else
-        channel_wake(&lane->channel);
+        plain_lane_wake(&lane->plain);
 }
 
 void lane_give_back(struct lane *lane, struct data *data)
 {
     if (data)
-        memory_lane_give_back(&lane->memory, &lane->channel.out, data);
+        memory_lane_give_back(&lane->memory, &lane->plain.out, data);
 }
 
 void lane_free_data(struct data *data)

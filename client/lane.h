@@ -1,9 +1,9 @@
 /*
  * The way to the daemon: frames out, messages in, whatever lane the two have agreed on.
  *
- * On the plain lane (channel.h) frames are bytes in the Unix-domain socket; on the memory lane (memory_lane.h) they go
- * through shared memory, and the socket only tells when the daemon is gone. A lane that is detached queues what is put,
- * until it is attached to a daemon.
+ * On the plain lane (plain_lane.h) frames are bytes in the Unix-domain socket; on the memory lane (memory_lane.h) they
+ * go through shared memory, and the socket only tells when the daemon is gone. A lane that is detached queues what is
+ * put, until it is attached to a daemon.
  *
  * One epoll descriptor, which lives as long as the lane, polls readable when there is something to do for whoever
  * dispatches.
@@ -14,12 +14,12 @@
 #ifndef OCHE_CLIENT_LANE_H
 #define OCHE_CLIENT_LANE_H
 
-#include "client/channel.h"
 #include "client/lane_message.h"
 #include "client/memory_lane.h"
+#include "client/plain_lane.h"
 
 struct lane {
-    struct channel channel;
+    struct plain_lane plain;
     struct memory_lane memory; /* in use if it has a region */
 };
 
@@ -52,13 +52,13 @@ int lane_reserve(struct lane *lane, size_t body_length, size_t count);
  * reserved; cuts it into several frames if it has to. All is copied. A broken connection swallows it: that is for
  * lane_receive() to tell. */
 void lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload, size_t count,
-              enum channel_urgency urgency);
+              enum lane_urgency urgency);
 
 /* Sends what is queued, as far as it goes. */
 void lane_flush(struct lane *lane);
 
 /* What lane_wait() found, as bits; those of other descriptors in the set are 1 << their number. */
-enum { LANE_SOCKET = 1 << CHANNEL_EPOLL_DATA };
+enum { LANE_SOCKET = 1 << PLAIN_LANE_EPOLL_DATA };
 
 /* The first number in the epoll set that is not the lane's. */
 enum { LANE_EPOLL_DATA_END = MEMORY_LANE_EPOLL_DATA + 1 };
@@ -69,8 +69,8 @@ unsigned lane_wait(struct lane *lane, int timeout);
 /* For somebody who has waited on the descriptor by himself: what there is to do. */
 unsigned lane_poll(struct lane *lane);
 
-/* Begins a round of receiving; `ready` is from lane_wait(). CHANNEL_EMPTIED: take the messages, and that was all for
- * now; CHANNEL_HAS_MORE: take them, there may be more; -ENOTCONN: detached; another negative errno: the daemon is gone.
+/* Begins a round of receiving; `ready` is from lane_wait(). LANE_RECEIVED_ALL: take the messages, and that was all for
+ * now; LANE_HAS_MORE: take them, there may be more; -ENOTCONN: detached; another negative errno: the daemon is gone.
  */
 int lane_receive(struct lane *lane, unsigned ready);
 

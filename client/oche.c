@@ -1,9 +1,9 @@
 /* The interface without Dart: oche.h. */
+#include "client/cached.h"
 #include "client/diagnostics.h"
 #include "client/export.h"
-#include "client/getters.h"
+#include "client/operations.h"
 #include "client/options.h"
-#include "client/requests.h"
 #include "client/session.h"
 #include "proto/errors.h"
 #include "proto/version.h"
@@ -50,7 +50,7 @@ EXPORT void oche_session_close(oche_session *session)
 
 EXPORT int oche_session_get_fd(const oche_session *session)
 {
-    return session->lane.channel.epoll_fd;
+    return session->lane.plain.epoll_fd;
 }
 
 EXPORT int64_t oche_session_dispatch(oche_session *session)
@@ -76,7 +76,7 @@ EXPORT void oche_data_free(void *data_owner)
 EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
     session_lock(session);
-    int64_t status = request_connect(session, request_id, options);
+    int64_t status = operation_connect(session, request_id, options);
     session_unlock(session);
     return status;
 }
@@ -84,7 +84,7 @@ EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const str
 EXPORT int64_t oche_cancel(oche_session *session, int64_t request_id)
 {
     session_lock(session);
-    int64_t status = request_cancel(session, request_id);
+    int64_t status = operation_cancel(session, request_id);
     session_unlock(session);
     return status;
 }
@@ -92,7 +92,7 @@ EXPORT int64_t oche_cancel(oche_session *session, int64_t request_id)
 EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     session_lock(session);
-    int64_t status = request_listen(session, request_id, options);
+    int64_t status = operation_listen(session, request_id, options);
     session_unlock(session);
     return status;
 }
@@ -100,7 +100,7 @@ EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const stru
 EXPORT int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener)
 {
     session_lock(session);
-    int64_t status = request_accept(session, request_id, listener);
+    int64_t status = operation_accept(session, request_id, listener);
     session_unlock(session);
     return status;
 }
@@ -108,7 +108,7 @@ EXPORT int64_t oche_accept(oche_session *session, int64_t request_id, int64_t li
 EXPORT int64_t oche_read(oche_session *session, int64_t request_id, int64_t handle)
 {
     session_lock(session);
-    int64_t status = request_read(session, request_id, handle);
+    int64_t status = operation_read(session, request_id, handle);
     session_unlock(session);
     return status;
 }
@@ -116,7 +116,7 @@ EXPORT int64_t oche_read(oche_session *session, int64_t request_id, int64_t hand
 EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count)
 {
     session_lock(session);
-    int64_t status = request_write(session, request_id, handle, data, count);
+    int64_t status = operation_write(session, request_id, handle, data, count);
     session_unlock(session);
     return status;
 }
@@ -124,7 +124,7 @@ EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t han
 EXPORT int64_t oche_close_write(oche_session *session, int64_t request_id, int64_t handle)
 {
     session_lock(session);
-    int64_t status = request_close_write(session, request_id, handle);
+    int64_t status = operation_close_write(session, request_id, handle);
     session_unlock(session);
     return status;
 }
@@ -132,7 +132,7 @@ EXPORT int64_t oche_close_write(oche_session *session, int64_t request_id, int64
 EXPORT int64_t oche_close(oche_session *session, int64_t request_id, int64_t handle)
 {
     session_lock(session);
-    int64_t status = request_close(session, request_id, handle);
+    int64_t status = operation_close(session, request_id, handle);
     session_unlock(session);
     return status;
 }
@@ -140,7 +140,7 @@ EXPORT int64_t oche_close(oche_session *session, int64_t request_id, int64_t han
 EXPORT int64_t oche_abort(oche_session *session, int64_t request_id, int64_t handle)
 {
     session_lock(session);
-    int64_t status = request_abort(session, request_id, handle);
+    int64_t status = operation_abort(session, request_id, handle);
     session_unlock(session);
     return status;
 }
@@ -148,7 +148,7 @@ EXPORT int64_t oche_abort(oche_session *session, int64_t request_id, int64_t han
 EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     session_lock(session);
-    int64_t status = request_listener_close(session, request_id, listener, force);
+    int64_t status = operation_listener_close(session, request_id, listener, force);
     session_unlock(session);
     return status;
 }
@@ -197,7 +197,7 @@ EXPORT int64_t oche_get_option(oche_session *session, int64_t request_id, int64_
 EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id, struct oche_statistics *statistics)
 {
     session_lock(session);
-    int64_t status = request_statistics(session, request_id, statistics);
+    int64_t status = operation_statistics(session, request_id, statistics);
     session_unlock(session);
     return status;
 }
@@ -216,7 +216,7 @@ EXPORT int64_t oche_get_local(oche_session *session, int64_t handle, struct oche
 {
     struct endpoint local;
     session_lock(session);
-    int64_t status = getters_local(session, handle, &local);
+    int64_t status = cached_local(session, handle, &local);
     session_unlock(session);
     if (status == 0)
         copy_endpoint(endpoint, &local);
@@ -227,7 +227,7 @@ EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle, struct och
 {
     struct endpoint remote;
     session_lock(session);
-    int64_t status = getters_remote(session, handle, &remote);
+    int64_t status = cached_remote(session, handle, &remote);
     session_unlock(session);
     if (status == 0)
         copy_endpoint(endpoint, &remote);
@@ -237,7 +237,7 @@ EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle, struct och
 EXPORT int64_t oche_get_keep_alive(oche_session *session, int64_t handle)
 {
     session_lock(session);
-    int64_t status = getters_keep_alive(session, handle);
+    int64_t status = cached_keep_alive(session, handle);
     session_unlock(session);
     return status;
 }
@@ -245,7 +245,7 @@ EXPORT int64_t oche_get_keep_alive(oche_session *session, int64_t handle)
 EXPORT int64_t oche_get_no_delay(oche_session *session, int64_t handle)
 {
     session_lock(session);
-    int64_t status = getters_no_delay(session, handle);
+    int64_t status = cached_no_delay(session, handle);
     session_unlock(session);
     return status;
 }

@@ -1,6 +1,6 @@
 #include "client/options.h"
 
-#include "client/requests.h"
+#include "client/operations.h"
 #include "client/session.h"
 #include "client/waiter.h"
 #include "proto/errors.h"
@@ -24,7 +24,7 @@ static int64_t ask_to_set(struct oche_session *session, int64_t request_id, int6
                           struct waiter *waiter)
 {
     struct pending_request *request;
-    int64_t status = request_on_connection(session, FRAME_SET_OPTION, request_id, handle, &message->base, &request);
+    int64_t status = operation_on_connection(session, FRAME_SET_OPTION, request_id, handle, &message->base, &request);
     if (status < 0)
         return status;
     request->option = (uint8_t)message->name;
@@ -98,7 +98,7 @@ static int64_t get(struct oche_session *session, int64_t request_id, int64_t han
     message.name = (uint32_t)option->name;
     message.size = option->size < VALUE_MAX ? (uint32_t)option->size : VALUE_MAX;
     struct pending_request *request;
-    status = request_on_connection(session, FRAME_GET_OPTION, request_id, handle, &message.base, &request);
+    status = operation_on_connection(session, FRAME_GET_OPTION, request_id, handle, &message.base, &request);
     if (status < 0)
         return status;
     request->argument = message.size;

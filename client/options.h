@@ -1,8 +1,8 @@
 /*
  * Requests that read and set the options of a connection.
  *
- * As in requests.h, all functions are called with the session's mutex held. Those that wait let go of it meanwhile, for
- * five seconds at most; somebody else must be dispatching. Then they return the result of the request, or
+ * As in operations.h, all functions are called with the session's mutex held. Those that wait let go of it meanwhile,
+ * for five seconds at most; somebody else must be dispatching. Then they return the result of the request, or
  * OCHE_ERR_TIMED_OUT.
  */
 #ifndef OCHE_CLIENT_OPTIONS_H

@@ -216,7 +216,7 @@ static const char *close_late(struct oche_session *session, struct pending_reque
     };
     if (lane_reserve(&session->lane, 0, 0) < 0)
         return "no memory to close what came too late";
-    lane_put(&session->lane, &frame, NULL, NULL, 0, CHANNEL_WITH_THE_BATCH);
+    lane_put(&session->lane, &frame, NULL, NULL, 0, LANE_WITH_THE_BATCH);
     request->opcode = FRAME_CLOSE;
     return NULL;
 }

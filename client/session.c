@@ -5,7 +5,7 @@
 #include "client/durable.h"
 #include "client/following.h"
 #include "client/forking.h"
-#include "client/joining.h"
+#include "client/lane_select.h"
 #include "client/paths.h"
 #include "client/public_handle.h"
 #include "client/replies.h"
@@ -121,49 +121,49 @@ static int64_t connect_daemon(struct oche_session *session, enum purpose purpose
 {
     bool follows = purpose != BEGIN;
     const struct deadline_duty duty = {.fd = session->time.alarm.fd, .run = keep_time, .context = session};
-    struct opening opening = {
+    struct daemon_connect connect = {
         .socket_path = session->socket_path,
         .daemon_path = session->daemon_path,
         .never_start = session->never_start || follows,
-        .greeting =
+        .hello =
             {
                 .arena_size = session->arena_size,
                 .token = follows ? session->token : NULL,
                 .generation = session->handles.newest_generation,
             },
     };
-    struct joined joined;
-    struct deadline deadline = deadline_in(OPENING_TIME_LIMIT, session->bell_fd);
+    struct lane_selection selection;
+    struct deadline deadline = deadline_in(DAEMON_CONNECT_TIME_LIMIT, session->bell_fd);
     deadline.duty = &duty;
-    int64_t status = joining_run(&opening, session->lane_choice, &deadline, &joined);
+    int64_t status = lane_select_run(&connect, session->lane_choice, &deadline, &selection);
     if (status < 0)
         return status;
 
     session_lock(session);
     backoff_found(&session->backoff, deadline_now());
-    if (joined.on_memory) {
-        joined.memory.region->mutex = &session->mutex;
-        joined.memory.region->lane = &session->lane;
+    if (selection.on_memory) {
+        selection.memory.region->mutex = &session->mutex;
+        selection.memory.region->lane = &session->lane;
     }
-    int error = lane_attach(&session->lane, joined.fd, joined.on_memory ? &joined.memory : NULL);
+    int error = lane_attach(&session->lane, selection.fd, selection.on_memory ? &selection.memory : NULL);
     if (error) {
         diagnostics_fail(-error, "cannot set up the session");
         status = error == -ENOMEM ? OCHE_ERR_OUT_OF_MEMORY : OCHE_ERR_DAEMON_UNAVAILABLE;
-    } else if (purpose == FOLLOW_FOR_LISTENERS && !joined.resumed) {
+    } else if (purpose == FOLLOW_FOR_LISTENERS && !selection.resumed) {
         diagnostics_fail(0, "the daemon's successor does not have our listeners");
         status = OCHE_ERR_DAEMON_LOST;
     } else {
-        session->aborts = joined.aborts;
-        session->raw_options = joined.raw_options;
-        session->has_token = joined.has_token;
-        memcpy(session->token, joined.token, sizeof session->token);
-        session->queued_bytes_max = joined.queued_bytes_max;
+        session->aborts = selection.aborts;
+        session->raw_options = selection.raw_options;
+        session->has_token = selection.has_token;
+        memcpy(session->token, selection.token, sizeof session->token);
+        session->queued_bytes_max = selection.queued_bytes_max;
         session->last_batch = 0;
         session->idle = true;
         session->state = SESSION_OPEN;
         free(session->open_error);
         session->open_error = NULL;
-        timekeeping_begin(session, joined.answers_ping);
+        timekeeping_begin(session, selection.answers_ping);
     }
     session_unlock(session);
     return status;
@@ -202,7 +202,7 @@ static int64_t fill_in(struct oche_session *session, const struct oche_session_o
     renew_tag(session);
     int error = lane_init(&session->lane);
     if (!error)
-        error = timekeeping_init(&session->time, session->lane.channel.epoll_fd);
+        error = timekeeping_init(&session->time, session->lane.plain.epoll_fd);
     session_unlock(session);
 
     if (!socket_path && path_error != ENOMEM) {
@@ -217,7 +217,7 @@ static int64_t fill_in(struct oche_session *session, const struct oche_session_o
         diagnostics_fail(-error, "cannot make the descriptors that a session waits on");
         return OCHE_ERR_OUT_OF_MEMORY;
     }
-    return joining_choose(options->lane, &session->lane_choice);
+    return lane_select_wish(options->lane, &session->lane_choice);
 }
 
 /* Gives back a session that could not be opened. */
@@ -393,7 +393,7 @@ int64_t session_dispatch_ready(struct oche_session *session, unsigned ready)
             diagnostics_say("the daemon at %s is lost: %s", session->socket_path, fault);
             return OCHE_ERR_DAEMON_LOST;
         }
-        if (received == CHANNEL_EMPTIED)
+        if (received == LANE_RECEIVED_ALL)
             break;
     }
     return 0;

@@ -1,7 +1,7 @@
 /*
  * A session: one conversation with the daemon, and everything the client remembers of it.
  *
- * Parts, from the outside in: requests.h checks arguments, makes a pending request and sends its
+ * Parts, from the outside in: operations.h checks arguments, makes a pending request and sends its
  * frame; replies.h matches what the daemon answers and turns it into completions; this module
  * opens, dispatches and ends.
  *

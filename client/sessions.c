@@ -31,7 +31,7 @@ static struct oche_session *make(void)
     if (!session)
         return NULL;
     session->index = made++;
-    session->lane.channel.fd = session->lane.channel.epoll_fd = session->bell_fd = -1;
+    session->lane.plain.fd = session->lane.plain.epoll_fd = session->bell_fd = -1;
     session->time.alarm.fd = -1;
     pthread_mutex_init(&session->mutex, NULL);
     atomic_store_explicit(&table[session->index], session, memory_order_release);

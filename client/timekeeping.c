@@ -88,7 +88,7 @@ static void time_out(struct oche_session *session, struct pending_request *reque
     if (cancelled || lane_reserve(&session->lane, 0, 0) < 0)
         return;
     struct frame frame = {.opcode = FRAME_CANCEL, .value = pending_wire_id(&session->pending, request)};
-    lane_put(&session->lane, &frame, NULL, NULL, 0, CHANNEL_WITH_THE_BATCH);
+    lane_put(&session->lane, &frame, NULL, NULL, 0, LANE_WITH_THE_BATCH);
 }
 
 static void run_limits(struct oche_session *session, int64_t now)
@@ -116,7 +116,7 @@ static bool run_heartbeat(struct oche_session *session, int64_t now)
         return false;
     case HEARTBEAT_ASK:
         if (lane_reserve(&session->lane, 0, 0) == 0) {
-            lane_put(&session->lane, &ping, NULL, NULL, 0, CHANNEL_AT_ONCE);
+            lane_put(&session->lane, &ping, NULL, NULL, 0, LANE_AT_ONCE);
             heartbeat_asked(heartbeat);
         }
         return false;

@@ -142,7 +142,7 @@ static void open_session(void)
     session->generation = 1;
     session->tag = public_tag_make(session->index, session->generation);
     CHECK(lane_init(&session->lane) == 0);
-    CHECK(timekeeping_init(&session->time, session->lane.channel.epoll_fd) == 0);
+    CHECK(timekeeping_init(&session->time, session->lane.plain.epoll_fd) == 0);
     played_application_init(&stage.application, &stage.input, session);
 }
 

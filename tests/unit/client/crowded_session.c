@@ -1,7 +1,7 @@
 #include "tests/unit/client/crowded_session.h"
 
+#include "client/operations.h"
 #include "client/public_handle.h"
-#include "client/requests.h"
 #include "client/session.h"
 #include "client/sessions.h"
 #include "proto/arena.h"
@@ -90,7 +90,7 @@ int crowded_session_close(unsigned payloads)
     for (unsigned i = 0; i < payloads; i++)
         put_ahead(session, entry, i);
     fill_ring(&session->lane.memory);
-    int64_t status = request_close(session, 1, session->tag | handle);
+    int64_t status = operation_close(session, 1, session->tag | handle);
     int opcode = last_opcode(&daemon);
     session_unlock(session);
 

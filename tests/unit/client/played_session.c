@@ -24,7 +24,7 @@ struct played_session *played_session_new(bool answers_ping)
     struct oche_session *session = sessions_take();
     if (!played || !session || frame_reader_init(&played->in) != 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0 ||
-        lane_init(&session->lane) != 0 || timekeeping_init(&session->time, session->lane.channel.epoll_fd) != 0 ||
+        lane_init(&session->lane) != 0 || timekeeping_init(&session->time, session->lane.plain.epoll_fd) != 0 ||
         lane_attach(&session->lane, pair[1], NULL) != 0)
         return NULL; /* a test that fails may leave something */
     session->generation = 1;

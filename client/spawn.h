@@ -7,12 +7,12 @@
  * clone and which never execs, and its own child, which becomes the program. The launcher waits for
  * it and leaves with its status, and we wait for the launcher, with __WALL.
  */
-#ifndef OCHE_CLIENT_LAUNCHER_H
-#define OCHE_CLIENT_LAUNCHER_H
+#ifndef OCHE_CLIENT_SPAWN_H
+#define OCHE_CLIENT_SPAWN_H
 
 #include <sys/types.h>
 
-struct launcher {
+struct spawn {
     pid_t pid;
     int report_fd; /* an errno comes as an int if the program could not be executed; end of file
                       when it has ended */
@@ -21,10 +21,10 @@ struct launcher {
 
 /* Runs `argv[0]`, an absolute path, with nothing open but standard streams, default signals and /
  * as its directory. Returns 0 or a negative errno. */
-int launcher_start(struct launcher *launcher, char *const argv[], char *const envp[]);
+int spawn_start(struct spawn *spawn, char *const argv[], char *const envp[]);
 
 /* Ends what still runs, reaps and frees. Returns the exit status of the program, 128 + the signal
  * that killed it, or -1 if it was lost. Does not block once report_fd is at its end. */
-int launcher_finish(struct launcher *launcher);
+int spawn_finish(struct spawn *spawn);
 
 #endif

@@ -1,4 +1,4 @@
-#include "client/requests.h"
+#include "client/operations.h"
 
 #include "client/public_handle.h"
 #include "client/session.h"
@@ -16,9 +16,9 @@ enum { BODY_MAX = 128 /* bytes of the largest body that is made here */ };
  * many requests, one after the other; they are queued, and the dispatcher, whom the first one
  * wakes, sends them together.
  */
-static enum channel_urgency urgency(const struct oche_session *session)
+static enum lane_urgency urgency(const struct oche_session *session)
 {
-    return session->last_batch > 1 ? CHANNEL_WITH_THE_BATCH : CHANNEL_AT_ONCE;
+    return session->last_batch > 1 ? LANE_WITH_THE_BATCH : LANE_AT_ONCE;
 }
 
 /* 0 if the session takes requests. */
@@ -152,7 +152,7 @@ static int64_t check_address(const uint8_t *address, size_t length)
     return address ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
-int64_t request_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options)
+int64_t operation_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
@@ -193,7 +193,7 @@ static struct pending_request *find_connect(struct oche_session *session, int64_
     return NULL;
 }
 
-int64_t request_cancel(struct oche_session *session, int64_t request_id)
+int64_t operation_cancel(struct oche_session *session, int64_t request_id)
 {
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
@@ -209,7 +209,7 @@ int64_t request_cancel(struct oche_session *session, int64_t request_id)
     return 0;
 }
 
-int64_t request_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
+int64_t operation_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
@@ -231,7 +231,7 @@ int64_t request_listen(struct oche_session *session, int64_t request_id, const s
     return submit_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0, options->durable);
 }
 
-int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t listener)
+int64_t operation_accept(struct oche_session *session, int64_t request_id, int64_t listener)
 {
     struct handle_entry *entry;
     int64_t status = find_open_listener(session, listener, &entry);
@@ -243,7 +243,7 @@ int64_t request_accept(struct oche_session *session, int64_t request_id, int64_t
     return request->wire ? submit(session, request, NULL, 0) : 0; /* else see durable_reopened() */
 }
 
-void request_grant(struct oche_session *session, int64_t handle, struct reading *reading)
+void operation_grant(struct oche_session *session, int64_t handle, struct reading *reading)
 {
     struct frame frame = {
         .opcode = FRAME_READ,
@@ -267,11 +267,11 @@ static int64_t read_at_once(struct oche_session *session, int64_t request_id, in
     completion.request_id = request_id;
     completions_push(&session->completions, &completion);
     session_rouse(session);
-    request_grant(session, handle, reading);
+    operation_grant(session, handle, reading);
     return 0;
 }
 
-int64_t request_read(struct oche_session *session, int64_t request_id, int64_t handle)
+int64_t operation_read(struct oche_session *session, int64_t request_id, int64_t handle)
 {
     int64_t status = check_open(session);
     if (status < 0)
@@ -289,11 +289,12 @@ int64_t request_read(struct oche_session *session, int64_t request_id, int64_t h
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     reading->request = pending_number(&session->pending, request);
-    request_grant(session, handle, reading);
+    operation_grant(session, handle, reading);
     return 0;
 }
 
-int64_t request_write(struct oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count)
+int64_t operation_write(struct oche_session *session, int64_t request_id, int64_t handle, const void *data,
+                        size_t count)
 {
     int64_t status = check_open(session);
     if (status < 0)
@@ -323,7 +324,7 @@ int64_t request_write(struct oche_session *session, int64_t request_id, int64_t 
     return 0;
 }
 
-int64_t request_close_write(struct oche_session *session, int64_t request_id, int64_t handle)
+int64_t operation_close_write(struct oche_session *session, int64_t request_id, int64_t handle)
 {
     int64_t status = check_open(session);
     if (status < 0)
@@ -371,12 +372,12 @@ static int64_t close_with(struct oche_session *session, enum frame_opcode opcode
     return status;
 }
 
-int64_t request_close(struct oche_session *session, int64_t request_id, int64_t handle)
+int64_t operation_close(struct oche_session *session, int64_t request_id, int64_t handle)
 {
     return close_with(session, FRAME_CLOSE, request_id, handle);
 }
 
-int64_t request_abort(struct oche_session *session, int64_t request_id, int64_t handle)
+int64_t operation_abort(struct oche_session *session, int64_t request_id, int64_t handle)
 {
     /* An older daemon drops what was not sent when a connection is closed, which is as near as it comes. */
     return close_with(session, session->aborts ? FRAME_ABORT : FRAME_CLOSE, request_id, handle);
@@ -400,7 +401,7 @@ static void doom_accepts(struct oche_session *session, int64_t listener)
     }
 }
 
-int64_t request_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force)
+int64_t operation_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     struct handle_entry *entry;
     int64_t status = find_open_listener(session, listener, &entry);
@@ -425,8 +426,8 @@ int64_t request_listener_close(struct oche_session *session, int64_t request_id,
     return status;
 }
 
-int64_t request_on_connection(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
-                              int64_t handle, const ProtobufCMessage *message, struct pending_request **request)
+int64_t operation_on_connection(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
+                                int64_t handle, const ProtobufCMessage *message, struct pending_request **request)
 {
     uint8_t body[BODY_MAX];
     size_t body_length;
@@ -439,7 +440,7 @@ int64_t request_on_connection(struct oche_session *session, enum frame_opcode op
     return *request ? submit(session, *request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
 }
 
-int64_t request_statistics(struct oche_session *session, int64_t request_id, struct oche_statistics *statistics)
+int64_t operation_statistics(struct oche_session *session, int64_t request_id, struct oche_statistics *statistics)
 {
     int64_t status = check_open(session);
     if (status < 0)

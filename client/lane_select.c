@@ -1,4 +1,4 @@
-#include "client/joining.h"
+#include "client/lane_select.h"
 
 #include "client/diagnostics.h"
 #include "proto/errors.h"
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int64_t joining_choose(enum oche_lane option, enum oche_lane *lane)
+int64_t lane_select_wish(enum oche_lane option, enum oche_lane *lane)
 {
     const char *wish = getenv("OCHE_LANE");
     *lane = option;
@@ -35,34 +35,34 @@ int64_t joining_choose(enum oche_lane option, enum oche_lane *lane)
 }
 
 /* Makes what the daemon gives for the memory lane ready for use. */
-static int64_t take_memory(struct welcome *welcome, struct joined *joined)
+static int64_t take_memory(struct welcome *welcome, struct lane_selection *selection)
 {
     if (!welcome_is_complete(welcome)) {
         diagnostics_fail(0,
                          "cannot use the daemon's shared memory: its descriptors did not arrive, or its bell is none");
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
-    int64_t status = region_map(welcome->descriptors[WELCOME_MEMORY], &welcome->memory, &joined->memory.region);
+    int64_t status = region_map(welcome->descriptors[WELCOME_MEMORY], &welcome->memory, &selection->memory.region);
     if (status < 0)
         return status;
-    joined->memory.own_bell = welcome->descriptors[WELCOME_CLIENT_BELL];
-    joined->memory.daemon_bell = welcome->descriptors[WELCOME_DAEMON_BELL];
+    selection->memory.own_bell = welcome->descriptors[WELCOME_CLIENT_BELL];
+    selection->memory.daemon_bell = welcome->descriptors[WELCOME_DAEMON_BELL];
     for (int i = 0; i < WELCOME_DESCRIPTORS; i++)
         welcome->descriptors[i] = -1;
-    joined->on_memory = true;
+    selection->on_memory = true;
     return 0;
 }
 
-static int64_t join(const struct opening *opening, const struct deadline *deadline, struct joined *joined,
-                    bool *unusable)
+static int64_t join(const struct daemon_connect *connect, const struct deadline *deadline,
+                    struct lane_selection *selection, bool *unusable)
 {
     struct welcome welcome;
     int fd;
     *unusable = false;
-    int64_t status = opening_run(opening, deadline, &fd, &welcome);
+    int64_t status = daemon_connect_run(connect, deadline, &fd, &welcome);
     if (status < 0)
         return status;
-    *joined = (struct joined){
+    *selection = (struct lane_selection){
         .fd = fd,
         .queued_bytes_max = welcome.queued_bytes_max,
         .aborts = welcome.aborts,
@@ -71,9 +71,9 @@ static int64_t join(const struct opening *opening, const struct deadline *deadli
         .answers_ping = welcome.answers_ping,
         .raw_options = welcome.raw_options,
     };
-    memcpy(joined->token, welcome.token, sizeof joined->token);
+    memcpy(selection->token, welcome.token, sizeof selection->token);
     if (welcome.has_memory)
-        status = take_memory(&welcome, joined);
+        status = take_memory(&welcome, selection);
     welcome_deinit(&welcome);
     if (status < 0) {
         close(fd);
@@ -82,32 +82,32 @@ static int64_t join(const struct opening *opening, const struct deadline *deadli
     return status;
 }
 
-static int64_t insist(struct joined *joined, const char *socket_path)
+static int64_t insist(struct lane_selection *selection, const char *socket_path)
 {
-    if (joined->on_memory)
+    if (selection->on_memory)
         return 0;
     diagnostics_fail(0, "the daemon at %s has no shared memory to offer, and the plain lane is not wanted",
                      socket_path);
-    close(joined->fd);
+    close(selection->fd);
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-int64_t joining_run(const struct opening *opening, enum oche_lane lane, const struct deadline *deadline,
-                    struct joined *joined)
+int64_t lane_select_run(const struct daemon_connect *connect, enum oche_lane lane, const struct deadline *deadline,
+                        struct lane_selection *selection)
 {
-    struct opening wish = *opening;
+    struct daemon_connect wish = *connect;
     bool unusable;
-    wish.greeting.memory = lane != OCHE_LANE_PLAIN;
-    int64_t status = join(&wish, deadline, joined, &unusable);
+    wish.hello.memory = lane != OCHE_LANE_PLAIN;
+    int64_t status = join(&wish, deadline, selection, &unusable);
     if (unusable && lane == OCHE_LANE_AUTOMATIC) {
         diagnostics_say("taking the plain lane instead");
         diagnostics_clear();
-        wish.greeting.memory = false;
-        status = join(&wish, deadline, joined, &unusable);
+        wish.hello.memory = false;
+        status = join(&wish, deadline, selection, &unusable);
     }
     if (status == 0 && lane == OCHE_LANE_MEMORY)
-        status = insist(joined, opening->socket_path);
+        status = insist(selection, connect->socket_path);
     if (status == 0)
-        diagnostics_say("on the %s lane", joined->on_memory ? "memory" : "plain");
+        diagnostics_say("on the %s lane", selection->on_memory ? "memory" : "plain");
     return status;
 }

@@ -1,10 +1,10 @@
 /* Or a 32-bit lstat() fails on files whose inode number takes more than 32 bits. */
 #define _FILE_OFFSET_BITS 64
 
-#include "client/opening.h"
+#include "client/daemon_connect.h"
 
+#include "client/daemon_start.h"
 #include "client/diagnostics.h"
-#include "client/starter.h"
 #include "proto/errors.h"
 
 #include <errno.h>
@@ -109,15 +109,15 @@ static int64_t give_up(const char *socket_path)
     long process = serving_process(socket_path);
     if (process > 0)
         diagnostics_fail(0, "the daemon at %s, process %ld, does not answer within %d seconds", socket_path, process,
-                         OPENING_TIME_LIMIT / 1000);
+                         DAEMON_CONNECT_TIME_LIMIT / 1000);
     else
         diagnostics_fail(0, "the daemon at %s does not answer within %d seconds", socket_path,
-                         OPENING_TIME_LIMIT / 1000);
+                         DAEMON_CONNECT_TIME_LIMIT / 1000);
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
 /* One attempt to connect and greet. */
-static int64_t attempt(const struct sockaddr_un *address, const struct opening *opening,
+static int64_t attempt(const struct sockaddr_un *address, const struct daemon_connect *connect,
                        const struct deadline *deadline, int *fd, struct welcome *welcome)
 {
     int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -127,10 +127,10 @@ static int64_t attempt(const struct sockaddr_un *address, const struct opening *
     }
     int64_t status = connect_socket(made, address);
     if (status == 0) {
-        status = handshake(made, deadline, &opening->greeting, welcome);
-        if (status == HANDSHAKE_HUNG_UP)
+        status = hello_exchange(made, deadline, &connect->hello, welcome);
+        if (status == HELLO_HUNG_UP)
             status = ATTEMPT_AGAIN;
-        else if (status == HANDSHAKE_SILENT)
+        else if (status == HELLO_SILENT)
             status = give_up(address->sun_path);
     }
     if (status == 0)
@@ -140,54 +140,56 @@ static int64_t attempt(const struct sockaddr_un *address, const struct opening *
     return status;
 }
 
-static int64_t start(const struct opening *opening, const struct deadline *deadline, char why[STARTER_WHY_SIZE])
+static int64_t start(const struct daemon_connect *connect, const struct deadline *deadline,
+                     char why[DAEMON_START_WHY_SIZE])
 {
-    if (opening->never_start) {
-        diagnostics_fail(0, "nobody serves %s", opening->socket_path);
+    if (connect->never_start) {
+        diagnostics_fail(0, "nobody serves %s", connect->socket_path);
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
-    diagnostics_say("nobody serves %s", opening->socket_path);
-    int64_t status = starter_run(opening->daemon_path, opening->socket_path, deadline, why);
-    return status == STARTER_TAKEN ? ATTEMPT_TAKEN : status;
+    diagnostics_say("nobody serves %s", connect->socket_path);
+    int64_t status = daemon_start_run(connect->daemon_path, connect->socket_path, deadline, why);
+    return status == DAEMON_START_TAKEN ? ATTEMPT_TAKEN : status;
 }
 
 /* Another daemon has the place, as `why` says, and nobody could connect to it. */
 static int64_t refuse_taken(const char *socket_path, const char *why)
 {
     diagnostics_fail(0, "nobody serves %s, and none could be started within %d seconds: %s", socket_path,
-                     OPENING_TIME_LIMIT / 1000, why);
+                     DAEMON_CONNECT_TIME_LIMIT / 1000, why);
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-int64_t opening_run(const struct opening *opening, const struct deadline *deadline, int *fd, struct welcome *welcome)
+int64_t daemon_connect_run(const struct daemon_connect *connect, const struct deadline *deadline, int *fd,
+                           struct welcome *welcome)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t length = strlen(opening->socket_path);
+    size_t length = strlen(connect->socket_path);
     if (length >= sizeof address.sun_path) {
         diagnostics_fail(0, "the socket path is longer than the %zu bytes that the system allows: %s",
-                         sizeof address.sun_path - 1, opening->socket_path);
+                         sizeof address.sun_path - 1, connect->socket_path);
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
-    memcpy(address.sun_path, opening->socket_path, length);
+    memcpy(address.sun_path, connect->socket_path, length);
 
     /* When a daemon that was started finds the place taken, the daemon that has the place may be about to listen or to
      * leave, or somebody has removed its socket, which it is going to make anew. So it is worth to wait for it. */
     struct deadline next_start = deadline_in(0, -1);
     int64_t start_pause = FIRST_START_PAUSE;
-    char why[STARTER_WHY_SIZE] = ""; /* what the daemon said that found the place taken last; "": none did */
+    char why[DAEMON_START_WHY_SIZE] = ""; /* what the daemon said that found the place taken last; "": none did */
     for (;;) {
-        int64_t status = attempt(&address, opening, deadline, fd, welcome);
+        int64_t status = attempt(&address, connect, deadline, fd, welcome);
         if (status == 0)
-            diagnostics_say("session %llu at %s", (unsigned long long)welcome->session, opening->socket_path);
+            diagnostics_say("session %llu at %s", (unsigned long long)welcome->session, connect->socket_path);
         if (status == ATTEMPT_NOBODY && deadline_is_over(&next_start)) {
-            status = start(opening, deadline, why);
+            status = start(connect, deadline, why);
             if (status == 0)
                 continue;
             next_start = deadline_in(start_pause, -1);
             start_pause = start_pause < LONGEST_START_PAUSE ? start_pause * 2 : LONGEST_START_PAUSE;
         }
         if (status == OCHE_ERR_DAEMON_UNAVAILABLE && *why && deadline_is_over(deadline))
-            return refuse_taken(opening->socket_path,
+            return refuse_taken(connect->socket_path,
                                 why); /* the last start was cut short, and has no words of its own */
         if (status <= 0)
             return status;
@@ -195,8 +197,8 @@ int64_t opening_run(const struct opening *opening, const struct deadline *deadli
         if (error == -ECANCELED)
             return OCHE_ERR_CLOSED;
         if (error < 0 && *why && status != ATTEMPT_AGAIN)
-            return refuse_taken(opening->socket_path, why);
+            return refuse_taken(connect->socket_path, why);
         if (error < 0)
-            return give_up(opening->socket_path);
+            return give_up(connect->socket_path);
     }
 }

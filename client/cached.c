@@ -1,9 +1,9 @@
-#include "client/getters.h"
+#include "client/cached.h"
 
 #include "client/session.h"
 #include "proto/errors.h"
 
-int64_t getters_local(const struct oche_session *session, int64_t handle, struct endpoint *endpoint)
+int64_t cached_local(const struct oche_session *session, int64_t handle, struct endpoint *endpoint)
 {
     const struct handle_entry *entry = session_find(session, handle);
     if (!entry)
@@ -12,7 +12,7 @@ int64_t getters_local(const struct oche_session *session, int64_t handle, struct
     return 0;
 }
 
-int64_t getters_remote(const struct oche_session *session, int64_t handle, struct endpoint *endpoint)
+int64_t cached_remote(const struct oche_session *session, int64_t handle, struct endpoint *endpoint)
 {
     const struct handle_entry *entry = session_find(session, handle);
     if (!entry || entry->kind != HANDLE_CONNECTION)
@@ -21,7 +21,7 @@ int64_t getters_remote(const struct oche_session *session, int64_t handle, struc
     return 0;
 }
 
-int64_t getters_keep_alive(const struct oche_session *session, int64_t handle)
+int64_t cached_keep_alive(const struct oche_session *session, int64_t handle)
 {
     const struct handle_entry *entry = session_find(session, handle);
     if (!entry || entry->kind != HANDLE_CONNECTION)
@@ -29,7 +29,7 @@ int64_t getters_keep_alive(const struct oche_session *session, int64_t handle)
     return entry->endpoints.keep_alive;
 }
 
-int64_t getters_no_delay(const struct oche_session *session, int64_t handle)
+int64_t cached_no_delay(const struct oche_session *session, int64_t handle)
 {
     const struct handle_entry *entry = session_find(session, handle);
     if (!entry || entry->kind != HANDLE_CONNECTION)

@@ -1,8 +1,8 @@
 /*
  * The first exchange on a new connection: HELLO and its answer.
  */
-#ifndef OCHE_CLIENT_HANDSHAKE_H
-#define OCHE_CLIENT_HANDSHAKE_H
+#ifndef OCHE_CLIENT_HELLO_H
+#define OCHE_CLIENT_HELLO_H
 
 #include "client/deadline.h"
 #include "proto/handover.h"
@@ -15,7 +15,7 @@
 enum welcome_descriptor { WELCOME_MEMORY, WELCOME_CLIENT_BELL, WELCOME_DAEMON_BELL, WELCOME_DESCRIPTORS };
 
 /* What is asked for. */
-struct greeting {
+struct hello {
     bool memory;          /* the memory lane, */
     uint32_t arena_size;  /* with arenas of so many bytes; 0: the daemon's default */
     const uint8_t *token; /* HANDOVER_TOKEN_SIZE bytes: the listeners of the session that had it; NULL: none */
@@ -45,12 +45,12 @@ void welcome_deinit(struct welcome *welcome);
 
 /* Besides 0 and negative OCHE_ERR_ codes. A daemon that closes the connection may just be leaving. */
 enum {
-    HANDSHAKE_HUNG_UP = 1,
-    HANDSHAKE_SILENT, /* nothing came before the deadline */
+    HELLO_HUNG_UP = 1,
+    HELLO_SILENT, /* nothing came before the deadline */
 };
 
 /* Says hello on a connected, non-blocking socket, which stays the caller's. 0 and *welcome, one of these, or a negative
  * OCHE_ERR_ code, whose reason is in the diagnostics; OCHE_ERR_CLOSED: cancelled. */
-int64_t handshake(int fd, const struct deadline *deadline, const struct greeting *greeting, struct welcome *welcome);
+int64_t hello_exchange(int fd, const struct deadline *deadline, const struct hello *wanted, struct welcome *welcome);
 
 #endif

@@ -1,8 +1,8 @@
-#include "client/starter.h"
+#include "client/daemon_start.h"
 
 #include "client/diagnostics.h"
-#include "client/launcher.h"
 #include "client/paths.h"
+#include "client/spawn.h"
 #include "proto/errors.h"
 
 #include <errno.h>
@@ -57,24 +57,24 @@ static bool listen_to(int fd, struct words *words)
 
 /* Waits until the program has put itself in the background, or has failed. 0, or a negative errno:
  * the deadline's, or that of a failed exec. */
-static int attend(const struct launcher *launcher, const struct deadline *deadline, struct words *words)
+static int attend(const struct spawn *spawn, const struct deadline *deadline, struct words *words)
 {
     struct pollfd polled[] = {
-        {.fd = launcher->report_fd, .events = POLLIN},
-        {.fd = launcher->stderr_fd, .events = POLLIN},
+        {.fd = spawn->report_fd, .events = POLLIN},
+        {.fd = spawn->stderr_fd, .events = POLLIN},
     };
     for (;;) {
         int status = deadline_poll(deadline, polled, 2);
         if (status < 0)
             return status;
-        if (!listen_to(launcher->stderr_fd, words))
+        if (!listen_to(spawn->stderr_fd, words))
             polled[1].fd = -1; /* poll() passes over it */
         int error;
-        ssize_t size = read(launcher->report_fd, &error, sizeof error);
+        ssize_t size = read(spawn->report_fd, &error, sizeof error);
         if (size == (ssize_t)sizeof error)
             return -error;
         if (size == 0) {
-            listen_to(launcher->stderr_fd, words);
+            listen_to(spawn->stderr_fd, words);
             return 0;
         }
     }
@@ -100,7 +100,7 @@ static char **daemon_environment(void)
     return copy;
 }
 
-static int64_t judge(const char *program, int error, int status, struct words *words, char why[STARTER_WHY_SIZE])
+static int64_t judge(const char *program, int error, int status, struct words *words, char why[DAEMON_START_WHY_SIZE])
 {
     if (error == -ECANCELED)
         return OCHE_ERR_CLOSED;
@@ -111,38 +111,38 @@ static int64_t judge(const char *program, int error, int status, struct words *w
     else if (status == 0)
         return 0;
     else if (status == STATUS_TAKEN) {
-        snprintf(why, STARTER_WHY_SIZE, "%.*s", STARTER_WHY_SIZE - 1, last_line(words));
+        snprintf(why, DAEMON_START_WHY_SIZE, "%.*s", DAEMON_START_WHY_SIZE - 1, last_line(words));
         diagnostics_say("%s", why);
-        return STARTER_TAKEN;
+        return DAEMON_START_TAKEN;
     } else
         diagnostics_fail(0, "%s failed with status %d: %s", program, status, last_line(words));
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
 static int64_t launch(char *program, const char *socket_path, const struct deadline *deadline,
-                      char why[STARTER_WHY_SIZE])
+                      char why[DAEMON_START_WHY_SIZE])
 {
     static char socket_option[] = "--socket", idle_option[] = "--idle-exit", idle_seconds[] = "60";
     char *path = strdup(socket_path);
     char **environment = daemon_environment();
     char *argv[] = {program, socket_option, path, idle_option, idle_seconds, NULL};
     struct words words = {.length = 0};
-    struct launcher launcher;
+    struct spawn spawn;
     int status = -1;
 
-    int error = path && environment ? launcher_start(&launcher, argv, environment) : -ENOMEM;
+    int error = path && environment ? spawn_start(&spawn, argv, environment) : -ENOMEM;
     if (!error) {
         diagnostics_say("starting %s --socket %s", program, socket_path);
-        error = attend(&launcher, deadline, &words);
-        status = launcher_finish(&launcher);
+        error = attend(&spawn, deadline, &words);
+        status = spawn_finish(&spawn);
     }
     free(environment);
     free(path);
     return judge(program, error, status, &words, why);
 }
 
-int64_t starter_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline,
-                    char why[STARTER_WHY_SIZE])
+int64_t daemon_start_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline,
+                         char why[DAEMON_START_WHY_SIZE])
 {
     char *program = paths_daemon(daemon_path);
     if (!program) {

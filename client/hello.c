@@ -1,7 +1,7 @@
 /* Or a 32-bit fstat() fails on files whose inode number takes more than 32 bits. */
 #define _FILE_OFFSET_BITS 64
 
-#include "client/handshake.h"
+#include "client/hello.h"
 
 #include "client/diagnostics.h"
 #include "proto/errors.h"
@@ -86,7 +86,7 @@ static ssize_t receive(int fd, void *data, size_t size, struct welcome *welcome)
     return received;
 }
 
-/* Sends, or receives with `welcome`, exactly `size` bytes. 0, HANDSHAKE_HUNG_UP, or a negative errno. */
+/* Sends, or receives with `welcome`, exactly `size` bytes. 0, HELLO_HUNG_UP, or a negative errno. */
 static int transfer(int fd, const struct deadline *deadline, void *data, size_t size, struct welcome *welcome)
 {
     uint8_t *position = data;
@@ -98,7 +98,7 @@ static int transfer(int fd, const struct deadline *deadline, void *data, size_t 
         if (moved < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (moved == 0 || (moved < 0 && (errno == EPIPE || errno == ECONNRESET)))
-            return HANDSHAKE_HUNG_UP;
+            return HELLO_HUNG_UP;
         if (moved < 0)
             return -errno;
         position += moved;
@@ -107,7 +107,7 @@ static int transfer(int fd, const struct deadline *deadline, void *data, size_t 
     return 0;
 }
 
-static int say_hello(int fd, const struct deadline *deadline, const struct greeting *greeting)
+static int say_hello(int fd, const struct deadline *deadline, const struct hello *wanted)
 {
     static char software[] = "liboche " OCHE_VERSION;
     Oche__Hello hello;
@@ -115,15 +115,15 @@ static int say_hello(int fd, const struct deadline *deadline, const struct greet
     hello.version_min = FRAME_VERSION_MIN;
     hello.version_max = FRAME_VERSION_MAX;
     hello.software = software;
-    hello.memory = greeting->memory;
-    hello.arena = greeting->memory ? greeting->arena_size : 0;
+    hello.memory = wanted->memory;
+    hello.arena = wanted->memory ? wanted->arena_size : 0;
     hello.follows = true;
     hello.scopes = true;
     hello.learns_of_breaks = true;
-    if (greeting->token) {
-        hello.token.data = (uint8_t *)(uintptr_t)greeting->token; /* which is only read */
+    if (wanted->token) {
+        hello.token.data = (uint8_t *)(uintptr_t)wanted->token; /* which is only read */
         hello.token.len = HANDOVER_TOKEN_SIZE;
-        hello.generation = greeting->generation;
+        hello.generation = wanted->generation;
     }
 
     uint8_t message[FRAME_HEADER_SIZE + 96];
@@ -205,17 +205,16 @@ static int64_t give_up(int error)
     if (error == -ECANCELED)
         return OCHE_ERR_CLOSED;
     if (error == -ETIMEDOUT)
-        return HANDSHAKE_SILENT;
+        return HELLO_SILENT;
     diagnostics_fail(-error, "cannot greet the daemon");
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-static int64_t converse(int fd, const struct deadline *deadline, const struct greeting *greeting,
-                        struct welcome *welcome)
+static int64_t converse(int fd, const struct deadline *deadline, const struct hello *wanted, struct welcome *welcome)
 {
     uint8_t header[FRAME_HEADER_SIZE], body[FRAME_BODY_MAX];
     struct frame frame = {0};
-    int status = say_hello(fd, deadline, greeting);
+    int status = say_hello(fd, deadline, wanted);
     if (status >= 0) /* a daemon that refuses may hang up without reading, but has said why */
         status = transfer(fd, deadline, header, sizeof header, welcome);
     if (status == 0 && frame_decode(&frame, header) != 0)
@@ -224,22 +223,22 @@ static int64_t converse(int fd, const struct deadline *deadline, const struct gr
         status = transfer(fd, deadline, body, frame.body_length, welcome);
     if (status < 0)
         return give_up(status);
-    if (status == HANDSHAKE_HUNG_UP)
-        return HANDSHAKE_HUNG_UP;
+    if (status == HELLO_HUNG_UP)
+        return HELLO_HUNG_UP;
 
     if (frame.opcode != FRAME_HELLO || frame.flags != FRAME_REPLY || frame.payload_length != 0)
         return nonsense("not a reply to it");
     if (frame.value < 0)
         return take_refusal(&frame, body);
-    return take_welcome(&frame, body, greeting->memory, welcome);
+    return take_welcome(&frame, body, wanted->memory, welcome);
 }
 
-int64_t handshake(int fd, const struct deadline *deadline, const struct greeting *greeting, struct welcome *welcome)
+int64_t hello_exchange(int fd, const struct deadline *deadline, const struct hello *wanted, struct welcome *welcome)
 {
     *welcome = (struct welcome){.has_memory = false};
     for (int i = 0; i < WELCOME_DESCRIPTORS; i++)
         welcome->descriptors[i] = -1;
-    int64_t status = converse(fd, deadline, greeting, welcome);
+    int64_t status = converse(fd, deadline, wanted, welcome);
     if (status != 0)
         welcome_deinit(welcome);
     return status;

@@ -1,4 +1,4 @@
-#include "client/launcher.h"
+#include "client/spawn.h"
 
 #include "client/fresh_start.h"
 
@@ -169,7 +169,7 @@ static int open_null(void)
     return fd < 0 && errno == ENOENT ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : fd;
 }
 
-int launcher_start(struct launcher *launcher, char *const argv[], char *const envp[])
+int spawn_start(struct spawn *spawn, char *const argv[], char *const envp[])
 {
     int report[2] = {-1, -1}, messages[2] = {-1, -1}, result = 0;
     int null_fd = lift(open_null());
@@ -186,7 +186,7 @@ int launcher_start(struct launcher *launcher, char *const argv[], char *const en
     pid_t pid = clone_launcher(&launch);
     if (pid < 0)
         goto failed;
-    *launcher = (struct launcher){.pid = pid, .report_fd = report[0], .stderr_fd = messages[0]};
+    *spawn = (struct spawn){.pid = pid, .report_fd = report[0], .stderr_fd = messages[0]};
     report[0] = messages[0] = -1;
     goto done;
 
@@ -200,23 +200,23 @@ done:
     return result;
 }
 
-int launcher_finish(struct launcher *launcher)
+int spawn_finish(struct spawn *spawn)
 {
     char unexpected;
     int status = 0;
     /* Nothing more to come means that the launcher is on its way out by itself. */
-    if (read(launcher->report_fd, &unexpected, 1) != 0) {
-        kill(-launcher->pid, SIGKILL);
-        kill(launcher->pid, SIGKILL); /* when it was too young to lead its group */
+    if (read(spawn->report_fd, &unexpected, 1) != 0) {
+        kill(-spawn->pid, SIGKILL);
+        kill(spawn->pid, SIGKILL); /* when it was too young to lead its group */
     }
-    close(launcher->report_fd);
-    close(launcher->stderr_fd);
+    close(spawn->report_fd);
+    close(spawn->stderr_fd);
 
     pid_t ended;
     do
-        ended = waitpid(launcher->pid, &status, __WALL);
+        ended = waitpid(spawn->pid, &status, __WALL);
     while (ended < 0 && errno == EINTR);
-    if (ended != launcher->pid)
+    if (ended != spawn->pid)
         return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : KILLED_BY_SIGNAL + WTERMSIG(status);
 }

@@ -2,7 +2,7 @@
  * A daemon that answers a greeting with anything, and brings descriptors of any kind; and the client that maps the
  * memory if that is what it got.
  */
-#include "client/handshake.h"
+#include "client/hello.h"
 #include "client/lane.h"
 #include "client/region.h"
 #include "proto/frame.h"
@@ -189,14 +189,14 @@ static void use_bells(struct lane *lane)
     struct frame frame = {.opcode = FRAME_STATISTICS};
     atomic_store(&lane->memory.requests.shared->consumer_sleeps, 1);
     CHECK(lane_reserve(lane, 0, 0) == 0);
-    lane_put(lane, &frame, NULL, NULL, 0, CHANNEL_AT_ONCE);
+    lane_put(lane, &frame, NULL, NULL, 0, LANE_AT_ONCE);
     lane_wake(lane);
     lane_receive(lane, lane_poll(lane));
     lane_done(lane);
     lane_sleep(lane);
 }
 
-/* As joining.c and session.c do it. Takes over what it needs of the welcome, and the socket. */
+/* As the session does it when it has found a daemon. Takes over what it needs of the welcome, and the socket. */
 static void use_memory(struct welcome *welcome, int fd)
 {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -246,9 +246,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         close(pair[0]);
     else
         shutdown(pair[0], SHUT_WR);
-    const struct greeting greeting = {.memory = !(how & 0x80), .arena_size = 65536};
-    int64_t status = handshake(pair[1], &deadline, &greeting, &welcome);
-    CHECK(status <= HANDSHAKE_HUNG_UP);
+    const struct hello hello = {.memory = !(how & 0x80), .arena_size = 65536};
+    int64_t status = hello_exchange(pair[1], &deadline, &hello, &welcome);
+    CHECK(status <= HELLO_HUNG_UP);
     if (status == 0 && welcome.has_memory && welcome_is_complete(&welcome))
         use_memory(&welcome, pair[1]);
     else
