@@ -1,7 +1,7 @@
 #include "client/dart_port.h"
 
 #include "client/dart_api.h"
-#include "client/data.h"
+#include "client/lane.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -72,7 +72,7 @@ bool dart_port_is_open(int64_t port)
 static void finalize(void *isolate_data, void *peer)
 {
     (void)isolate_data;
-    oche_data_free(peer);
+    lane_free_data(peer);
 }
 
 static struct dart_object int64_object(int64_t value)
@@ -129,7 +129,7 @@ bool dart_port_post(int64_t port, const struct oche_completion *completions, siz
     for (size_t i = 0; i < count; i++) {
         bool copied = objects[TRIPLE * i + 2].type == DART_TYPED_DATA;
         if (!posted || copied) /* still ours, for no finalizer will run; else it may be gone already */
-            oche_data_free(completions[i].data_owner);
+            lane_free_data(completions[i].data_owner);
     }
     return posted;
 }

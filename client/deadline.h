@@ -29,9 +29,6 @@ struct deadline {
 
 enum { DEADLINE_POLL_MAX = 3 };
 
-/* Of CLOCK_MONOTONIC, in milliseconds. */
-int64_t deadline_now(void);
-
 struct deadline deadline_in(int64_t milliseconds, int cancel_fd);
 
 bool deadline_is_over(const struct deadline *deadline);

@@ -1,14 +1,10 @@
 /*
- * Durable listeners: those that outlive their daemon.
+ * Durable listeners: those that outlive their daemon. This is the list of them; what becomes of them when a daemon is
+ * lost is in following.h.
  *
- * When the daemon of a session is lost its durable listeners stay, and so do the requests to accept from them. The
- * first thing that the session asks of the next daemon is to listen again, with the options and at the port that they
- * had; the accepts are sent when that is answered. If a listener cannot be opened again, what waits on it ends with the
- * reason.
- *
- * So the handle of a durable listener cannot be the daemon's: it is made here, of a number that counts up. Its part on
- * the wire has the generation 0, which no handle of a daemon has. It is valid as long as the listener, and does not
- * change with the tag of the session.
+ * The handle of a durable listener cannot be the daemon's, for each daemon gives it another. It is made here, of a
+ * number that counts up. Its part on the wire has the generation 0, which no handle of a daemon has. It is valid as
+ * long as the listener, and does not change with the tag of the session.
  *
  * The mutex of the session is held for all of these functions.
  */
@@ -17,7 +13,6 @@
 
 #include "client/handles.h"
 
-struct oche_session;
 struct pending_request;
 
 struct durable_listener {
@@ -47,26 +42,11 @@ struct durable_listener *durable_at(const struct durable *durable, int64_t wire)
 /* Whether there is one that is open at the daemon. */
 bool durable_is_open(const struct durable *durable);
 
-/* A LISTEN has succeeded that is to make a durable listener. NULL: no memory. */
-struct durable_listener *durable_add(struct oche_session *session, const struct pending_request *listen, int64_t wire,
-                                     const struct endpoints *endpoints);
+/* A LISTEN has succeeded that is to make a durable listener of the session with this tag. NULL: no memory. */
+struct durable_listener *durable_add(struct durable *durable, int64_t tag, const struct pending_request *listen,
+                                     int64_t wire, const struct endpoints *endpoints);
 
 /* Frees it. What is pending on it is the caller's business. */
 void durable_remove(struct durable *durable, struct durable_listener *listener);
-
-/* The listener with that handle cannot be opened again: what is pending on it ends with the code and errno, and it is
- * no more. It may have been closed meanwhile. */
-void durable_fail(struct oche_session *session, int64_t handle, int64_t code, int os_error);
-
-/* Closes one that is not open at the daemon, or not yet: the request completes at once, and when the listener has been
- * opened it is closed there, too. 0 or OCHE_ERR_OUT_OF_MEMORY. */
-int64_t durable_close_here(struct oche_session *session, int64_t request_id, const struct durable_listener *listener);
-
-/* Of a session whose lane is detached: ends with `code` what ends, and queues the rest for the next daemon. False:
- * there is nothing durable, or no memory, and the session has to be lost. */
-bool durable_prepare(struct oche_session *session, int64_t code);
-
-/* The LISTEN that opens the listener again has succeeded: sends what waits for it. False: no memory. */
-bool durable_reopened(struct oche_session *session, int64_t handle, int64_t wire);
 
 #endif

@@ -36,7 +36,8 @@ static struct poster *unlink_at(struct poster **place)
     return poster;
 }
 
-bool isolates_add(struct poster *poster)
+/* Registers a poster. False: its isolate has one already. */
+static bool add(struct poster *poster)
 {
     pthread_mutex_lock(&mutex);
     struct poster **place = find(poster->isolate.address);
@@ -50,7 +51,8 @@ bool isolates_add(struct poster *poster)
     return vacant;
 }
 
-bool isolates_remove(struct poster *poster)
+/* Unregisters the poster; whoever gets true ends it. False: somebody else did. */
+static bool remove_poster(struct poster *poster)
 {
     pthread_mutex_lock(&mutex);
     struct poster **place = find(poster->isolate.address);
@@ -60,6 +62,52 @@ bool isolates_remove(struct poster *poster)
     pthread_mutex_unlock(&mutex);
     return found;
 }
+
+/* Unregisters and returns the poster of an isolate with this address, gone or not, unless it is the one of `isolate`
+ * and `port` that is wanted: then *kept is true. NULL: there is none. */
+static struct poster *replace(struct dart_isolate isolate, int64_t port, bool *kept)
+{
+    pthread_mutex_lock(&mutex);
+    struct poster **place = find(isolate.address);
+    *kept = *place && (*place)->port == port;
+    struct poster *poster = *place && !*kept ? unlink_at(place) : NULL;
+    pthread_mutex_unlock(&mutex);
+    return poster;
+}
+
+/* ---- forks: the child has no posters ---- */
+
+/* Around what the sessions do: first to lock, and last to unlock. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+static void after_fork_in_child(void)
+{
+    while (first)
+        poster_forget(unlink_at(&first));
+    pthread_mutex_unlock(&mutex);
+}
+
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+static int prepare_error;
+
+/* pthread_atfork(3): handlers before the fork run in the reverse order of their registration, those after it in that
+ * order. So the sessions' have to be registered first. */
+static void prepare_forks(void)
+{
+    prepare_error = sessions_prepare_forks();
+    if (!prepare_error)
+        prepare_error = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* ---- finding and replacing ---- */
 
 int64_t isolates_begin(void *dart_api_dl_data, int64_t port, bool opens)
 {
@@ -75,15 +123,20 @@ int64_t isolates_begin(void *dart_api_dl_data, int64_t port, bool opens)
         return OCHE_ERR_INVALID_ARGUMENT;
     }
 
+    pthread_once(&prepared, prepare_forks);
+    if (prepare_error) {
+        diagnostics_fail(-prepare_error, "%s: cannot prepare for forks", caller);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
     bool kept;
-    struct poster *poster = isolates_replace(isolate, port, &kept);
+    struct poster *poster = replace(isolate, port, &kept);
     if (kept)
         return 0;
     if (poster)
         poster_end(poster);
     sessions_disown(isolate.address);
-    int64_t status = poster_new(isolate, port, opens, &poster);
-    if (status == 0 && !isolates_add(poster))
+    int64_t status = poster_new(isolate, port, opens, remove_poster, &poster);
+    if (status == 0 && !add(poster))
         poster_end(poster); /* another thread was faster, as it should not be: one isolate, one call
                                at a time */
     return status;
@@ -115,16 +168,6 @@ struct poster *isolates_lock(struct dart_isolate isolate)
 void isolates_unlock(void)
 {
     pthread_mutex_unlock(&mutex);
-}
-
-struct poster *isolates_replace(struct dart_isolate isolate, int64_t port, bool *kept)
-{
-    pthread_mutex_lock(&mutex);
-    struct poster **place = find(isolate.address);
-    *kept = *place && (*place)->port == port;
-    struct poster *poster = *place && !*kept ? unlink_at(place) : NULL;
-    pthread_mutex_unlock(&mutex);
-    return poster;
 }
 
 struct poster *isolates_take(struct dart_isolate isolate)
@@ -163,21 +206,4 @@ struct oche_session *isolates_lock_session(int64_t handle, int64_t *refusal)
     bool any_session = atomic_load(&registered) > 0;
     *refusal = destroyed || !any_session ? OCHE_ERR_NOT_INITIALIZED : OCHE_ERR_INVALID_HANDLE;
     return NULL;
-}
-
-void isolates_before_fork(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-void isolates_after_fork_in_parent(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
-
-void isolates_after_fork_in_child(void)
-{
-    while (first)
-        poster_forget(unlink_at(&first));
-    pthread_mutex_unlock(&mutex);
 }

@@ -21,20 +21,10 @@ struct poster;
  * the session, as tcp_init(), or leaves that to the poster, as oche_isolate_open(). 0 or what these return. */
 int64_t isolates_begin(void *dart_api_dl_data, int64_t port, bool opens);
 
-/* Registers a poster. False: its isolate has one already. */
-bool isolates_add(struct poster *poster);
-
-/* Unregisters the poster; whoever gets true ends it. False: somebody else did. */
-bool isolates_remove(struct poster *poster);
-
 /* The poster of the isolate, locked until isolates_unlock(); NULL, and nothing locked, if there is
  * none. */
 struct poster *isolates_lock(struct dart_isolate isolate);
 void isolates_unlock(void);
-
-/* Unregisters and returns the poster of an isolate with this address, gone or not, unless it is the
- * one of `isolate` and `port` that is wanted: then *kept is true. NULL: there is none. */
-struct poster *isolates_replace(struct dart_isolate isolate, int64_t port, bool *kept);
 
 /* Unregisters and returns the poster of the isolate, NULL if there is none. */
 struct poster *isolates_take(struct dart_isolate isolate);
@@ -44,10 +34,5 @@ struct poster *isolates_take_numbered(uint64_t number);
 
 /* The session of an isolate that the handle names, locked; or NULL and *refusal. */
 struct oche_session *isolates_lock_session(int64_t handle, int64_t *refusal);
-
-/* Around a fork(), before and after those of sessions.h. */
-void isolates_before_fork(void);
-void isolates_after_fork_in_parent(void);
-void isolates_after_fork_in_child(void);
 
 #endif

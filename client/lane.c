@@ -27,6 +27,8 @@ int lane_attach(struct lane *lane, int fd, const struct lane_memory *memory)
 {
     int error = 0;
     if (memory) {
+        memory->region->mutex = memory->mutex;
+        memory->region->owner = lane;
         error = memory_lane_attach(&lane->memory, memory->region, memory->own_bell, memory->daemon_bell,
                                    lane->plain.epoll_fd);
         if (error) {
@@ -196,7 +198,7 @@ void lane_free_data(struct data *data)
         return;
     }
     struct region *region = data->region;
-    struct lane *lane = region->lane;
+    struct lane *lane = region->owner;
     pthread_mutex_t *mutex = region->mutex;
     pthread_mutex_lock(mutex);
     lane_give_back(lane, data);

@@ -23,9 +23,10 @@ struct lane {
     struct memory_lane memory; /* in use if it has a region */
 };
 
-/* What the daemon gives for the memory lane. */
+/* What the daemon gives for the memory lane, and the mutex that guards the lane: lane_free_data() takes it. */
 struct lane_memory {
     struct region *region;
+    pthread_mutex_t *mutex;
     int own_bell;
     int daemon_bell;
 };

@@ -17,7 +17,7 @@ struct lane_selection {
     bool aborts, answers_ping, raw_options, has_token, resumed; /* as in struct welcome */
     uint8_t token[HANDOVER_TOKEN_SIZE];
     bool on_memory;
-    struct lane_memory memory; /* if on_memory; the region without its mutex and lane */
+    struct lane_memory memory; /* if on_memory, but for the mutex */
 };
 
 /* What the session's option, or else the environment, says. 0 and *lane, or OCHE_ERR_INVALID_ARGUMENT, whose reason is

@@ -1,25 +1,19 @@
 #include "client/memory_lane.h"
 
+#include "client/bell.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
     RECORDS_PER_ROUND = 64, /* few enough that requests need not wait long for the mutex */
     FLUSHES = 8,            /* attempts to follow a daemon that makes room while we look */
 };
-
-static void ring_bell(int fd)
-{
-    uint64_t one = 1;
-    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {
-    }
-}
 
 static void close_bells(struct memory_lane *lane)
 {
@@ -34,8 +28,10 @@ static void close_bells(struct memory_lane *lane)
 static int hang_bells(struct memory_lane *lane)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = MEMORY_LANE_EPOLL_DATA};
-    lane->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (lane->wake_fd < 0 || epoll_ctl(lane->epoll_fd, EPOLL_CTL_ADD, lane->own_bell, &event) < 0)
+    lane->wake_fd = bell_new();
+    if (lane->wake_fd < 0)
+        return lane->wake_fd;
+    if (epoll_ctl(lane->epoll_fd, EPOLL_CTL_ADD, lane->own_bell, &event) < 0)
         return -errno;
     fcntl(lane->own_bell, F_SETFL, O_NONBLOCK); /* whatever the daemon thinks of it */
     event.events |= EPOLLET;
@@ -228,7 +224,7 @@ static bool move_releases(struct memory_lane *lane)
 static void publish(struct memory_lane *lane)
 {
     if (ring_publish(&lane->requests))
-        ring_bell(lane->daemon_bell);
+        bell_ring(lane->daemon_bell);
 }
 
 void memory_lane_flush(struct memory_lane *lane, struct bytes *queue)
@@ -239,7 +235,7 @@ void memory_lane_flush(struct memory_lane *lane, struct bytes *queue)
         if (all || ring_wait_for_room(&lane->requests))
             return;
     }
-    ring_bell(lane->wake_fd); /* and on it goes at the next dispatch */
+    bell_ring(lane->wake_fd); /* and on it goes at the next dispatch */
 }
 
 bool memory_lane_has_more(struct memory_lane *lane)
@@ -381,7 +377,7 @@ static bool is_worth_a_flush(const struct memory_lane *lane, const struct bytes 
 void memory_lane_done(struct memory_lane *lane, struct bytes *queue)
 {
     if (ring_release(&lane->replies))
-        ring_bell(lane->daemon_bell);
+        bell_ring(lane->daemon_bell);
     if (is_worth_a_flush(lane, queue))
         memory_lane_flush(lane, queue);
 }
@@ -395,7 +391,7 @@ bool memory_lane_sleep(struct memory_lane *lane, struct bytes *queue)
 
 void memory_lane_wake(const struct memory_lane *lane)
 {
-    ring_bell(lane->wake_fd);
+    bell_ring(lane->wake_fd);
 }
 
 void memory_lane_silence(struct memory_lane *lane)

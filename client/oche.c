@@ -1,7 +1,10 @@
 /* The interface without Dart: oche.h. */
+#include "client/attachment.h"
 #include "client/cached.h"
 #include "client/diagnostics.h"
+#include "client/dispatch.h"
 #include "client/export.h"
+#include "client/lifecycle.h"
 #include "client/operations.h"
 #include "client/options.h"
 #include "client/session.h"
@@ -32,7 +35,7 @@ EXPORT const char *oche_last_error(void)
 
 EXPORT int64_t oche_session_open(const struct oche_session_options *options, oche_session **session)
 {
-    return session_open(options, NULL, session);
+    return lifecycle_open(options, NULL, session);
 }
 
 EXPORT void oche_session_close(oche_session *session)
@@ -44,28 +47,28 @@ EXPORT void oche_session_close(oche_session *session)
     session_unlock(session);
     if (closed)
         return;
-    session_end(session);
-    session_free(session);
+    lifecycle_end(session);
+    lifecycle_free(session);
 }
 
 EXPORT int oche_session_get_fd(const oche_session *session)
 {
-    return session->lane.plain.epoll_fd;
+    return session_fd(session);
 }
 
 EXPORT int64_t oche_session_dispatch(oche_session *session)
 {
-    return session_dispatch(session);
+    return dispatch_run(session);
 }
 
 EXPORT int64_t oche_session_reopen(oche_session *session)
 {
-    return session_reopen(session);
+    return attachment_renew(session);
 }
 
 EXPORT bool oche_session_pop(oche_session *session, struct oche_completion *completion)
 {
-    return session_pop_one(session, completion);
+    return dispatch_pop(session, completion);
 }
 
 EXPORT void oche_data_free(void *data_owner)

@@ -1,6 +1,8 @@
 #include "client/operations.h"
 
+#include "client/following.h"
 #include "client/public_handle.h"
+#include "client/request.h"
 #include "client/session.h"
 #include "proto/errors.h"
 #include "proto/oche.pb-c.h"
@@ -9,17 +11,6 @@
 #include <stdint.h>
 
 enum { BODY_MAX = 128 /* bytes of the largest body that is made here */ };
-
-/*
- * When to send. A request that answers a single completion, or comes on its own, goes out at once:
- * its latency is what counts. After a batch of completions the application is likely to make as
- * many requests, one after the other; they are queued, and the dispatcher, whom the first one
- * wakes, sends them together.
- */
-static enum lane_urgency urgency(const struct oche_session *session)
-{
-    return session->last_batch > 1 ? LANE_WITH_THE_BATCH : LANE_AT_ONCE;
-}
 
 /* 0 if the session takes requests. */
 static int64_t check_open(const struct oche_session *session)
@@ -67,76 +58,38 @@ static int64_t find_open_listener(const struct oche_session *session, int64_t ha
     return *entry ? 0 : OCHE_ERR_INVALID_HANDLE;
 }
 
-/* Room for everything that the request needs until it has completed, so that it cannot get stuck
- * half-way. NULL: no memory, and nothing has changed. */
-static struct pending_request *begin(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
-                                     int64_t handle, size_t body_length, size_t count)
+/* The body of a request, whose length is returned. */
+static size_t pack(const ProtobufCMessage *message, uint8_t body[BODY_MAX])
 {
-    if (lane_reserve(&session->lane, body_length, count) < 0 ||
-        !completions_reserve(&session->completions, session->pending.count + 1))
-        return NULL;
-    struct pending_request *request = pending_add(&session->pending, opcode);
-    if (!request)
-        return NULL;
-    const struct durable_listener *durable = durable_find(&session->durable, handle);
-    request->request_id = request_id;
-    request->handle = handle;
-    if (pending_is_owed(opcode))
-        timekeeping_owe(session);
-    request->wire = durable ? durable->wire : public_to_wire(handle);
-    return request;
+    size_t length = protobuf_c_message_get_packed_size(message);
+    assert(length <= BODY_MAX);
+    return protobuf_c_message_pack(message, body);
 }
 
-static struct frame frame_of(const struct oche_session *session, const struct pending_request *request)
+/* A request without a body. */
+static int64_t make(struct oche_session *session, enum frame_opcode opcode, int64_t request_id, int64_t handle,
+                    struct pending_request **request)
 {
-    return (struct frame){
-        .opcode = request->opcode,
-        .request_id = pending_wire_id(&session->pending, request),
-        .handle = request->wire,
-        .flags = request->quiet ? FRAME_QUIET : 0,
-        .value = request->opcode == FRAME_LISTENER_CLOSE ? request->argument : 0,
-    };
-}
-
-/* Sends a request that begin() made and that has no payload. */
-static int64_t submit(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
-                      size_t body_length)
-{
-    struct frame frame = frame_of(session, request);
-    frame.body_length = (uint16_t)body_length;
-    lane_put(&session->lane, &frame, body, NULL, 0, urgency(session));
-    if (session->state == SESSION_LOST)
-        session_await(session);
+    *request = request_begin(session, opcode, request_id, handle, 0, 0);
+    if (!*request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request_send(session, *request, NULL, 0);
     return 0;
 }
 
-/* A request with a protobuf body. */
-static struct pending_request *begin_with_body(struct oche_session *session, enum frame_opcode opcode,
-                                               int64_t request_id, int64_t handle, const ProtobufCMessage *message,
-                                               uint8_t body[BODY_MAX], size_t *body_length)
-{
-    *body_length = protobuf_c_message_get_packed_size(message);
-    assert(*body_length <= BODY_MAX);
-    protobuf_c_message_pack(message, body);
-    return begin(session, opcode, request_id, handle, *body_length, 0);
-}
-
 /* A request that makes a socket. A successor of the daemon may have to be asked again. `limit_ms`: 0 is none. */
-static int64_t submit_repeatable(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
-                                 const ProtobufCMessage *message, uint32_t limit_ms, bool durable)
+static int64_t make_repeatable(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
+                               const ProtobufCMessage *message, uint32_t limit_ms, bool durable)
 {
     uint8_t body[BODY_MAX];
-    size_t body_length;
-    struct pending_request *request = begin_with_body(session, opcode, request_id, 0, message, body, &body_length);
+    size_t length = pack(message, body);
+    struct pending_request *request = request_begin_repeatable(session, opcode, request_id, body, length);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
-    if (!pending_keep_body(request, body, body_length)) {
-        pending_remove(&session->pending, request);
-        return OCHE_ERR_OUT_OF_MEMORY;
-    }
-    timekeeping_limit(session, request, limit_ms);
+    request_limit(session, request, limit_ms);
     request->durable = durable;
-    return submit(session, request, body, body_length);
+    request_send(session, request, body, length);
+    return 0;
 }
 
 /* protobuf-c does not write through the pointer; its type cannot say so. */
@@ -180,7 +133,7 @@ int64_t operation_connect(struct oche_session *session, int64_t request_id, cons
     message.scope_id = options->scope_id;
     message.source_scope_id = options->source_scope_id;
     message.timeout_ms = options->timeout_ms;
-    return submit_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms, false);
+    return make_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms, false);
 }
 
 static struct pending_request *find_connect(struct oche_session *session, int64_t request_id)
@@ -201,12 +154,7 @@ int64_t operation_cancel(struct oche_session *session, int64_t request_id)
     struct pending_request *request = find_connect(session, request_id);
     if (!request)
         return OCHE_ERR_INVALID_ARGUMENT;
-    if (lane_reserve(&session->lane, 0, 0) < 0)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    struct frame frame = {.opcode = FRAME_CANCEL, .value = pending_wire_id(&session->pending, request)};
-    lane_put(&session->lane, &frame, NULL, NULL, 0, urgency(session));
-    request->given_up = true;
-    return 0;
+    return request_cancel(session, request) ? 0 : OCHE_ERR_OUT_OF_MEMORY;
 }
 
 int64_t operation_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
@@ -228,7 +176,7 @@ int64_t operation_listen(struct oche_session *session, int64_t request_id, const
     message.backlog = options->backlog;
     message.shared = options->shared;
     message.scope_id = options->scope_id;
-    return submit_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0, options->durable);
+    return make_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0, options->durable);
 }
 
 int64_t operation_accept(struct oche_session *session, int64_t request_id, int64_t listener)
@@ -237,10 +185,12 @@ int64_t operation_accept(struct oche_session *session, int64_t request_id, int64
     int64_t status = find_open_listener(session, listener, &entry);
     if (status < 0)
         return status;
-    struct pending_request *request = begin(session, FRAME_ACCEPT, request_id, listener, 0, 0);
+    struct pending_request *request = request_begin(session, FRAME_ACCEPT, request_id, listener, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
-    return request->wire ? submit(session, request, NULL, 0) : 0; /* else see durable_reopened() */
+    if (request->wire) /* else see following_reopened() */
+        request_send(session, request, NULL, 0);
+    return 0;
 }
 
 void operation_grant(struct oche_session *session, int64_t handle, struct reading *reading)
@@ -253,7 +203,7 @@ void operation_grant(struct oche_session *session, int64_t handle, struct readin
     if (frame.value == 0)
         return;
     reading_grant(reading);
-    lane_put(&session->lane, &frame, NULL, NULL, 0, urgency(session));
+    lane_put(&session->lane, &frame, NULL, NULL, 0, request_urgency(session));
 }
 
 /* A read that finds data, or the end of the stream, is not even made. */
@@ -285,7 +235,7 @@ int64_t operation_read(struct oche_session *session, int64_t request_id, int64_t
     if (reading->ahead.first || reading->end)
         return read_at_once(session, request_id, handle, reading);
 
-    struct pending_request *request = begin(session, FRAME_READ, request_id, handle, 0, 0);
+    struct pending_request *request = request_begin(session, FRAME_READ, request_id, handle, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     reading->request = pending_number(&session->pending, request);
@@ -310,7 +260,7 @@ int64_t operation_write(struct oche_session *session, int64_t request_id, int64_
         charge > session->queued_bytes_max - session->queued_bytes)
         return OCHE_ERR_OUT_OF_MEMORY;
 
-    struct pending_request *request = begin(session, FRAME_WRITE, request_id, handle, 0, count);
+    struct pending_request *request = request_begin(session, FRAME_WRITE, request_id, handle, 0, count);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = (int64_t)count;
@@ -319,8 +269,7 @@ int64_t operation_write(struct oche_session *session, int64_t request_id, int64_
     entry->has_written = true;
     entry->last_write = request_id < 0 ? request_id : -request_id;
     session->queued_bytes += charge;
-    struct frame frame = frame_of(session, request);
-    lane_put(&session->lane, &frame, NULL, data, count, urgency(session));
+    request_send_payload(session, request, data, count);
     return 0;
 }
 
@@ -331,12 +280,13 @@ int64_t operation_close_write(struct oche_session *session, int64_t request_id, 
         return status;
     if (!find_connection(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request = begin(session, FRAME_CLOSE_WRITE, request_id, handle, 0, 0);
+    struct pending_request *request = request_begin(session, FRAME_CLOSE_WRITE, request_id, handle, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->charge = FRAME_WRITE_OVERHEAD;
     session->queued_bytes += request->charge;
-    return submit(session, request, NULL, 0);
+    request_send(session, request, NULL, 0);
+    return 0;
 }
 
 /* The connection is closed from now on: a read that is pending on it ends with the answer to `close`, and what came
@@ -364,11 +314,10 @@ static int64_t close_with(struct oche_session *session, enum frame_opcode opcode
     struct handle_entry *entry = find_connection(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
-    struct pending_request *request = begin(session, opcode, request_id, handle, 0, 0);
-    if (!request)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    status = submit(session, request, NULL, 0); /* first, for what is given back may take the room reserved for it */
-    forget_connection(session, entry, request);
+    struct pending_request *request;
+    status = make(session, opcode, request_id, handle, &request);
+    if (status == 0) /* after the frame was sent, for what is given back may take the room reserved for it */
+        forget_connection(session, entry, request);
     return status;
 }
 
@@ -409,12 +358,12 @@ int64_t operation_listener_close(struct oche_session *session, int64_t request_i
         return status;
     struct durable_listener *durable = durable_find(&session->durable, listener);
     if (durable && durable->wire == 0)
-        return durable_close_here(session, request_id, durable);
-    struct pending_request *request = begin(session, FRAME_LISTENER_CLOSE, request_id, listener, 0, 0);
+        return following_close_here(session, request_id, durable);
+    struct pending_request *request = request_begin(session, FRAME_LISTENER_CLOSE, request_id, listener, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = force;
-    status = submit(session, request, NULL, 0); /* first, as in close_with() */
+    request_send(session, request, NULL, 0); /* first, as in close_with() */
     if (force) {
         forget_accepted(session, listener, request);
         doom_accepts(session, listener);
@@ -423,21 +372,24 @@ int64_t operation_listener_close(struct oche_session *session, int64_t request_i
         durable_remove(&session->durable, durable);
     else
         handles_remove(entry);
-    return status;
+    return 0;
 }
 
 int64_t operation_on_connection(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
                                 int64_t handle, const ProtobufCMessage *message, struct pending_request **request)
 {
     uint8_t body[BODY_MAX];
-    size_t body_length;
     int64_t status = check_open(session);
     if (status < 0)
         return status;
     if (!find_connection(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
-    *request = begin_with_body(session, opcode, request_id, handle, message, body, &body_length);
-    return *request ? submit(session, *request, body, body_length) : OCHE_ERR_OUT_OF_MEMORY;
+    size_t length = pack(message, body);
+    *request = request_begin(session, opcode, request_id, handle, length, 0);
+    if (!*request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request_send(session, *request, body, length);
+    return 0;
 }
 
 int64_t operation_statistics(struct oche_session *session, int64_t request_id, struct oche_statistics *statistics)
@@ -447,9 +399,9 @@ int64_t operation_statistics(struct oche_session *session, int64_t request_id, s
         return status;
     if (!statistics || statistics->size < offsetof(struct oche_statistics, user))
         return OCHE_ERR_INVALID_ARGUMENT;
-    struct pending_request *request = begin(session, FRAME_STATISTICS, request_id, 0, 0, 0);
-    if (!request)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    request->statistics = statistics;
-    return submit(session, request, NULL, 0);
+    struct pending_request *request;
+    status = make(session, FRAME_STATISTICS, request_id, 0, &request);
+    if (status == 0)
+        request->statistics = statistics;
+    return status;
 }

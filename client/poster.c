@@ -1,7 +1,10 @@
 #include "client/poster.h"
 
+#include "client/attachment.h"
+#include "client/bell.h"
 #include "client/diagnostics.h"
-#include "client/isolates.h"
+#include "client/dispatch.h"
+#include "client/lifecycle.h"
 #include "client/session.h"
 #include "proto/errors.h"
 
@@ -10,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
@@ -19,20 +21,6 @@ enum {
     STACK_SIZE = 256 * 1024,
     BELL_EPOLL_DATA = SESSION_EPOLL_DATA_END,
 };
-
-static void ring(const struct poster *poster)
-{
-    uint64_t one = 1;
-    while (write(poster->bell_fd, &one, sizeof one) < 0 && errno == EINTR) {
-    }
-}
-
-static void silence(const struct poster *poster)
-{
-    uint64_t rung;
-    while (read(poster->bell_fd, &rung, sizeof rung) < 0 && errno == EINTR) {
-    }
-}
 
 /* Posts what was popped: each completion by itself, or all in one message. False: the isolate is gone. */
 static bool post(const struct poster *poster, const struct oche_completion *completions, size_t count)
@@ -56,7 +44,7 @@ static bool post_completions(struct poster *poster, bool *settled)
     struct oche_completion completions[DART_PORT_BATCH_MAX];
     size_t count;
     do {
-        count = session_take(poster->session, completions, DART_PORT_BATCH_MAX, settled);
+        count = dispatch_take(poster->session, completions, DART_PORT_BATCH_MAX, settled);
         if (count > 0 && !post(poster, completions, count))
             return false;
     } while (count == DART_PORT_BATCH_MAX);
@@ -70,7 +58,7 @@ static void post_meanwhile(void *context)
     if (poster->deserted || post_completions(poster, &(bool){false}))
         return;
     poster->deserted = true;
-    ring(poster);
+    bell_ring(poster->bell_fd);
 }
 
 /* Sleeps until there is something to do, and returns what. */
@@ -78,7 +66,7 @@ static unsigned sleep_until_needed(const struct poster *poster)
 {
     unsigned ready = lane_wait(&poster->session->lane, -1);
     if (ready & 1u << BELL_EPOLL_DATA)
-        silence(poster);
+        bell_silence(poster->bell_fd);
     return ready;
 }
 
@@ -94,9 +82,9 @@ static bool is_awaited(struct oche_session *session)
  * the opening early. */
 static void open_session(const struct poster *poster)
 {
-    silence(poster);
+    bell_silence(poster->bell_fd);
     if (!atomic_load(&poster->stops))
-        session_reopen(poster->session);
+        attachment_renew(poster->session);
 }
 
 /* Dispatches and posts until it is stopped or the isolate is gone. */
@@ -105,7 +93,7 @@ static void serve(struct poster *poster)
     bool settled = false;
     while (!atomic_load(&poster->stops)) {
         unsigned ready = settled ? sleep_until_needed(poster) : 0;
-        session_dispatch_ready(poster->session, ready);
+        dispatch_ready(poster->session, ready);
         if (ready & 1u << BELL_EPOLL_DATA && is_awaited(poster->session))
             open_session(poster);
         if (poster->deserted || !post_completions(poster, &settled))
@@ -115,7 +103,7 @@ static void serve(struct poster *poster)
 
 static void free_poster(struct poster *poster)
 {
-    session_free(poster->session); /* before the bell, which the session may ring */
+    lifecycle_free(poster->session); /* before the bell, which the session may ring */
     close(poster->bell_fd);
     free(poster);
 }
@@ -125,10 +113,10 @@ static void *run(void *argument)
     struct poster *poster = argument;
     pthread_setname_np(pthread_self(), "oche-poster");
     serve(poster);
-    if (isolates_remove(poster)) {
+    if (poster->unregister(poster)) {
         diagnostics_say("an isolate ended without tcp_destroy(); its session is closed");
         pthread_detach(pthread_self());
-        session_end(poster->session);
+        lifecycle_end(poster->session);
         free_poster(poster);
     }
     return NULL; /* otherwise somebody is in poster_end() and joins */
@@ -155,10 +143,10 @@ static int start_thread(struct poster *poster)
 static int hang_bell(struct poster *poster)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL_EPOLL_DATA};
-    poster->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    poster->bell_fd = bell_new();
     if (poster->bell_fd < 0)
-        return errno;
-    if (epoll_ctl(oche_session_get_fd(poster->session), EPOLL_CTL_ADD, poster->bell_fd, &event) < 0)
+        return -poster->bell_fd;
+    if (epoll_ctl(session_fd(poster->session), EPOLL_CTL_ADD, poster->bell_fd, &event) < 0)
         return errno;
     session_lock(poster->session);
     poster->session->bell_fd = poster->bell_fd;
@@ -168,26 +156,28 @@ static int hang_bell(struct poster *poster)
     return 0;
 }
 
-int64_t poster_new(struct dart_isolate isolate, int64_t port, bool opens, struct poster **poster)
+int64_t poster_new(struct dart_isolate isolate, int64_t port, bool opens, poster_unregister *unregister,
+                   struct poster **poster)
 {
     struct oche_session *session;
     int64_t status =
-        opens ? session_open(NULL, isolate.address, &session) : session_prepare(NULL, isolate.address, &session);
+        opens ? lifecycle_open(NULL, isolate.address, &session) : lifecycle_prepare(NULL, isolate.address, &session);
     if (status < 0)
         return status;
 
     struct poster *made = malloc(sizeof *made);
     int error = ENOMEM;
     if (made) {
-        *made = (struct poster){.isolate = isolate, .port = port, .session = session, .bell_fd = -1};
+        *made = (struct poster){
+            .isolate = isolate, .port = port, .session = session, .unregister = unregister, .bell_fd = -1};
         error = hang_bell(made);
         if (!error)
             error = start_thread(made);
     }
     if (error) {
         diagnostics_fail(error, "cannot start the thread that posts completions");
-        session_end(session);
-        session_free(session);
+        lifecycle_end(session);
+        lifecycle_free(session);
         if (made && made->bell_fd >= 0)
             close(made->bell_fd);
         free(made);
@@ -200,9 +190,9 @@ int64_t poster_new(struct dart_isolate isolate, int64_t port, bool opens, struct
 void poster_end(struct poster *poster)
 {
     atomic_store(&poster->stops, true);
-    ring(poster);
+    bell_ring(poster->bell_fd);
     pthread_join(poster->thread, NULL);
-    session_end(poster->session);
+    lifecycle_end(poster->session);
     post_completions(poster, &(bool){false});
     free_poster(poster);
 }

@@ -9,8 +9,8 @@
  * because its limit is over.
  *
  * It ends in one of two ways. poster_end() stops it, for tcp_destroy(). Or a post fails, because
- * the isolate is gone without having said so: then the poster, if it is still registered
- * (isolates.h), frees everything itself.
+ * the isolate is gone without having said so: then the poster, if it is still registered,
+ * frees everything itself.
  */
 #ifndef OCHE_CLIENT_POSTER_H
 #define OCHE_CLIENT_POSTER_H
@@ -20,10 +20,17 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct poster;
+
+/* Called by the thread at its end: takes the poster from where it is registered. True: it was there, so the thread has
+ * to free it. False: somebody else has taken it, who is in poster_end(), or on the way there, and joins the thread. */
+typedef bool poster_unregister(struct poster *poster);
+
 struct poster {
     struct dart_isolate isolate;
     int64_t port;
     struct oche_session *session;
+    poster_unregister *unregister;
     int bell_fd;
     pthread_t thread;
     atomic_bool stops;
@@ -33,12 +40,13 @@ struct poster {
     struct poster *next;      /* of isolates.h */
 };
 
-/* Makes a session for the isolate, opens it or prepares it (session.h), and starts its poster. 0 and *poster, or as
- * session_open(). Blocks only if it opens. */
-int64_t poster_new(struct dart_isolate isolate, int64_t port, bool opens, struct poster **poster);
+/* Makes a session for the isolate, opens it or prepares it (lifecycle.h), and starts its poster. 0 and *poster, or as
+ * lifecycle_open(). Blocks only if it opens. */
+int64_t poster_new(struct dart_isolate isolate, int64_t port, bool opens, poster_unregister *unregister,
+                   struct poster **poster);
 
-/* Stops the thread, posts OCHE_ERR_CLOSED for what is pending, closes and frees. For a poster that
- * is not, or no longer, registered. */
+/* Stops the thread, posts OCHE_ERR_CLOSED for what is pending, closes and frees. For a poster that is not, or no
+ * longer, registered. */
 void poster_end(struct poster *poster);
 
 /* In the child of a fork, where the thread does not exist, nor, by now, the session. */

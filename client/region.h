@@ -18,8 +18,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-struct lane;
-
 enum region_arena { REGION_RECEIVE, REGION_SEND, REGION_ARENAS };
 
 /* Segments of the largest arena: its first block, then 1, 2, 4, … blocks. */
@@ -33,10 +31,10 @@ struct region {
     struct memory_sizes sizes;
     uint8_t *segments[REGION_ARENAS][REGION_SEGMENTS]; /* NULL: not mapped */
 
-    /* The session that it is or was the memory of, which is told when data in it is given back. Neither pointer ever
-     * dangles, because session structures are never freed. */
+    /* Whose memory it is or was, who is told when data in it is given back, with this mutex held. Neither pointer ever
+     * dangles, because sessions and their lanes are never freed. */
     pthread_mutex_t *mutex;
-    struct lane *lane;
+    void *owner;
 };
 
 /* Maps the rings of the memory behind `fd`, after checking that it is as large as `sizes` say, and stays so. 0 and

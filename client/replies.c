@@ -3,6 +3,7 @@
 #include "client/durable.h"
 #include "client/following.h"
 #include "client/public_handle.h"
+#include "client/request.h"
 #include "client/session.h"
 #include "proto/endpoints.h"
 #include "proto/errors.h"
@@ -19,7 +20,7 @@ typedef const char *reply_handler(struct oche_session *session, const struct pen
 static const char *add_durable(struct oche_session *session, const struct pending_request *request, int64_t wire,
                                const struct endpoints *endpoints, struct oche_completion *completion)
 {
-    const struct durable_listener *listener = durable_add(session, request, wire, endpoints);
+    const struct durable_listener *listener = durable_add(&session->durable, session->tag, request, wire, endpoints);
     handles_note(&session->handles, wire);
     if (!listener)
         return "no memory for its listener";
@@ -67,7 +68,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
         return "a new handle in the place of one that is open";
     if (request->reopens) {
         handles_note(&session->handles, handle);
-        return durable_reopened(session, request->handle, handle) ? NULL : "no memory to go on with its listener";
+        return following_reopened(session, request->handle, handle) ? NULL : "no memory to go on with its listener";
     }
 
     const char *fault = request->durable ? add_durable(session, request, handle, &endpoints, completion)
@@ -202,23 +203,8 @@ static void end_reads(struct oche_session *session, const struct pending_request
         struct pending_request *read = pending_numbered(&session->pending, number);
         struct oche_completion completion = {.result = OCHE_ERR_CLOSED};
         number = read->reads;
-        session_complete(session, read, &completion);
+        request_complete(session, read, &completion);
     }
-}
-
-/* The connection was made when the limit was over, and nobody wants it. The request goes on as one that closes it. */
-static const char *close_late(struct oche_session *session, struct pending_request *request, int64_t handle)
-{
-    struct frame frame = {
-        .opcode = FRAME_CLOSE,
-        .request_id = pending_wire_id(&session->pending, request),
-        .handle = handle,
-    };
-    if (lane_reserve(&session->lane, 0, 0) < 0)
-        return "no memory to close what came too late";
-    lane_put(&session->lane, &frame, NULL, NULL, 0, LANE_WITH_THE_BATCH);
-    request->opcode = FRAME_CLOSE;
-    return NULL;
 }
 
 static const char *take_reply(struct oche_session *session, struct lane_message *message)
@@ -236,7 +222,7 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         if (fault)
             return fault;
         if (request->opcode == FRAME_CONNECT && request->unheard)
-            return close_late(session, request, frame->value);
+            return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
     } else {
         if (frame->payload_length != 0 || frame->body_length != 0)
             return "a failure with data";
@@ -246,10 +232,10 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         if (request->reopens && frame->value == OCHE_ERR_DAEMON_LOST)
             return "it is handing over, and takes no listeners"; /* the next one may */
         if (request->reopens)
-            durable_fail(session, request->handle, frame->value, frame->os_error);
+            following_fail(session, request->handle, frame->value, frame->os_error);
     }
     end_reads(session, request);
-    session_complete(session, request, &completion);
+    request_complete(session, request, &completion);
     return NULL;
 }
 
@@ -258,7 +244,7 @@ static void complete_read(struct oche_session *session, struct reading *reading,
 {
     struct pending_request *request = pending_numbered(&session->pending, reading->request);
     reading->request = 0;
-    session_complete(session, request, completion);
+    request_complete(session, request, completion);
 }
 
 static const char *take_data(struct oche_session *session, struct reading *reading, struct lane_message *message)
@@ -349,7 +335,7 @@ static const char *take_pong(struct oche_session *session, const struct lane_mes
     const struct frame *frame = &message->frame;
     if (frame->request_id != 0 || frame->value != 0 || frame->body_length != 0 || frame->payload_length != 0)
         return "not how a daemon answers PING";
-    return heartbeat_answered(&session->time.heartbeat) ? NULL : "an answer to no PING";
+    return heartbeat_answered(&session->schedule.heartbeat) ? NULL : "an answer to no PING";
 }
 
 static const char *take(struct oche_session *session, struct lane_message *message)

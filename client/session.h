@@ -1,20 +1,27 @@
 /*
- * A session: one conversation with the daemon, and everything the client remembers of it.
+ * A session: one conversation with the daemon, and everything the client remembers of it. This file is the structure
+ * and what all that work on it share; they are, from the outside in:
  *
- * Parts, from the outside in: operations.h checks arguments, makes a pending request and sends its
- * frame; replies.h matches what the daemon answers and turns it into completions; this module
- * opens, dispatches and ends.
+ *    lifecycle.h    opens, ends and frees sessions
+ *    dispatch.h     takes what the daemon has sent, and hands on what has completed
+ *    attachment.h   finds a daemon for the session, another one when it is lost, or its successor
+ *    operations.h, options.h, ahead.h, cached.h   what the application asks for
+ *    replies.h      what the daemon answers, checked against what was asked
+ *    timekeeping.h  what is due
+ *    following.h    what goes along to another daemon
+ *    request.h      the life of a request, from its beginning to its completion
  *
- * One mutex guards a session. It is contended by two threads at most in ordinary use, the isolate's
- * and the poster's, and is held for one request or one batch of replies; never while something
- * blocks, and never while code of others runs (Dart's included). Functions that want it held say
- * so.
+ * Each of these calls only those below it, and they know each other by what they leave in the structure: a daemon that
+ * is lost, for example, leaves a session in another state, with requests that wait to be sent.
  *
- * The structure itself is never freed, only used again (sessions.h): that makes it safe to lock the
- * session that a handle names before knowing whether the handle is any good.
+ * One mutex guards a session. It is contended by two threads at most in ordinary use, the isolate's and the poster's,
+ * and is held for one request or one batch of replies; never while something blocks, and never while code of others
+ * runs (Dart's included). Functions that want it held say so.
  *
- * Results are 0 or a negative OCHE_ERR_ code, as for the public functions, unless a comment says
- * otherwise.
+ * The structure itself is never freed, only used again (sessions.h): that makes it safe to lock the session that a
+ * handle names before knowing whether the handle is any good.
+ *
+ * Results are 0 or a negative OCHE_ERR_ code, as for the public functions, unless a comment says otherwise.
  */
 #ifndef OCHE_CLIENT_SESSION_H
 #define OCHE_CLIENT_SESSION_H
@@ -25,7 +32,7 @@
 #include "client/handles.h"
 #include "client/lane.h"
 #include "client/pending.h"
-#include "client/timekeeping.h"
+#include "client/schedule.h"
 #include "proto/handover.h"
 
 #include <oche/oche.h>
@@ -51,7 +58,7 @@ struct oche_session {
     const void *owner; /* the isolate it serves, or served last; NULL: none */
 
     struct lane lane;
-    struct timekeeping time;
+    struct schedule schedule;
     struct pending pending;
     struct handles handles;
     struct durable durable;
@@ -86,42 +93,14 @@ struct oche_session {
     struct oche_session *next_free; /* of sessions.h */
 };
 
-/* Opens a session for `owner`, which may be NULL; see oche_session_open(). Blocks. */
-int64_t session_open(const struct oche_session_options *options, const void *owner, struct oche_session **session);
+/* Of a new structure: closed, with this index for ever, the rest zero. */
+void session_init(struct oche_session *session, unsigned index);
 
-/* The same without a daemon, which the first request looks for, as after a loss. Does not block. */
-int64_t session_prepare(const struct oche_session_options *options, const void *owner, struct oche_session **session);
+/* Frees all that the session has but its mutex; its handles stay refused. The mutex is held. */
+void session_deinit(struct oche_session *session);
 
-/* See oche_session_reopen(). Ends early, with OCHE_ERR_CLOSED, when the session's bell is rung. If it fails, the
- * requests that awaited it complete with its result, but for what is pending on durable listeners: that goes on
- * awaiting another attempt, for which the bell rings, until it is time to give up. Blocks. */
-int64_t session_reopen(struct oche_session *session);
-
-/* See oche_session_dispatch(). */
-int64_t session_dispatch(struct oche_session *session);
-
-/* The same in two steps, for the poster, who does the waiting himself: `ready` is from lane_wait(), or 0 if there was
- * no need to wait. */
-int64_t session_dispatch_ready(struct oche_session *session, unsigned ready);
-
-/* And then: takes up to `count` completions, and returns how many. If that was all, *settled says whether to wait with
- * lane_wait(): whatever comes from then on is heard there. In one step, so that the poster, who wakes the isolate with
- * these, need not contend with it for the mutex afterwards. */
-size_t session_take(struct oche_session *session, struct oche_completion *completions, size_t count, bool *settled);
-
-/* See oche_session_pop(). */
-bool session_pop_one(struct oche_session *session, struct oche_completion *completion);
-
-/* Says goodbye to the daemon; what is pending completes with OCHE_ERR_CLOSED. Completions can still
- * be popped. */
-void session_end(struct oche_session *session);
-
-/* Frees everything of a session that has ended, or of one that fork() took along; its handles stay
- * refused. */
-void session_free(struct oche_session *session);
-
-/* In the child of a fork: the session without its daemon's connection, which is the parent's. The
- * mutex is held. */
+/* The same in the child of a fork, and closes the session: its daemon's connection is the parent's, and hears nothing
+ * of it. The mutex is held. */
 void session_forget(struct oche_session *session);
 
 static inline void session_lock(struct oche_session *session)
@@ -134,8 +113,14 @@ static inline void session_unlock(struct oche_session *session)
     pthread_mutex_unlock(&session->mutex);
 }
 
-/* Asks whoever has hung up the bell to reopen the session, which is lost. The mutex is held. */
-void session_await(struct oche_session *session);
+/* The descriptor that is readable when there is something to dispatch. */
+static inline int session_fd(const struct oche_session *session)
+{
+    return session->lane.plain.epoll_fd;
+}
+
+/* From here on all handles made before are stale, but for those of durable listeners. The mutex is held. */
+void session_renew_tag(struct oche_session *session);
 
 /* Whether the handle is one of this session's, or was one since its daemon was found. The mutex is held. */
 bool session_has(const struct oche_session *session, int64_t handle);
@@ -143,15 +128,10 @@ bool session_has(const struct oche_session *session, int64_t handle);
 /* What is known of a handle of this session that is open, or NULL. The mutex is held. */
 struct handle_entry *session_find(const struct oche_session *session, int64_t handle);
 
+/* Asks whoever has hung up the bell to look for a daemon; without a bell the session stays lost. The mutex is held. */
+void session_await(struct oche_session *session);
+
 /* A completion was queued outside of a dispatch: wakes whoever has to pop it. The mutex is held. */
 void session_rouse(struct oche_session *session);
-
-/*
- * Completes a pending request: tells who waits for it, or queues a completion; then the request is
- * no more. The mutex is held. `completion` has the result, the errno and the data, which is taken
- * over.
- */
-void session_complete(struct oche_session *session, struct pending_request *request,
-                      struct oche_completion *completion);
 
 #endif

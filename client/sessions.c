@@ -1,6 +1,7 @@
 #include "client/sessions.h"
 
 #include "client/public_handle.h"
+#include "client/region.h"
 #include "client/session.h"
 
 #include <pthread.h>
@@ -30,10 +31,7 @@ static struct oche_session *make(void)
     struct oche_session *session = calloc(1, sizeof *session);
     if (!session)
         return NULL;
-    session->index = made++;
-    session->lane.plain.fd = session->lane.plain.epoll_fd = session->bell_fd = -1;
-    session->time.alarm.fd = -1;
-    pthread_mutex_init(&session->mutex, NULL);
+    session_init(session, made++);
     atomic_store_explicit(&table[session->index], session, memory_order_release);
     return session;
 }
@@ -50,6 +48,8 @@ static void append_free(struct oche_session *session)
 
 struct oche_session *sessions_take(void)
 {
+    if (sessions_prepare_forks() < 0)
+        return NULL;
     pthread_mutex_lock(&mutex);
     struct oche_session *session = first_free;
     if (session) {
@@ -88,24 +88,27 @@ void sessions_disown(const void *owner)
     pthread_mutex_unlock(&mutex);
 }
 
+/* ---- forks ---- */
+
 /* With every mutex held nobody is in the middle of a change, so what the child gets can be relied
  * on. */
-void sessions_before_fork(void)
+static void before_fork(void)
 {
     pthread_mutex_lock(&mutex);
     for (unsigned i = 0; i < made; i++)
         session_lock(at(i));
 }
 
-void sessions_after_fork_in_parent(void)
+static void after_fork_in_parent(void)
 {
     for (unsigned i = 0; i < made; i++)
         session_unlock(at(i));
     pthread_mutex_unlock(&mutex);
 }
 
-void sessions_after_fork_in_child(void)
+static void after_fork_in_child(void)
 {
+    region_after_fork_in_child(); /* first, for sessions that are forgotten drop their regions */
     first_free = last_free = NULL;
     for (unsigned i = 0; i < made; i++) {
         session_forget(at(i));
@@ -113,4 +116,18 @@ void sessions_after_fork_in_child(void)
         session_unlock(at(i));
     }
     pthread_mutex_unlock(&mutex);
+}
+
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+static int prepare_error;
+
+static void prepare_forks(void)
+{
+    prepare_error = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+int sessions_prepare_forks(void)
+{
+    pthread_once(&prepared, prepare_forks);
+    return prepare_error;
 }

@@ -1,5 +1,6 @@
 /*
- * All sessions of the process, by the index that public handles carry.
+ * All sessions of the process, by the index that public handles carry; and what fork() means for them: the child has no
+ * sessions. Their connections and posters are the parent's, which goes on undisturbed.
  *
  * A session structure that was made once stays for good; closed ones are used again, the one closed
  * longest ago first, so that an index rests before it returns with its next generation.
@@ -25,10 +26,8 @@ struct oche_session *sessions_of_handle(int64_t handle);
 /* Forgets that closed sessions served this isolate: it has a new one. */
 void sessions_disown(const void *owner);
 
-/* Around a fork(): stops all use of sessions, and lets it go on in the parent, while the child
- * forgets them. */
-void sessions_before_fork(void);
-void sessions_after_fork_in_parent(void);
-void sessions_after_fork_in_child(void);
+/* Has the process prepared for forks from now on, which sessions_take() does by itself. Idempotent. Who has handlers of
+ * fork() that hold locks around those of the sessions calls this before it registers them. Returns 0 or -ENOMEM. */
+int sessions_prepare_forks(void);
 
 #endif

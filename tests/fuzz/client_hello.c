@@ -210,8 +210,7 @@ static void use_memory(struct welcome *welcome, int fd)
     memory.daemon_bell = welcome->descriptors[WELCOME_DAEMON_BELL];
     for (int i = 0; i < WELCOME_DESCRIPTORS; i++)
         welcome->descriptors[i] = -1;
-    memory.region->mutex = &mutex;
-    memory.region->lane = &lane;
+    memory.mutex = &mutex;
     CHECK(lane_init(&lane) == 0);
     if (lane_attach(&lane, fd, &memory) == 0)
         use_bells(&lane);

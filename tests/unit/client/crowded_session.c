@@ -1,5 +1,6 @@
 #include "tests/unit/client/crowded_session.h"
 
+#include "client/lifecycle.h"
 #include "client/operations.h"
 #include "client/public_handle.h"
 #include "client/session.h"
@@ -32,8 +33,7 @@ static int attach(struct oche_session *session, struct daemon *daemon, uint8_t *
     if (region_map(memory_fd, &sizes, &memory.region) < 0 || pipe2(bell, O_CLOEXEC | O_NONBLOCK) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets) < 0)
         return -1;
-    memory.region->mutex = &session->mutex;
-    memory.region->lane = &session->lane;
+    memory.mutex = &session->mutex;
     memory.own_bell = bell[0];
     memory.daemon_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     daemon->bell = bell[1];
@@ -94,8 +94,8 @@ int crowded_session_close(unsigned payloads)
     int opcode = last_opcode(&daemon);
     session_unlock(session);
 
-    session_end(session);
-    session_free(session);
+    lifecycle_end(session);
+    lifecycle_free(session);
     munmap(base, memory_total(&sizes));
     close(daemon.socket);
     close(daemon.bell);

@@ -4,6 +4,7 @@
 #include "client/public_handle.h"
 #include "client/session.h"
 #include "client/sessions.h"
+#include "client/timekeeping.h"
 #include "proto/frame_reader.h"
 
 #include <stdlib.h>
@@ -24,14 +25,15 @@ struct played_session *played_session_new(bool answers_ping)
     struct oche_session *session = sessions_take();
     if (!played || !session || frame_reader_init(&played->in) != 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0 ||
-        lane_init(&session->lane) != 0 || timekeeping_init(&session->time, session->lane.plain.epoll_fd) != 0 ||
+        lane_init(&session->lane) != 0 ||
+        schedule_init(&session->schedule, session_fd(session), SESSION_EPOLL_ALARM) != 0 ||
         lane_attach(&session->lane, pair[1], NULL) != 0)
         return NULL; /* a test that fails may leave something */
     session->generation = 1;
     session->tag = public_tag_make(session->index, session->generation);
     session->queued_bytes_max = 1024 * 1024;
     session->state = SESSION_OPEN;
-    timekeeping_begin(session, answers_ping);
+    schedule_begin(&session->schedule, answers_ping, false);
     played->session = session;
     played->fd = pair[0];
     played->now = deadline_now();
@@ -84,7 +86,7 @@ int64_t played_session_say(struct played_session *played, const struct frame *fr
 bool played_session_tick(struct played_session *played)
 {
     session_lock(played->session);
-    played->now = played->session->time.alarm.at;
+    played->now = played->session->schedule.alarm.at;
     bool lost = timekeeping_run(played->session, played->now);
     session_unlock(played->session);
     return lost;
@@ -92,6 +94,6 @@ bool played_session_tick(struct played_session *played)
 
 int64_t played_session_due_in(const struct played_session *played)
 {
-    int64_t at = played->session->time.alarm.at;
+    int64_t at = played->session->schedule.alarm.at;
     return at ? at - played->now : -1;
 }
