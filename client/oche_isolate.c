@@ -1,15 +1,15 @@
 /* What oche.h has for isolates of a Dart VM, beyond the contract. */
 #include <oche/oche.h>
 
-#include "client/ahead.h"
-#include "client/cached.h"
-#include "client/diagnostics.h"
 #include "client/export.h"
-#include "client/isolates.h"
-#include "client/operations.h"
-#include "client/options.h"
-#include "client/poster.h"
-#include "client/session.h"
+#include "client/os/diagnostics.h"
+#include "client/port/isolates.h"
+#include "client/port/poster.h"
+#include "client/session/ahead.h"
+#include "client/session/cached.h"
+#include "client/session/operations.h"
+#include "client/session/options.h"
+#include "client/session/session.h"
 #include "client/tcp_arguments.h"
 #include "proto/errors.h"
 

@@ -1,13 +1,13 @@
 /* The contract: tcp_socket.h, for isolates of a Dart VM. */
 #include <oche/tcp_socket.h>
 
-#include "client/cached.h"
 #include "client/export.h"
-#include "client/isolates.h"
-#include "client/operations.h"
-#include "client/options.h"
-#include "client/poster.h"
-#include "client/session.h"
+#include "client/port/isolates.h"
+#include "client/port/poster.h"
+#include "client/session/cached.h"
+#include "client/session/operations.h"
+#include "client/session/options.h"
+#include "client/session/session.h"
 #include "client/tcp_arguments.h"
 #include "proto/errors.h"
 

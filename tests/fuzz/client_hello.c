@@ -2,9 +2,9 @@
  * A daemon that answers a greeting with anything, and brings descriptors of any kind; and the client that maps the
  * memory if that is what it got.
  */
-#include "client/hello.h"
-#include "client/lane.h"
-#include "client/region.h"
+#include "client/connect/hello.h"
+#include "client/lane/lane.h"
+#include "client/os/region.h"
 #include "proto/frame.h"
 #include "proto/oche.pb-c.h"
 #include "tests/fuzz/check.h"
