@@ -1,4 +1,7 @@
-/* The interface without Dart: oche.h. */
+/*
+ * oche.h without Dart. Each function takes the mutex of the session, which the layers below expect to be held, and
+ * calls the function of the same name there.
+ */
 #include "client/export.h"
 #include "client/os/diagnostics.h"
 #include "client/session/attachment.h"

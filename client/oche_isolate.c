@@ -1,4 +1,8 @@
-/* What oche.h has for isolates of a Dart VM, beyond the contract. */
+/*
+ * What oche.h has for isolates of a Dart VM, beyond tcp_socket.h. The session is that of the calling isolate, found
+ * through the VM, or, where there is a handle, the one that the handle names: such functions may be leaf calls, in
+ * which the VM must not be asked.
+ */
 #include <oche/oche.h>
 
 #include "client/export.h"

@@ -1,4 +1,7 @@
-/* The contract: tcp_socket.h, for isolates of a Dart VM. */
+/*
+ * tcp_socket.h, for isolates of a Dart VM. Its numbers are 64 bits wide, as Dart's are, and are checked here
+ * (tcp_arguments.h) before the layers below get them.
+ */
 #include <oche/tcp_socket.h>
 
 #include "client/export.h"

@@ -1,3 +1,13 @@
+/*
+ * A loop of attempts, each of which connects a new socket and says hello on it. An attempt that finds nobody starts a
+ * daemon. One that finds somebody who is coming, leaving or very busy is repeated after a short pause. A started daemon
+ * that found its place taken by another one, whom nobody can connect to, is not started again at once: that one may be
+ * about to listen, or to make its socket anew. All of this ends with the deadline.
+ *
+ * Whom we talk to is checked twice: the socket's file, before connecting, and the process at the other end, after. Both
+ * must belong to this user or to root.
+ */
+
 /* Or a 32-bit lstat() fails on files whose inode number takes more than 32 bits. */
 #define _FILE_OFFSET_BITS 64
 

@@ -1,5 +1,5 @@
 /*
- * A connection to the daemon, by hook or by crook: finds it, starts it when nobody serves, and shakes hands.
+ * A connection to the daemon: to the one that serves, or to one that is started when nobody does. Says hello on it.
  *
  * Any number of processes may do this at once: whoever starts a daemon that turns out to be the second one at the
  * socket just connects to the first.

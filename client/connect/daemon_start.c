@@ -1,3 +1,8 @@
+/*
+ * The daemon puts itself in the background when it serves, and its first process leaves with status 0; when it fails,
+ * its last line on the standard error says why. So starting means to run it, to read what it says, and to wait for the
+ * end.
+ */
 #include "client/connect/daemon_start.h"
 
 #include "client/connect/paths.h"

@@ -1,3 +1,8 @@
+/*
+ * One frame out, one frame in. The answer may bring the descriptors of the memory lane; they are collected with
+ * whichever part of it they come, and closed unless somebody takes them from the welcome.
+ */
+
 /* Or a 32-bit fstat() fails on files whose inode number takes more than 32 bits. */
 #define _FILE_OFFSET_BITS 64
 

@@ -1,3 +1,8 @@
+/*
+ * The memory lane takes one more step than the plain one: mapping what the daemon has sent. If that fails the daemon,
+ * for whom the session is on the memory lane already, cannot be talked to any more, so the fallback is a second
+ * connection that asks for the plain lane.
+ */
 #include "client/connect/lane_select.h"
 
 #include "client/os/diagnostics.h"

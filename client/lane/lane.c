@@ -1,3 +1,7 @@
+/*
+ * Each function asks which lane is in use and calls that lane's. The socket stays in the epoll set on both: on the
+ * memory lane it carries nothing, but polls readable when the daemon is gone.
+ */
 #include "client/lane/lane.h"
 
 #include <errno.h>

@@ -1,21 +1,6 @@
 /*
  * The memory lane: frames through two rings, long payloads through two arenas, in memory shared with the daemon.
  *
- * Requests go straight into the ring, and what is written straight into the send arena. When the ring is full, frames
- * wait in a queue until the daemon has made room and rings our bell. When the send arena is full, as it is while a peer
- * does not read, payloads go through the ring in small pieces: so one slow connection cannot keep the others from
- * writing.
- *
- * Data that came through the receive arena stays there until the application gives it back. An arena that is full of
- * what the application holds would keep the daemon from receiving; so when half of its blocks hold something, what
- * comes in another block is copied out and given back at once.
- *
- * The arenas are mapped as they are used (region.h). Where that fails for want of address space, what was received is
- * copied out through a system call, and what is written goes through the ring.
- *
- * What is given back is not worth a bell: it waits for the next request, until the daemon is found awake, or until
- * there is enough of it to matter. The daemon is never short of room by that: see held_max and released_max.
- *
  * Everything in the shared memory may be changed by the daemon at any time, and the daemon may be hostile. It is read
  * once, into private memory, and checked; nothing but the bytes of a read is left there.
  *

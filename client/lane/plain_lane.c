@@ -1,3 +1,9 @@
+/*
+ * Sending never fails for whoever makes a request. Room is reserved before; what the socket does not take at once is
+ * queued, and EPOLLOUT is asked for exactly as long as something is queued. When the socket turns out to be broken,
+ * what should be sent is dropped and the socket is shut down: that makes it readable, so the thread that dispatches
+ * finds out and tells the application.
+ */
 #include "client/lane/plain_lane.h"
 
 #include <assert.h>

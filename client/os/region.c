@@ -1,3 +1,9 @@
+/*
+ * Address space is scarce in a 32-bit process with many isolates. So an arena is mapped in segments, when a block in
+ * them is first asked for. Each segment is as large as all before it together: so there are few of them, and a session
+ * that moves little data has none, or the smallest.
+ */
+
 /* Or a 32-bit fstat() fails on files whose inode number takes more than 32 bits. */
 #define _FILE_OFFSET_BITS 64
 

@@ -1,9 +1,8 @@
 /*
  * The shared memory of a session, mapped into this process (proto/memory.h).
  *
- * The rings are mapped at once, and an arena as it is used: address space is scarce in a 32-bit process with many
- * isolates. Arenas are mapped in segments, each as large as all before it together, so that there are few and a quiet
- * session has none, or the smallest. What is mapped stays where it is, for the application has pointers into it.
+ * The rings are mapped at once, and an arena as it is used. What is mapped stays where it is, for the application has
+ * pointers into it.
  *
  * The memory may outlive its session: the application still reads what lies in it. So it is counted, and unmapped with
  * the last reference. The child of a fork does not get the mappings, and leaves the addresses alone, where it may have

@@ -1,3 +1,10 @@
+/*
+ * fork() would not do: its child announces its end with SIGCHLD and is found by waitpid(-1), and
+ * both belong to the host. A child of clone(2) without an exit signal does neither, but only until
+ * it calls execve(2), which resets that signal to SIGCHLD. So there are two: the launcher, which we
+ * clone and which never execs, and its own child, which becomes the program. The launcher waits for
+ * it and leaves with its status, and we wait for the launcher, with __WALL.
+ */
 #include "client/os/spawn.h"
 
 #include "client/os/fresh_start.h"

@@ -1,3 +1,9 @@
+/*
+ * A list of posters, because a process has few isolates and looks them up rarely: handles find their sessions by
+ * themselves. Whoever takes a poster from the list, with the mutex held, is the only one to end it: tcp_destroy(), a
+ * finalizer of the application, a new tcp_init() in the same isolate, or the poster's own thread when its isolate is
+ * gone.
+ */
 #include "client/port/isolates.h"
 
 #include "client/os/diagnostics.h"
@@ -9,8 +15,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* A list, because a process has few isolates and looks them up rarely: handles find their sessions
- * by themselves. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct poster *first;
 static atomic_uint registered;

@@ -1,3 +1,12 @@
+/*
+ * The thread sleeps in one epoll_wait(), on the session's descriptor; the bell is in that set as well. It wakes up for
+ * four reasons: the daemon has said something; something is due; a request was made that needs a daemon, and the
+ * session has rung the bell; or poster_end() has. It then dispatches, finds a daemon if the session awaits one, and
+ * posts what has completed, until there is nothing left to post.
+ *
+ * While the thread looks for a daemon it is inside attachment_renew(), which calls back to post what has completed
+ * because of its limit, and which returns early when the bell rings again.
+ */
 #include "client/port/poster.h"
 
 #include "client/os/bell.h"
@@ -150,8 +159,8 @@ static int hang_bell(struct poster *poster)
         return errno;
     session_lock(poster->session);
     poster->session->bell_fd = poster->bell_fd;
-    poster->session->post = post_meanwhile;
-    poster->session->poster = poster;
+    poster->session->deliver = post_meanwhile;
+    poster->session->deliver_context = poster;
     session_unlock(poster->session);
     return 0;
 }

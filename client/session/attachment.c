@@ -1,3 +1,13 @@
+/*
+ * Looking for a daemon takes up to five seconds, and happens without the session's mutex: meanwhile the application
+ * makes requests, which are queued in the detached lane, and limits of requests are kept through the deadline's duty.
+ * What is read without the mutex (the paths, the token, the bell) changes only here and when the session is made, in
+ * the one thread that dispatches it.
+ *
+ * An attempt ends in one of three ways: the lane is attached, the session is OPEN, and what was queued is sent; or the
+ * session is lost, and everything pending has completed; or it is lost and AWAITED, with durable listeners that wait
+ * for the next attempt. How long to wait before that one, and for how long in all, is up to backoff.h.
+ */
 #include "client/session/attachment.h"
 
 #include "client/connect/daemon_connect.h"
@@ -27,8 +37,8 @@ static void keep_time(void *context)
     session_lock(session);
     timekeeping_run(session, deadline_now());
     session_unlock(session);
-    if (session->post)
-        session->post(session->poster);
+    if (session->deliver)
+        session->deliver(session->deliver_context);
 }
 
 /* Connects a session that is prepared, lost or following, and sends what has been queued for it. */

@@ -1,19 +1,15 @@
 /*
  * The daemon of a session: found, lost, found again, and followed to its successor.
  *
- * What the session awaits meanwhile is its state (session.h):
+ * These are the ways from one state of a session to another:
  *
- *    LOST ── begin, renew ──► OPEN ◄── a successor takes it ── FOLLOWING
- *      ▲                       │ │                              ▲   │
- *      └─── lose, nothing ─────┘ └── follow, when it hands over ┘   │
- *      ▲    durable is left                                         │
- *      └── the successor does not have the session ─────────────────┘
- *
- * A session that is lost while durable listeners have something pending, or for which a request is made that may wait,
- * is AWAITED instead of LOST: somebody is asked for a renew, and requests are queued for the daemon that it finds.
- *
- * Only the lane is in use while this looks for a daemon: it happens without the mutex and may take seconds. Limits of
- * requests go on meanwhile, as a duty of the deadline (deadline.h).
+ *    LOST, AWAITED     to OPEN        begin, renew: a daemon is found
+ *    OPEN              to FOLLOWING   follow: the daemon has handed over
+ *    FOLLOWING         to OPEN        the successor has what the session needs there
+ *    OPEN, FOLLOWING   to LOST        the daemon is gone, or the successor lacks the session; nothing is durable
+ *    OPEN, FOLLOWING   to AWAITED     the same, but durable listeners and what is pending on them wait for another
+ *    LOST              to AWAITED     a request is made that may wait for a daemon (session_await)
+ *    any               to CLOSED      lifecycle.h
  */
 #ifndef OCHE_CLIENT_SESSION_ATTACHMENT_H
 #define OCHE_CLIENT_SESSION_ATTACHMENT_H

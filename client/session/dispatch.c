@@ -1,3 +1,9 @@
+/*
+ * A dispatch is a few rounds. Each takes what the lane has received, outside of the mutex where that is a system call,
+ * then has replies.h complete requests with it, looks at the time, and lets the lane send what that has queued. A frame
+ * that no daemon sends, the end of the connection, and silence lose the daemon; the last word of a daemon that hands
+ * over makes the session follow it.
+ */
 #include "client/session/dispatch.h"
 
 #include "client/os/deadline.h"

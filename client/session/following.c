@@ -1,3 +1,12 @@
+/*
+ * A session that changes its daemon is detached from its lane, which then only queues frames. Preparing it takes two
+ * steps: end what cannot go along, and queue the frames of what can, in the order in which the requests were made. When
+ * the lane is attached to the next daemon it sends them, before anything newer.
+ *
+ * A request that is pending on a durable listener has `wire` 0 until the LISTEN that opens the listener again has
+ * succeeded; only then the daemon has a handle that the request's frame can name. Such requests stay unsent, and
+ * following_reopened() queues them.
+ */
 #include "client/session/following.h"
 
 #include "client/session/request.h"
@@ -17,7 +26,7 @@ static bool can_be_repeated(const struct oche_session *session, const struct pen
     (void)session;
     switch (request->opcode) {
     case FRAME_CONNECT:
-        return !request->given_up && !request->unheard;
+        return !request->cancelled && !request->no_completion;
     case FRAME_LISTEN:
     case FRAME_ACCEPT:
     case FRAME_LISTENER_CLOSE:
@@ -44,7 +53,7 @@ static void end_others(struct oche_session *session, rule *goes_along, int64_t c
         request->reads = 0;
         if (goes_along(session, request))
             continue;
-        struct oche_completion completion = {.result = request->given_up ? OCHE_ERR_CLOSED : code};
+        struct oche_completion completion = {.result = request->cancelled ? OCHE_ERR_CLOSED : code};
         request_complete(session, request, &completion);
     }
 }
@@ -106,7 +115,7 @@ void following_lose(struct oche_session *session, int64_t wire)
         durable_remove(&session->durable, durable);
     while ((request = pending_next(&session->pending, request))) {
         if ((request->opcode == FRAME_ACCEPT || request->opcode == FRAME_LISTENER_CLOSE) && request->wire == wire)
-            request->orphaned = true;
+            request->listener_lost = true;
     }
 }
 
@@ -115,7 +124,7 @@ void following_lose(struct oche_session *session, int64_t wire)
 /* The application does not hear of this request, but of what it comes to for accepts. */
 static bool listen_again(struct oche_session *session, struct durable_listener *listener)
 {
-    struct pending_request *request = request_begin_unheard(session, FRAME_LISTEN, listener->handle);
+    struct pending_request *request = request_begin_internal(session, FRAME_LISTEN, listener->handle);
     if (!request)
         return false;
     request->reopens = true;
@@ -174,7 +183,7 @@ int64_t following_close_here(struct oche_session *session, int64_t request_id, c
     if (!completions_reserve(&session->completions, session->pending.count + 1))
         return OCHE_ERR_OUT_OF_MEMORY;
     /* A LISTENER_CLOSE that is sent when the listener has been opened, see following_reopened(). */
-    struct pending_request *request = request_begin_unheard(session, FRAME_LISTENER_CLOSE, 0);
+    struct pending_request *request = request_begin_internal(session, FRAME_LISTENER_CLOSE, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     following_fail(session, handle, OCHE_ERR_CLOSED, 0);

@@ -1,3 +1,8 @@
+/*
+ * The seconds after the question are not read from a clock but counted in ticks, each of which comes when the session
+ * is dispatched, after all that had come from the daemon was taken. A client that was stopped itself, or that is slow,
+ * sees one late tick, and not four: it never takes a daemon for lost that had no time to answer.
+ */
 #include "client/session/heartbeat.h"
 
 void heartbeat_begin(struct heartbeat *heartbeat)

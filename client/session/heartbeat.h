@@ -10,10 +10,6 @@
  * each question that was answered doubles the silence before the next one, up to a minute; a new request begins with
  * two seconds again.
  *
- * The seconds after the question are not read from a clock but counted in ticks, each of which comes when the session
- * is dispatched, after all that had come from the daemon was taken. A client that was stopped itself, or that is slow,
- * sees one late tick, and not four: it never takes a daemon for lost that had no time to answer.
- *
  * No clock and no system call here: the caller passes the time, in milliseconds.
  */
 #ifndef OCHE_CLIENT_SESSION_HEARTBEAT_H

@@ -1,3 +1,7 @@
+/*
+ * A session that opens is first prepared: taken from the registry, filled in from the options, and LOST, as if a daemon
+ * had been there and was gone. Finding the first daemon is then the same as finding another one (attachment.h).
+ */
 #include "client/session/lifecycle.h"
 
 #include "client/connect/lane_select.h"

@@ -1,3 +1,11 @@
+/*
+ * Each operation goes through the same steps: is the session in a state that takes it; are the arguments possible; does
+ * the handle name an open socket of the right kind; is there room (request_begin). Only then anything changes: the
+ * books are brought up to date and the frame is sent. So an operation that returns an error has done nothing.
+ *
+ * A session that is lost refuses what needs a daemon, but for two cases: with a bell (session.h), requests that make a
+ * socket wait for the next daemon, and durable listeners take accepts and closes at any time.
+ */
 #include "client/session/operations.h"
 
 #include "client/session/following.h"
@@ -140,7 +148,7 @@ static struct pending_request *find_connect(struct oche_session *session, int64_
 {
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode == FRAME_CONNECT && request->request_id == request_id && !request->unheard)
+        if (request->opcode == FRAME_CONNECT && request->request_id == request_id && !request->no_completion)
             return request;
     }
     return NULL;
@@ -265,7 +273,7 @@ int64_t operation_write(struct oche_session *session, int64_t request_id, int64_
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = (int64_t)count;
     request->charge = charge;
-    request->quiet = session->quiet_writes && request_id <= 0;
+    request->no_ack = session->quiet_writes && request_id <= 0;
     entry->has_written = true;
     entry->last_write = request_id < 0 ? request_id : -request_id;
     session->queued_bytes += charge;
@@ -346,7 +354,7 @@ static void doom_accepts(struct oche_session *session, int64_t listener)
     struct pending_request *request = NULL;
     while ((request = pending_next(&session->pending, request))) {
         if (request->opcode == FRAME_ACCEPT && request->handle == listener)
-            request->doomed = true;
+            request->listener_closed = true;
     }
 }
 

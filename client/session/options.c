@@ -134,7 +134,7 @@ static void stop_waiting(struct oche_session *session, const struct waiter *wait
         if (waits && request->waiter == waiter) {
             request->waiter = NULL;
             request->value = NULL;
-            request->unheard = true;
+            request->no_completion = true;
             return;
         }
     }

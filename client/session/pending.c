@@ -1,3 +1,10 @@
+/*
+ * A table of slots that grows by doubling and never shrinks; free slots form a list. A slot counts its generation up
+ * each time it is freed, and the id on the wire names both: a late, repeated or made-up answer finds no request.
+ *
+ * Freeing leaves the slot where it is, so that whoever walks through all requests with pending_next() may complete the
+ * one that it is at.
+ */
 #include "client/session/pending.h"
 
 #include <assert.h>

@@ -38,16 +38,17 @@ struct pending_request {
     uint16_t opcode; /* 0: the slot is free */
     uint16_t body_length;
     uint8_t option; /* SET_OPTION: an Oche__Option__Name, UNKNOWN if it has no getter */
-    bool doomed;    /* ACCEPT: the listener was closed by force since, and with it what this accepts */
-    bool given_up;  /* CONNECT: it was cancelled, which the daemon may not know yet */
-    bool orphaned;  /* ACCEPT, LISTENER_CLOSE: the listener was lost since, when the daemon handed over */
-    bool durable;   /* LISTEN: it makes a durable listener, */
-    bool reopens;   /* or opens one again */
-    bool unheard;   /* nobody is told what it comes to; SET_OPTION, GET_OPTION: who waited for it has given up; CONNECT:
-                       it   has completed, for its limit is over */
-    bool quiet;     /* WRITE: only a failure is worth a completion */
-    uint32_t reads; /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the next of
-                       these. As pending_number() */
+    bool no_ack;    /* WRITE: only a failure is worth a completion */
+    /* Nobody is told what the request comes to: it is one of the library's own; or a SET_OPTION or GET_OPTION whose
+     * caller has stopped waiting; or a CONNECT that has completed because its limit was over. */
+    bool no_completion;
+    bool cancelled;       /* CONNECT: by the application. The daemon may not know it yet */
+    bool listener_closed; /* ACCEPT: by force, since the request was made; so is the connection that it accepts */
+    bool listener_lost;   /* ACCEPT, LISTENER_CLOSE: the daemon has handed over, and the successor lacks the listener */
+    bool durable;         /* LISTEN: it makes a durable listener */
+    bool reopens;         /* LISTEN: it opens a durable listener again */
+    uint32_t reads;       /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the
+                             next one of these. As pending_number() */
 };
 
 /* All zero is an empty table. */

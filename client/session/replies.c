@@ -1,3 +1,11 @@
+/*
+ * Every frame from the daemon passes the same checks in the same order: it is a reply; it is either one of those that
+ * answer no request (HANDOVER, PONG, a break, what reading brings) or names a pending one; it has that request's
+ * opcode; and, if it tells a success, the row of that opcode says what the frame may carry and who takes it. A failure
+ * carries nothing.
+ *
+ * A frame that fails a check is a fault: the function says which, and the caller gives the daemon up.
+ */
 #include "client/session/replies.h"
 
 #include "client/session/durable.h"
@@ -56,13 +64,13 @@ static const char *take_socket(struct oche_session *session, const struct pendin
         return "a handle without endpoints";
     if ((endpoints.remote.address_length == 0) != (request->opcode == FRAME_LISTEN))
         return "endpoints of the other kind of socket";
-    if (request->doomed) {
+    if (request->listener_closed) {
         /* The daemon accepted before it saw that the listener goes, and closes the connection with
          * it. */
         completion->result = OCHE_ERR_CLOSED;
         return NULL;
     }
-    if (request->opcode == FRAME_CONNECT && request->unheard)
+    if (request->opcode == FRAME_CONNECT && request->no_completion)
         return NULL; /* take_reply() closes it */
     if (handles_slot_is_taken(&session->handles, handle))
         return "a new handle in the place of one that is open";
@@ -221,12 +229,12 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         const char *fault = take_success(session, request, message, &completion);
         if (fault)
             return fault;
-        if (request->opcode == FRAME_CONNECT && request->unheard)
+        if (request->opcode == FRAME_CONNECT && request->no_completion)
             return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
     } else {
         if (frame->payload_length != 0 || frame->body_length != 0)
             return "a failure with data";
-        if (request->orphaned && frame->value == OCHE_ERR_INVALID_HANDLE)
+        if (request->listener_lost && frame->value == OCHE_ERR_INVALID_HANDLE)
             completion.result = OCHE_ERR_DAEMON_LOST;
         completion.os_error = frame->os_error;
         if (request->reopens && frame->value == OCHE_ERR_DAEMON_LOST)

@@ -1,3 +1,17 @@
+/*
+ * A request is a slot of session->pending, from request_begin() until request_complete(). Between the two it is in one
+ * of these states, which follow from its fields:
+ *
+ *    unsent      an ACCEPT or LISTENER_CLOSE on a durable listener that is not open at the daemon yet; `wire` is 0
+ *    sent        the daemon owes the answer that completes it; a READ is completed by data instead
+ *    cancelled   a CONNECT that the application gave up; still the answer completes it, with OCHE_ERR_CLOSED as a rule
+ *    timed out   a CONNECT that has completed for the application (`no_completion`); the answer only frees the slot, or
+ *                turns the request into a CLOSE of the connection that came too late
+ *
+ * What the request may need later is reserved when it begins, because in between memory can run out: room for its
+ * frame, and for the completions of all pending requests and itself. That is why completing, timing out and ending
+ * cannot fail.
+ */
 #include "client/session/request.h"
 
 #include "client/os/deadline.h"
@@ -39,13 +53,13 @@ struct pending_request *request_begin_repeatable(struct oche_session *session, e
     return request;
 }
 
-struct pending_request *request_begin_unheard(struct oche_session *session, enum frame_opcode opcode, int64_t handle)
+struct pending_request *request_begin_internal(struct oche_session *session, enum frame_opcode opcode, int64_t handle)
 {
     struct pending_request *request = pending_add(&session->pending, opcode);
     if (!request)
         return NULL;
     request->handle = handle;
-    request->unheard = true;
+    request->no_completion = true;
     return request;
 }
 
@@ -67,7 +81,7 @@ static struct frame frame_of(const struct oche_session *session, const struct pe
         .opcode = request->opcode,
         .request_id = pending_wire_id(&session->pending, request),
         .handle = request->wire,
-        .flags = request->quiet ? FRAME_QUIET : 0,
+        .flags = request->no_ack ? FRAME_QUIET : 0,
         .value = request->opcode == FRAME_LISTENER_CLOSE ? request->argument : 0,
     };
 }
@@ -130,7 +144,7 @@ static bool send_cancel(struct oche_session *session, const struct pending_reque
 
 void request_time_out(struct oche_session *session, struct pending_request *request)
 {
-    bool cancelled = request->given_up;
+    bool cancelled = request->cancelled;
     struct oche_completion completion = {
         .request_id = request->request_id,
         .result = cancelled ? OCHE_ERR_CLOSED : OCHE_ERR_TIMED_OUT,
@@ -139,7 +153,7 @@ void request_time_out(struct oche_session *session, struct pending_request *requ
     completions_push(&session->completions, &completion);
     session->idle = false;
     unlimit(session, request);
-    request->unheard = true;
+    request->no_completion = true;
     if (!cancelled)
         send_cancel(session, request, LANE_WITH_THE_BATCH);
 }
@@ -148,7 +162,7 @@ bool request_cancel(struct oche_session *session, struct pending_request *reques
 {
     if (!send_cancel(session, request, request_urgency(session)))
         return false;
-    request->given_up = true;
+    request->cancelled = true;
     return true;
 }
 
@@ -177,7 +191,7 @@ void request_complete(struct oche_session *session, struct pending_request *requ
     completion->request_id = request->request_id;
     if (waiter)
         waiter_answer(waiter, completion->result, completion->os_error);
-    else if (!request->unheard && !(request->quiet && completion->result >= 0))
+    else if (!request->no_completion && !(request->no_ack && completion->result >= 0))
         completions_push(&session->completions, completion);
     pending_remove(&session->pending, request);
 }

@@ -5,8 +5,8 @@
  * among those that are pending (pending.h). So whatever runs out later, each request completes, and once. Between the
  * two it may be sent again, to another daemon; it may be cancelled; and its limit may be over.
  *
- * A connect whose limit is over has completed for the application, but not for the daemon: it stays pending, unheard
- * and cancelled, until the daemon answers. If that answer is a connection, the request goes on as one that closes it.
+ * A connect whose limit is over has completed for the application, but not for the daemon: it stays pending, and
+ * cancelled, until the daemon answers. If that answer is a connection, the request goes on as one that closes it.
  *
  * All functions are called with the session's mutex held.
  */
@@ -29,7 +29,7 @@ struct pending_request *request_begin_repeatable(struct oche_session *session, e
                                                  int64_t request_id, const uint8_t *body, size_t body_length);
 
 /* One of the library's own, of which the application does not hear. It reserves nothing. */
-struct pending_request *request_begin_unheard(struct oche_session *session, enum frame_opcode opcode, int64_t handle);
+struct pending_request *request_begin_internal(struct oche_session *session, enum frame_opcode opcode, int64_t handle);
 
 /* When what is sent now should leave: see the definition. */
 enum lane_urgency request_urgency(const struct oche_session *session);

@@ -26,7 +26,7 @@ static void clear(struct oche_session *session)
     session->socket_path = session->daemon_path = session->open_error = NULL;
     session->queued_bytes = 0;
     session->bell_fd = -1;
-    session->post = NULL;
+    session->deliver = NULL;
 }
 
 void session_deinit(struct oche_session *session)

@@ -68,13 +68,13 @@ struct oche_session {
     size_t last_batch;                  /* completions of the last dispatch that brought any */
     bool aborts;                        /* the daemon knows ABORT */
     bool raw_options;                   /* the daemon understands options by the system's numbers */
-    bool has_token;                     /* the daemon may hand over: */
-    uint8_t token[HANDOVER_TOKEN_SIZE]; /* its successor knows us by this */
-    bool handed_over;                   /* it has */
+    bool has_token;                     /* the daemon may hand over to a successor */
+    uint8_t token[HANDOVER_TOKEN_SIZE]; /* if has_token: by this the successor knows the session */
+    bool handed_over;                   /* the daemon has handed over, and the session has to follow it */
     bool tells_breaks;                  /* OCHE_FEATURE_BREAKS is on */
     bool quiet_writes;                  /* a write with a request id of 0 or less completes only if it fails */
     bool brings_endpoints;              /* a new socket completes with its endpoints as data */
-    bool idle;                          /* whoever dispatches and pops has seen all, and may sleep */
+    bool idle;                          /* whoever dispatches and pops has seen all completions, and may sleep */
 
     struct backoff backoff; /* in finding another daemon for durable listeners */
 
@@ -84,11 +84,12 @@ struct oche_session {
     enum oche_lane lane_choice;
     uint32_t arena_size; /* wished for; 0: the daemon's default */
     char *open_error;    /* why the last attempt to open it failed; NULL: it did not */
-    int bell_fd;         /* an eventfd, rung when something awaits the opening, which a second ring ends; not owned. -1:
-                            requests that make a socket are refused then, and durable listeners wait until the
-                            application reopens */
-    void (*post)(void *poster); /* hands on what completes while it opens; NULL: that is popped afterwards */
-    void *poster;
+    int bell_fd;         /* rung when the session asks for a daemon (session_await); a second ring ends the search for
+                            it. Not owned. -1: there is none, so requests that make a socket are refused while the
+                            session is lost, and durable listeners wait until the application reopens it */
+    void (*deliver)(void *context); /* called when something may have completed during the search for a daemon; NULL:
+                                       what completes is popped afterwards */
+    void *deliver_context;
 
     struct oche_session *next_free; /* of sessions.h */
 };

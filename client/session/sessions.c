@@ -1,3 +1,7 @@
+/*
+ * A table that is filled from the front and never emptied, so that a session can be found by its index without a lock;
+ * and a list of the sessions in it that are closed, oldest first.
+ */
 #include "client/session/sessions.h"
 
 #include "client/os/region.h"

@@ -1,3 +1,7 @@
+/*
+ * Limits are not sorted: there are few, and going through all pending requests once for each limit that is over costs
+ * less than keeping them in order with each request.
+ */
 #include "client/session/timekeeping.h"
 
 #include "client/session/request.h"
