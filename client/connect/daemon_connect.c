@@ -114,7 +114,7 @@ static long serving_process(const char *socket_path)
 }
 
 /* Somebody listens there, but the time is over: the daemon may be stopped, hang, or be very busy. */
-static int64_t give_up(const char *socket_path)
+static int64_t refuse_unresponsive(const char *socket_path)
 {
     long process = serving_process(socket_path);
     if (process > 0)
@@ -127,8 +127,8 @@ static int64_t give_up(const char *socket_path)
 }
 
 /* One attempt to connect and greet. */
-static int64_t attempt(const struct sockaddr_un *address, const struct daemon_connect *connect,
-                       const struct deadline *deadline, int *fd, struct welcome *welcome)
+static int64_t attempt_connect(const struct sockaddr_un *address, const struct daemon_connect *connect,
+                               const struct deadline *deadline, int *fd, struct welcome *welcome)
 {
     int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (made < 0) {
@@ -141,7 +141,7 @@ static int64_t attempt(const struct sockaddr_un *address, const struct daemon_co
         if (status == HELLO_HUNG_UP)
             status = ATTEMPT_AGAIN;
         else if (status == HELLO_SILENT)
-            status = give_up(address->sun_path);
+            status = refuse_unresponsive(address->sun_path);
     }
     if (status == 0)
         *fd = made;
@@ -188,7 +188,7 @@ int64_t daemon_connect_run(const struct daemon_connect *connect, const struct de
     int64_t start_pause = FIRST_START_PAUSE;
     char why[DAEMON_START_WHY_SIZE] = ""; /* what the daemon said that found the place taken last; "": none did */
     for (;;) {
-        int64_t status = attempt(&address, connect, deadline, fd, welcome);
+        int64_t status = attempt_connect(&address, connect, deadline, fd, welcome);
         if (status == 0)
             diagnostics_say("session %llu at %s", (unsigned long long)welcome->session, connect->socket_path);
         if (status == ATTEMPT_NOBODY && deadline_is_over(&next_start)) {
@@ -209,6 +209,6 @@ int64_t daemon_connect_run(const struct daemon_connect *connect, const struct de
         if (error < 0 && *why && status != ATTEMPT_AGAIN)
             return refuse_taken(connect->socket_path, why);
         if (error < 0)
-            return give_up(connect->socket_path);
+            return refuse_unresponsive(connect->socket_path);
     }
 }

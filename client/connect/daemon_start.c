@@ -25,7 +25,7 @@ struct words {
     size_t length;
 };
 
-static void hear(struct words *words, const char *data, size_t size)
+static void append_words(struct words *words, const char *data, size_t size)
 {
     size_t room = sizeof words->text - 1;
     if (size > room) {
@@ -51,18 +51,18 @@ static const char *last_line(struct words *words)
 }
 
 /* Reads what is there. False: end of file. */
-static bool listen_to(int fd, struct words *words)
+static bool read_words(int fd, struct words *words)
 {
     char data[256];
     ssize_t size;
     while ((size = read(fd, data, sizeof data)) > 0)
-        hear(words, data, (size_t)size);
+        append_words(words, data, (size_t)size);
     return size < 0;
 }
 
 /* Waits until the program has put itself in the background, or has failed. 0, or a negative errno:
  * the deadline's, or that of a failed exec. */
-static int attend(const struct spawn *spawn, const struct deadline *deadline, struct words *words)
+static int wait_until_started(const struct spawn *spawn, const struct deadline *deadline, struct words *words)
 {
     struct pollfd polled[] = {
         {.fd = spawn->report_fd, .events = POLLIN},
@@ -72,14 +72,14 @@ static int attend(const struct spawn *spawn, const struct deadline *deadline, st
         int status = deadline_poll(deadline, polled, 2);
         if (status < 0)
             return status;
-        if (!listen_to(spawn->stderr_fd, words))
+        if (!read_words(spawn->stderr_fd, words))
             polled[1].fd = -1; /* poll() passes over it */
         int error;
         ssize_t size = read(spawn->report_fd, &error, sizeof error);
         if (size == (ssize_t)sizeof error)
             return -error;
         if (size == 0) {
-            listen_to(spawn->stderr_fd, words);
+            read_words(spawn->stderr_fd, words);
             return 0;
         }
     }
@@ -105,7 +105,8 @@ static char **daemon_environment(void)
     return copy;
 }
 
-static int64_t judge(const char *program, int error, int status, struct words *words, char why[DAEMON_START_WHY_SIZE])
+static int64_t judge_end(const char *program, int error, int status, struct words *words,
+                         char why[DAEMON_START_WHY_SIZE])
 {
     if (error == -ECANCELED)
         return OCHE_ERR_CLOSED;
@@ -124,8 +125,8 @@ static int64_t judge(const char *program, int error, int status, struct words *w
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-static int64_t launch(char *program, const char *socket_path, const struct deadline *deadline,
-                      char why[DAEMON_START_WHY_SIZE])
+static int64_t run_daemon(char *program, const char *socket_path, const struct deadline *deadline,
+                          char why[DAEMON_START_WHY_SIZE])
 {
     static char socket_option[] = "--socket", idle_option[] = "--idle-exit", idle_seconds[] = "60";
     char *path = strdup(socket_path);
@@ -138,12 +139,12 @@ static int64_t launch(char *program, const char *socket_path, const struct deadl
     int error = path && environment ? spawn_start(&spawn, argv, environment) : -ENOMEM;
     if (!error) {
         diagnostics_say("starting %s --socket %s", program, socket_path);
-        error = attend(&spawn, deadline, &words);
+        error = wait_until_started(&spawn, deadline, &words);
         status = spawn_finish(&spawn);
     }
     free(environment);
     free(path);
-    return judge(program, error, status, &words, why);
+    return judge_end(program, error, status, &words, why);
 }
 
 int64_t daemon_start_run(const char *daemon_path, const char *socket_path, const struct deadline *deadline,
@@ -157,7 +158,7 @@ int64_t daemon_start_run(const char *daemon_path, const char *socket_path, const
                          socket_path);
         return OCHE_ERR_DAEMON_UNAVAILABLE;
     }
-    int64_t status = launch(program, socket_path, deadline, why);
+    int64_t status = run_daemon(program, socket_path, deadline, why);
     free(program);
     return status;
 }

@@ -141,7 +141,7 @@ static int say_hello(int fd, const struct deadline *deadline, const struct hello
 }
 
 /* What was read makes no sense: whoever listens there is not a daemon that we could talk to. */
-static int64_t nonsense(const char *what)
+static int64_t refuse_malformed(const char *what)
 {
     diagnostics_fail(0, "the daemon's answer to the greeting is malformed: %s", what);
     return OCHE_ERR_PROTOCOL;
@@ -181,7 +181,7 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, bool
 {
     Oche__Welcome *message = oche__welcome__unpack(NULL, frame->body_length, body);
     if (!message)
-        return nonsense("no welcome");
+        return refuse_malformed("no welcome");
     uint32_t version = message->version;
     /* 0 is protobuf's way of not saying: no limit then but the daemon's word. */
     uint64_t limit = message->limits ? message->limits->queued_bytes : 0;
@@ -201,11 +201,11 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, bool
                          (unsigned)version);
         return OCHE_ERR_PROTOCOL;
     }
-    return sensible ? 0 : nonsense("shared memory that cannot be");
+    return sensible ? 0 : refuse_malformed("shared memory that cannot be");
 }
 
 /* A failure to send or receive: cancelled, too slow, or something of the system's. */
-static int64_t give_up(int error)
+static int64_t fail_transfer(int error)
 {
     if (error == -ECANCELED)
         return OCHE_ERR_CLOSED;
@@ -215,7 +215,7 @@ static int64_t give_up(int error)
     return OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
-static int64_t converse(int fd, const struct deadline *deadline, const struct hello *wanted, struct welcome *welcome)
+static int64_t exchange(int fd, const struct deadline *deadline, const struct hello *wanted, struct welcome *welcome)
 {
     uint8_t header[FRAME_HEADER_SIZE], body[FRAME_BODY_MAX];
     struct frame frame = {0};
@@ -223,16 +223,16 @@ static int64_t converse(int fd, const struct deadline *deadline, const struct he
     if (status >= 0) /* a daemon that refuses may hang up without reading, but has said why */
         status = transfer(fd, deadline, header, sizeof header, welcome);
     if (status == 0 && frame_decode(&frame, header) != 0)
-        return nonsense("not a frame");
+        return refuse_malformed("not a frame");
     if (status == 0)
         status = transfer(fd, deadline, body, frame.body_length, welcome);
     if (status < 0)
-        return give_up(status);
+        return fail_transfer(status);
     if (status == HELLO_HUNG_UP)
         return HELLO_HUNG_UP;
 
     if (frame.opcode != FRAME_HELLO || frame.flags != FRAME_REPLY || frame.payload_length != 0)
-        return nonsense("not a reply to it");
+        return refuse_malformed("not a reply to it");
     if (frame.value < 0)
         return take_refusal(&frame, body);
     return take_welcome(&frame, body, wanted->memory, welcome);
@@ -243,7 +243,7 @@ int64_t hello_exchange(int fd, const struct deadline *deadline, const struct hel
     *welcome = (struct welcome){.has_memory = false};
     for (int i = 0; i < WELCOME_DESCRIPTORS; i++)
         welcome->descriptors[i] = -1;
-    int64_t status = converse(fd, deadline, wanted, welcome);
+    int64_t status = exchange(fd, deadline, wanted, welcome);
     if (status != 0)
         welcome_deinit(welcome);
     return status;

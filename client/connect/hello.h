@@ -16,8 +16,8 @@ enum welcome_descriptor { WELCOME_MEMORY, WELCOME_CLIENT_BELL, WELCOME_DAEMON_BE
 
 /* What is asked for. */
 struct hello {
-    bool memory;          /* the memory lane, */
-    uint32_t arena_size;  /* with arenas of so many bytes; 0: the daemon's default */
+    bool memory;          /* the memory lane */
+    uint32_t arena_size;  /* bytes of each arena of the memory lane; 0: the daemon's default */
     const uint8_t *token; /* HANDOVER_TOKEN_SIZE bytes: the listeners of the session that had it; NULL: none */
     uint32_t generation;  /* with a token: the newest generation of a handle so far */
 };

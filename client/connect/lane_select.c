@@ -58,8 +58,8 @@ static int64_t take_memory(struct welcome *welcome, struct lane_selection *selec
     return 0;
 }
 
-static int64_t join(const struct daemon_connect *connect, const struct deadline *deadline,
-                    struct lane_selection *selection, bool *unusable)
+static int64_t connect_on_lane(const struct daemon_connect *connect, const struct deadline *deadline,
+                               struct lane_selection *selection, bool *unusable)
 {
     struct welcome welcome;
     int fd;
@@ -103,12 +103,12 @@ int64_t lane_select_run(const struct daemon_connect *connect, enum oche_lane lan
     struct daemon_connect wish = *connect;
     bool unusable;
     wish.hello.memory = lane != OCHE_LANE_PLAIN;
-    int64_t status = join(&wish, deadline, selection, &unusable);
+    int64_t status = connect_on_lane(&wish, deadline, selection, &unusable);
     if (unusable && lane == OCHE_LANE_AUTOMATIC) {
         diagnostics_say("taking the plain lane instead");
         diagnostics_clear();
         wish.hello.memory = false;
-        status = join(&wish, deadline, selection, &unusable);
+        status = connect_on_lane(&wish, deadline, selection, &unusable);
     }
     if (status == 0 && lane == OCHE_LANE_MEMORY)
         status = insist(selection, connect->socket_path);

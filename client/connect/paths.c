@@ -19,7 +19,7 @@ static const char *from_environment(const char *name)
 }
 
 /* Directory and name joined by a slash. */
-static char *join(const char *directory, size_t directory_length, const char *name)
+static char *join_path(const char *directory, size_t directory_length, const char *name)
 {
     char *path;
     if (asprintf(&path, "%.*s/%s", (int)directory_length, directory, name) < 0)
@@ -36,7 +36,7 @@ char *paths_socket(const char *wanted)
 static char *beside(const char *file)
 {
     const char *slash = strrchr(file, '/');
-    char *path = slash ? join(file, (size_t)(slash - file), "oched") : NULL;
+    char *path = slash ? join_path(file, (size_t)(slash - file), "oched") : NULL;
     if (path && access(path, X_OK) == 0)
         return path;
     free(path);
@@ -66,7 +66,7 @@ static char *in_path(void)
     const char *directory = from_environment("PATH");
     while (directory) {
         size_t length = strcspn(directory, ":");
-        char *path = length ? join(directory, length, "oched") : NULL;
+        char *path = length ? join_path(directory, length, "oched") : NULL;
         if (path && path[0] == '/' && access(path, X_OK) == 0)
             return path;
         free(path);

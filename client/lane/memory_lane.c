@@ -88,7 +88,7 @@ int memory_lane_attach(struct memory_lane *lane, struct region *region, int own_
     return 0;
 }
 
-static void detach(struct memory_lane *lane)
+static void release_all(struct memory_lane *lane)
 {
     close_bells(lane);
     data_queue_deinit(&lane->releases);
@@ -109,13 +109,13 @@ void memory_lane_detach(struct memory_lane *lane)
      * set. */
     epoll_ctl(lane->epoll_fd, EPOLL_CTL_DEL, lane->own_bell, NULL);
     epoll_ctl(lane->epoll_fd, EPOLL_CTL_DEL, lane->wake_fd, NULL);
-    detach(lane);
+    release_all(lane);
 }
 
 void memory_lane_forget(struct memory_lane *lane)
 {
     if (lane->region)
-        detach(lane);
+        release_all(lane);
 }
 
 /* Bytes that a frame takes in the ring. */

@@ -23,25 +23,25 @@ _Static_assert(ARENA_SIZE_MAX / ARENA_BLOCK == 1 << (REGION_SEGMENTS - 1), "segm
 
 static atomic_uint fork_count;
 
-static int64_t refuse(int error, const char *what)
+static int64_t refuse_memory(int error, const char *what)
 {
     diagnostics_fail(error, "cannot use the daemon's shared memory: %s", what);
     return error == ENOMEM ? OCHE_ERR_OUT_OF_MEMORY : OCHE_ERR_DAEMON_UNAVAILABLE;
 }
 
 /* Memory that the other side could shrink would be a SIGBUS in waiting. */
-static int64_t check(int fd, size_t size)
+static int64_t check_memory(int fd, size_t size)
 {
     int seals = fcntl(fd, F_GET_SEALS);
     struct stat status;
     if (seals < 0)
-        return refuse(errno, "its seals");
+        return refuse_memory(errno, "its seals");
     if (!(seals & F_SEAL_SHRINK) || !(seals & F_SEAL_GROW))
-        return refuse(0, "it is not sealed");
+        return refuse_memory(0, "it is not sealed");
     if (fstat(fd, &status) < 0)
-        return refuse(errno, "its size");
+        return refuse_memory(errno, "its size");
     if (status.st_size < 0 || (uint64_t)status.st_size != size)
-        return refuse(0, "it is not as large as the daemon says");
+        return refuse_memory(0, "it is not as large as the daemon says");
     return 0;
 }
 
@@ -74,15 +74,15 @@ static void unmap_part(uint8_t *bytes, size_t size)
 
 int64_t region_map(int fd, const struct memory_sizes *sizes, struct region **region)
 {
-    int64_t status = check(fd, memory_total(sizes));
+    int64_t status = check_memory(fd, memory_total(sizes));
     if (status < 0)
         return status;
     struct region *made = malloc(sizeof *made);
     if (!made)
-        return refuse(ENOMEM, "describing it");
+        return refuse_memory(ENOMEM, "describing it");
     uint8_t *rings = map_part(fd, 0, memory_rings_end(sizes));
     if (!rings) {
-        status = refuse(errno, "mapping it");
+        status = refuse_memory(errno, "mapping it");
         free(made);
         return status;
     }

@@ -22,7 +22,7 @@ static uint64_t last_number;
 
 /* The place of the poster of an isolate at this address, or of the NULL at the end. The mutex is
  * held. */
-static struct poster **find(const void *address)
+static struct poster **find_place(const void *address)
 {
     struct poster **place = &first;
     while (*place && (*place)->isolate.address != address)
@@ -41,10 +41,10 @@ static struct poster *unlink_at(struct poster **place)
 }
 
 /* Registers a poster. False: its isolate has one already. */
-static bool add(struct poster *poster)
+static bool add_poster(struct poster *poster)
 {
     pthread_mutex_lock(&mutex);
-    struct poster **place = find(poster->isolate.address);
+    struct poster **place = find_place(poster->isolate.address);
     bool vacant = !*place;
     if (vacant) {
         *place = poster;
@@ -59,7 +59,7 @@ static bool add(struct poster *poster)
 static bool remove_poster(struct poster *poster)
 {
     pthread_mutex_lock(&mutex);
-    struct poster **place = find(poster->isolate.address);
+    struct poster **place = find_place(poster->isolate.address);
     bool found = *place == poster;
     if (found)
         unlink_at(place);
@@ -69,10 +69,10 @@ static bool remove_poster(struct poster *poster)
 
 /* Unregisters and returns the poster of an isolate with this address, gone or not, unless it is the one of `isolate`
  * and `port` that is wanted: then *kept is true. NULL: there is none. */
-static struct poster *replace(struct dart_isolate isolate, int64_t port, bool *kept)
+static struct poster *replace_poster(struct dart_isolate isolate, int64_t port, bool *kept)
 {
     pthread_mutex_lock(&mutex);
-    struct poster **place = find(isolate.address);
+    struct poster **place = find_place(isolate.address);
     *kept = *place && (*place)->port == port;
     struct poster *poster = *place && !*kept ? unlink_at(place) : NULL;
     pthread_mutex_unlock(&mutex);
@@ -133,14 +133,14 @@ int64_t isolates_begin(void *dart_api_dl_data, int64_t port, bool opens)
         return OCHE_ERR_OUT_OF_MEMORY;
     }
     bool kept;
-    struct poster *poster = replace(isolate, port, &kept);
+    struct poster *poster = replace_poster(isolate, port, &kept);
     if (kept)
         return 0;
     if (poster)
         poster_end(poster);
     sessions_disown(isolate.address);
     int64_t status = poster_new(isolate, port, opens, remove_poster, &poster);
-    if (status == 0 && !add(poster))
+    if (status == 0 && !add_poster(poster))
         poster_end(poster); /* another thread was faster, as it should not be: one isolate, one call
                                at a time */
     return status;
@@ -150,7 +150,7 @@ int64_t isolates_begin(void *dart_api_dl_data, int64_t port, bool opens)
 static int64_t port_of(struct dart_isolate isolate)
 {
     pthread_mutex_lock(&mutex);
-    const struct poster *poster = *find(isolate.address);
+    const struct poster *poster = *find_place(isolate.address);
     int64_t port = poster ? poster->port : 0;
     pthread_mutex_unlock(&mutex);
     return port;
@@ -162,7 +162,7 @@ struct poster *isolates_lock(struct dart_isolate isolate)
     if (port == 0 || !dart_port_is_open(port))
         return NULL;
     pthread_mutex_lock(&mutex);
-    struct poster *poster = *find(isolate.address);
+    struct poster *poster = *find_place(isolate.address);
     if (poster && poster->port == port)
         return poster;
     pthread_mutex_unlock(&mutex);
@@ -177,7 +177,7 @@ void isolates_unlock(void)
 struct poster *isolates_take(struct dart_isolate isolate)
 {
     pthread_mutex_lock(&mutex);
-    struct poster **place = find(isolate.address);
+    struct poster **place = find_place(isolate.address);
     struct poster *poster = *place ? unlink_at(place) : NULL;
     pthread_mutex_unlock(&mutex);
     return poster;

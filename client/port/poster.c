@@ -32,7 +32,7 @@ enum {
 };
 
 /* Posts what was popped: each completion by itself, or all in one message. False: the isolate is gone. */
-static bool post(const struct poster *poster, const struct oche_completion *completions, size_t count)
+static bool post_batch(const struct poster *poster, const struct oche_completion *completions, size_t count)
 {
     int64_t features = atomic_load_explicit(&poster->features, memory_order_relaxed);
     bool error_detail = features & OCHE_FEATURE_ERROR_DETAIL;
@@ -54,7 +54,7 @@ static bool post_completions(struct poster *poster, bool *settled)
     size_t count;
     do {
         count = dispatch_take(poster->session, completions, DART_PORT_BATCH_MAX, settled);
-        if (count > 0 && !post(poster, completions, count))
+        if (count > 0 && !post_batch(poster, completions, count))
             return false;
     } while (count == DART_PORT_BATCH_MAX);
     return true;
@@ -117,7 +117,7 @@ static void free_poster(struct poster *poster)
     free(poster);
 }
 
-static void *run(void *argument)
+static void *run_thread(void *argument)
 {
     struct poster *poster = argument;
     pthread_setname_np(pthread_self(), "oche-poster");
@@ -142,7 +142,7 @@ static int start_thread(struct poster *poster)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&poster->thread, &attributes, run, poster);
+    error = pthread_create(&poster->thread, &attributes, run_thread, poster);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return error;

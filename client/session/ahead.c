@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* The reading of a connection, or NULL. */
-static struct reading *find(struct oche_session *session, int64_t handle)
+static struct reading *find_reading(struct oche_session *session, int64_t handle)
 {
     struct handle_entry *entry = session_find(session, handle);
     return entry && entry->kind == HANDLE_CONNECTION ? &entry->reading : NULL;
@@ -22,7 +22,7 @@ static void let_more_come(struct oche_session *session, int64_t handle, struct r
 
 int64_t ahead_count(struct oche_session *session, int64_t handle)
 {
-    struct reading *reading = find(session, handle);
+    struct reading *reading = find_reading(session, handle);
     if (!reading)
         return OCHE_ERR_INVALID_HANDLE;
     int64_t count = 0;
@@ -35,7 +35,7 @@ int64_t ahead_count(struct oche_session *session, int64_t handle)
 
 int64_t ahead_take(struct oche_session *session, int64_t handle, uint8_t *into, uint64_t count)
 {
-    struct reading *reading = find(session, handle);
+    struct reading *reading = find_reading(session, handle);
     if (!reading)
         return OCHE_ERR_INVALID_HANDLE;
     uint64_t taken = 0;

@@ -25,9 +25,9 @@
 #include <string.h>
 
 enum purpose {
-    BEGIN,               /* with nothing, or anew */
-    FOLLOW,              /* to a successor, */
-    FOLLOW_FOR_LISTENERS /* which is of no use if it does not have our listeners */
+    BEGIN,               /* for a session that has no daemon */
+    FOLLOW,              /* the successor of its daemon */
+    FOLLOW_FOR_LISTENERS /* the same; a successor that lacks the session's listeners is of no use */
 };
 
 /* Limits of requests go on while the session waits for a daemon. */

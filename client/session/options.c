@@ -44,7 +44,7 @@ static int64_t set_flag(struct oche_session *session, int64_t request_id, int64_
 }
 
 /* 0 if the daemon can be asked for it. */
-static int64_t check(const struct oche_session *session, const struct options_raw *option)
+static int64_t check_option(const struct oche_session *session, const struct options_raw *option)
 {
     if (!option->value && option->size > 0)
         return OCHE_ERR_INVALID_ARGUMENT;
@@ -62,10 +62,10 @@ static Oche__Option__Name name_of(const struct options_raw *option)
     return OCHE__OPTION__NAME__UNKNOWN;
 }
 
-static int64_t set(struct oche_session *session, int64_t request_id, int64_t handle, const struct options_raw *option,
-                   struct waiter *waiter)
+static int64_t set_raw(struct oche_session *session, int64_t request_id, int64_t handle,
+                       const struct options_raw *option, struct waiter *waiter)
 {
-    int64_t status = check(session, option);
+    int64_t status = check_option(session, option);
     if (status < 0)
         return status;
     Oche__RawOption raw;
@@ -86,10 +86,10 @@ static int64_t set(struct oche_session *session, int64_t request_id, int64_t han
     return ask_to_set(session, request_id, handle, &message, waiter);
 }
 
-static int64_t get(struct oche_session *session, int64_t request_id, int64_t handle, const struct options_raw *option,
-                   struct waiter *waiter)
+static int64_t get_raw(struct oche_session *session, int64_t request_id, int64_t handle,
+                       const struct options_raw *option, struct waiter *waiter)
 {
-    int64_t status = check(session, option);
+    int64_t status = check_option(session, option);
     if (status < 0)
         return status;
     Oche__RawOption message;
@@ -115,12 +115,12 @@ int64_t options_set_flag(struct oche_session *session, int64_t request_id, int64
 
 int64_t options_set(struct oche_session *session, int64_t request_id, int64_t handle, const struct options_raw *option)
 {
-    return set(session, request_id, handle, option, NULL);
+    return set_raw(session, request_id, handle, option, NULL);
 }
 
 int64_t options_get(struct oche_session *session, int64_t request_id, int64_t handle, const struct options_raw *option)
 {
-    return get(session, request_id, handle, option, NULL);
+    return get_raw(session, request_id, handle, option, NULL);
 }
 
 /* ---- waiting ---- */
@@ -141,7 +141,7 @@ static void stop_waiting(struct oche_session *session, const struct waiter *wait
 }
 
 /* `status`: of the request that has been made, or not. */
-static int64_t await(struct oche_session *session, int64_t status, struct waiter *waiter, int32_t *os_error)
+static int64_t await_answer(struct oche_session *session, int64_t status, struct waiter *waiter, int32_t *os_error)
 {
     if (status == 0) {
         if (waiter_wait(waiter, &session->mutex, WAIT_LIMIT)) {
@@ -162,7 +162,7 @@ int64_t options_set_flag_and_wait(struct oche_session *session, int64_t handle, 
     struct waiter waiter;
     if (waiter_init(&waiter) < 0)
         return OCHE_ERR_OUT_OF_MEMORY;
-    return await(session, set_flag(session, 0, handle, flag, enabled, &waiter), &waiter, &os_error);
+    return await_answer(session, set_flag(session, 0, handle, flag, enabled, &waiter), &waiter, &os_error);
 }
 
 int64_t options_set_and_wait(struct oche_session *session, int64_t handle, const struct options_raw *option,
@@ -172,7 +172,7 @@ int64_t options_set_and_wait(struct oche_session *session, int64_t handle, const
     *os_error = 0;
     if (waiter_init(&waiter) < 0)
         return OCHE_ERR_OUT_OF_MEMORY;
-    return await(session, set(session, 0, handle, option, &waiter), &waiter, os_error);
+    return await_answer(session, set_raw(session, 0, handle, option, &waiter), &waiter, os_error);
 }
 
 int64_t options_get_and_wait(struct oche_session *session, int64_t handle, const struct options_raw *option,
@@ -182,5 +182,5 @@ int64_t options_get_and_wait(struct oche_session *session, int64_t handle, const
     *os_error = 0;
     if (waiter_init(&waiter) < 0)
         return OCHE_ERR_OUT_OF_MEMORY;
-    return await(session, get(session, 0, handle, option, &waiter), &waiter, os_error);
+    return await_answer(session, get_raw(session, 0, handle, option, &waiter), &waiter, os_error);
 }

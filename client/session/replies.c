@@ -346,7 +346,7 @@ static const char *take_pong(struct oche_session *session, const struct lane_mes
     return heartbeat_answered(&session->schedule.heartbeat) ? NULL : "an answer to no PING";
 }
 
-static const char *take(struct oche_session *session, struct lane_message *message)
+static const char *take_frame(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
     if ((frame->flags & ~FRAME_QUIET) != FRAME_REPLY || frame->payload_offset != 0)
@@ -362,7 +362,7 @@ static const char *take(struct oche_session *session, struct lane_message *messa
 
 const char *replies_take(struct oche_session *session, struct lane_message *message)
 {
-    const char *fault = take(session, message);
+    const char *fault = take_frame(session, message);
     lane_give_back(&session->lane, message->data);
     return fault;
 }
