@@ -1,10 +1,16 @@
-/* The interface without Dart: oche.h. */
-#include "client/diagnostics.h"
+/*
+ * oche.h without Dart. Each function takes the mutex of the session, which the layers below expect to be held, and
+ * calls the function of the same name there.
+ */
 #include "client/export.h"
-#include "client/getters.h"
-#include "client/options.h"
-#include "client/requests.h"
-#include "client/session.h"
+#include "client/os/diagnostics.h"
+#include "client/session/attachment.h"
+#include "client/session/cached.h"
+#include "client/session/dispatch.h"
+#include "client/session/lifecycle.h"
+#include "client/session/operations.h"
+#include "client/session/options.h"
+#include "client/session/session.h"
 #include "proto/errors.h"
 #include "proto/version.h"
 
@@ -32,7 +38,7 @@ EXPORT const char *oche_last_error(void)
 
 EXPORT int64_t oche_session_open(const struct oche_session_options *options, oche_session **session)
 {
-    return session_open(options, NULL, session);
+    return lifecycle_open(options, NULL, session);
 }
 
 EXPORT void oche_session_close(oche_session *session)
@@ -44,28 +50,28 @@ EXPORT void oche_session_close(oche_session *session)
     session_unlock(session);
     if (closed)
         return;
-    session_end(session);
-    session_free(session);
+    lifecycle_end(session);
+    lifecycle_free(session);
 }
 
 EXPORT int oche_session_get_fd(const oche_session *session)
 {
-    return session->lane.channel.epoll_fd;
+    return session_fd(session);
 }
 
 EXPORT int64_t oche_session_dispatch(oche_session *session)
 {
-    return session_dispatch(session);
+    return dispatch_run(session);
 }
 
 EXPORT int64_t oche_session_reopen(oche_session *session)
 {
-    return session_reopen(session);
+    return attachment_renew(session);
 }
 
 EXPORT bool oche_session_pop(oche_session *session, struct oche_completion *completion)
 {
-    return session_pop_one(session, completion);
+    return dispatch_pop(session, completion);
 }
 
 EXPORT void oche_data_free(void *data_owner)
@@ -76,7 +82,7 @@ EXPORT void oche_data_free(void *data_owner)
 EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
     session_lock(session);
-    int64_t status = request_connect(session, request_id, options);
+    int64_t status = operation_connect(session, request_id, options);
     session_unlock(session);
     return status;
 }
@@ -84,7 +90,7 @@ EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const str
 EXPORT int64_t oche_cancel(oche_session *session, int64_t request_id)
 {
     session_lock(session);
-    int64_t status = request_cancel(session, request_id);
+    int64_t status = operation_cancel(session, request_id);
     session_unlock(session);
     return status;
 }
@@ -92,7 +98,7 @@ EXPORT int64_t oche_cancel(oche_session *session, int64_t request_id)
 EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     session_lock(session);
-    int64_t status = request_listen(session, request_id, options);
+    int64_t status = operation_listen(session, request_id, options);
     session_unlock(session);
     return status;
 }
@@ -100,7 +106,7 @@ EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const stru
 EXPORT int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener)
 {
     session_lock(session);
-    int64_t status = request_accept(session, request_id, listener);
+    int64_t status = operation_accept(session, request_id, listener);
     session_unlock(session);
     return status;
 }
@@ -108,7 +114,7 @@ EXPORT int64_t oche_accept(oche_session *session, int64_t request_id, int64_t li
 EXPORT int64_t oche_read(oche_session *session, int64_t request_id, int64_t handle)
 {
     session_lock(session);
-    int64_t status = request_read(session, request_id, handle);
+    int64_t status = operation_read(session, request_id, handle);
     session_unlock(session);
     return status;
 }
@@ -116,7 +122,7 @@ EXPORT int64_t oche_read(oche_session *session, int64_t request_id, int64_t hand
 EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t handle, const void *data, size_t count)
 {
     session_lock(session);
-    int64_t status = request_write(session, request_id, handle, data, count);
+    int64_t status = operation_write(session, request_id, handle, data, count);
     session_unlock(session);
     return status;
 }
@@ -124,7 +130,7 @@ EXPORT int64_t oche_write(oche_session *session, int64_t request_id, int64_t han
 EXPORT int64_t oche_close_write(oche_session *session, int64_t request_id, int64_t handle)
 {
     session_lock(session);
-    int64_t status = request_close_write(session, request_id, handle);
+    int64_t status = operation_close_write(session, request_id, handle);
     session_unlock(session);
     return status;
 }
@@ -132,7 +138,7 @@ EXPORT int64_t oche_close_write(oche_session *session, int64_t request_id, int64
 EXPORT int64_t oche_close(oche_session *session, int64_t request_id, int64_t handle)
 {
     session_lock(session);
-    int64_t status = request_close(session, request_id, handle);
+    int64_t status = operation_close(session, request_id, handle);
     session_unlock(session);
     return status;
 }
@@ -140,7 +146,7 @@ EXPORT int64_t oche_close(oche_session *session, int64_t request_id, int64_t han
 EXPORT int64_t oche_abort(oche_session *session, int64_t request_id, int64_t handle)
 {
     session_lock(session);
-    int64_t status = request_abort(session, request_id, handle);
+    int64_t status = operation_abort(session, request_id, handle);
     session_unlock(session);
     return status;
 }
@@ -148,7 +154,7 @@ EXPORT int64_t oche_abort(oche_session *session, int64_t request_id, int64_t han
 EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     session_lock(session);
-    int64_t status = request_listener_close(session, request_id, listener, force);
+    int64_t status = operation_listener_close(session, request_id, listener, force);
     session_unlock(session);
     return status;
 }
@@ -197,7 +203,7 @@ EXPORT int64_t oche_get_option(oche_session *session, int64_t request_id, int64_
 EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id, struct oche_statistics *statistics)
 {
     session_lock(session);
-    int64_t status = request_statistics(session, request_id, statistics);
+    int64_t status = operation_statistics(session, request_id, statistics);
     session_unlock(session);
     return status;
 }
@@ -216,7 +222,7 @@ EXPORT int64_t oche_get_local(oche_session *session, int64_t handle, struct oche
 {
     struct endpoint local;
     session_lock(session);
-    int64_t status = getters_local(session, handle, &local);
+    int64_t status = cached_local(session, handle, &local);
     session_unlock(session);
     if (status == 0)
         copy_endpoint(endpoint, &local);
@@ -227,7 +233,7 @@ EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle, struct och
 {
     struct endpoint remote;
     session_lock(session);
-    int64_t status = getters_remote(session, handle, &remote);
+    int64_t status = cached_remote(session, handle, &remote);
     session_unlock(session);
     if (status == 0)
         copy_endpoint(endpoint, &remote);
@@ -237,7 +243,7 @@ EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle, struct och
 EXPORT int64_t oche_get_keep_alive(oche_session *session, int64_t handle)
 {
     session_lock(session);
-    int64_t status = getters_keep_alive(session, handle);
+    int64_t status = cached_keep_alive(session, handle);
     session_unlock(session);
     return status;
 }
@@ -245,7 +251,7 @@ EXPORT int64_t oche_get_keep_alive(oche_session *session, int64_t handle)
 EXPORT int64_t oche_get_no_delay(oche_session *session, int64_t handle)
 {
     session_lock(session);
-    int64_t status = getters_no_delay(session, handle);
+    int64_t status = cached_no_delay(session, handle);
     session_unlock(session);
     return status;
 }

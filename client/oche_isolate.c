@@ -1,16 +1,20 @@
-/* What oche.h has for isolates of a Dart VM, beyond the contract. */
+/*
+ * What oche.h has for isolates of a Dart VM, beyond tcp_socket.h. The session is that of the calling isolate, found
+ * through the VM, or, where there is a handle, the one that the handle names: such functions may be leaf calls, in
+ * which the VM must not be asked.
+ */
 #include <oche/oche.h>
 
-#include "client/ahead.h"
-#include "client/contract.h"
-#include "client/diagnostics.h"
 #include "client/export.h"
-#include "client/getters.h"
-#include "client/isolates.h"
-#include "client/options.h"
-#include "client/poster.h"
-#include "client/requests.h"
-#include "client/session.h"
+#include "client/os/diagnostics.h"
+#include "client/port/isolates.h"
+#include "client/port/poster.h"
+#include "client/session/ahead.h"
+#include "client/session/cached.h"
+#include "client/session/operations.h"
+#include "client/session/options.h"
+#include "client/session/session.h"
+#include "client/tcp_arguments.h"
 #include "proto/errors.h"
 
 #include <limits.h>
@@ -64,24 +68,26 @@ EXPORT int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
     int64_t status;
-    if (!contract_is_scoped_length(addr_len) || (source_addr_len != 0 && !contract_is_scoped_length(source_addr_len))) {
+    if (!tcp_arguments_is_scoped_length(addr_len) ||
+        (source_addr_len != 0 && !tcp_arguments_is_scoped_length(source_addr_len))) {
         status = OCHE_ERR_INVALID_ADDRESS;
-    } else if (!contract_is_port(port) || !contract_is_port(source_port) || timeout_ms < 0 || timeout_ms > UINT32_MAX) {
+    } else if (!tcp_arguments_is_port(port) || !tcp_arguments_is_port(source_port) || timeout_ms < 0 ||
+               timeout_ms > UINT32_MAX) {
         status = OCHE_ERR_INVALID_ARGUMENT;
     } else {
         struct oche_connect_options options = {
             .address = addr,
-            .address_length = contract_address_length(addr_len),
-            .scope_id = contract_scope_id(addr, addr_len),
+            .address_length = tcp_arguments_address_length(addr_len),
+            .scope_id = tcp_arguments_scope_id(addr, addr_len),
             .port = (uint16_t)port,
             .source_address = source_addr,
-            .source_address_length = contract_address_length(source_addr_len),
-            .source_scope_id = contract_scope_id(source_addr, source_addr_len),
+            .source_address_length = tcp_arguments_address_length(source_addr_len),
+            .source_scope_id = tcp_arguments_scope_id(source_addr, source_addr_len),
             .source_port = (uint16_t)source_port,
             .timeout_ms = (uint32_t)timeout_ms,
         };
         session_lock(poster->session);
-        status = request_connect(poster->session, request_id, &options);
+        status = operation_connect(poster->session, request_id, &options);
         session_unlock(poster->session);
     }
     isolates_unlock();
@@ -95,15 +101,15 @@ EXPORT int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int6
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
     int64_t status;
-    if (!contract_is_scoped_length(addr_len)) {
+    if (!tcp_arguments_is_scoped_length(addr_len)) {
         status = OCHE_ERR_INVALID_ADDRESS;
-    } else if (!contract_is_port(port)) {
+    } else if (!tcp_arguments_is_port(port)) {
         status = OCHE_ERR_INVALID_ARGUMENT;
     } else {
         struct oche_listen_options options = {
             .address = addr,
-            .address_length = contract_address_length(addr_len),
-            .scope_id = contract_scope_id(addr, addr_len),
+            .address_length = tcp_arguments_address_length(addr_len),
+            .scope_id = tcp_arguments_scope_id(addr, addr_len),
             .port = (uint16_t)port,
             .v6_only = v6_only,
             .backlog = backlog < 0         ? 0
@@ -113,7 +119,7 @@ EXPORT int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int6
             .durable = durable,
         };
         session_lock(poster->session);
-        status = request_listen(poster->session, request_id, &options);
+        status = operation_listen(poster->session, request_id, &options);
         session_unlock(poster->session);
     }
     isolates_unlock();
@@ -126,7 +132,7 @@ EXPORT int64_t oche_isolate_cancel(int64_t request_id)
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
     session_lock(poster->session);
-    int64_t status = request_cancel(poster->session, request_id);
+    int64_t status = operation_cancel(poster->session, request_id);
     session_unlock(poster->session);
     isolates_unlock();
     return status;
@@ -172,17 +178,17 @@ static int64_t get_address(int64_t handle, endpoint_getter *getter, uint8_t *out
     if (endpoint.scope_id == 0)
         return endpoint.address_length;
     memcpy(out + 16, &endpoint.scope_id, sizeof endpoint.scope_id);
-    return CONTRACT_SCOPED_LENGTH;
+    return TCP_ARGUMENTS_SCOPED_LENGTH;
 }
 
 EXPORT int64_t oche_isolate_get_local_address(int64_t handle, uint8_t *out)
 {
-    return get_address(handle, getters_local, out);
+    return get_address(handle, cached_local, out);
 }
 
 EXPORT int64_t oche_isolate_get_remote_address(int64_t handle, uint8_t *out)
 {
-    return get_address(handle, getters_remote, out);
+    return get_address(handle, cached_remote, out);
 }
 
 typedef int64_t option_call(struct oche_session *session, int64_t handle, const struct options_raw *option,
@@ -229,7 +235,7 @@ EXPORT int64_t oche_isolate_abort(int64_t request_id, int64_t handle)
     struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
-    status = request_abort(session, request_id, handle);
+    status = operation_abort(session, request_id, handle);
     session_unlock(session);
     return status;
 }

@@ -2,7 +2,7 @@
  * ochectl: asks a running daemon about itself. A program like any other that uses oche.h, and a client like any other
  * for the daemon.
  */
-#include "client/paths.h"
+#include "client/connect/paths.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -1,14 +1,17 @@
-/* The contract: tcp_socket.h, for isolates of a Dart VM. */
+/*
+ * tcp_socket.h, for isolates of a Dart VM. Its numbers are 64 bits wide, as Dart's are, and are checked here
+ * (tcp_arguments.h) before the layers below get them.
+ */
 #include <oche/tcp_socket.h>
 
-#include "client/contract.h"
 #include "client/export.h"
-#include "client/getters.h"
-#include "client/isolates.h"
-#include "client/options.h"
-#include "client/poster.h"
-#include "client/requests.h"
-#include "client/session.h"
+#include "client/port/isolates.h"
+#include "client/port/poster.h"
+#include "client/session/cached.h"
+#include "client/session/operations.h"
+#include "client/session/options.h"
+#include "client/session/session.h"
+#include "client/tcp_arguments.h"
 #include "proto/errors.h"
 
 #include <string.h>
@@ -30,7 +33,8 @@ EXPORT int64_t tcp_destroy(void)
 EXPORT int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
                            const uint8_t *source_addr, int64_t source_addr_len, int64_t source_port)
 {
-    if (addr_len == CONTRACT_SCOPED_LENGTH || source_addr_len == CONTRACT_SCOPED_LENGTH) /* not the contract's */
+    if (addr_len == TCP_ARGUMENTS_SCOPED_LENGTH ||
+        source_addr_len == TCP_ARGUMENTS_SCOPED_LENGTH) /* not the contract's */
         addr_len = -1;
     return oche_isolate_connect(request_id, addr, addr_len, port, source_addr, source_addr_len, source_port, 0);
 }
@@ -38,7 +42,7 @@ EXPORT int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr
 EXPORT int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
                           int64_t backlog, bool shared)
 {
-    if (addr_len == CONTRACT_SCOPED_LENGTH) /* not the contract's */
+    if (addr_len == TCP_ARGUMENTS_SCOPED_LENGTH) /* not the contract's */
         addr_len = -1;
     return oche_isolate_listen(request_id, addr, addr_len, port, v6_only, backlog, shared, false);
 }
@@ -58,12 +62,12 @@ static int64_t make_request(int64_t request_id, int64_t handle, request_maker *m
 
 EXPORT int64_t tcp_accept(int64_t request_id, int64_t listener)
 {
-    return make_request(request_id, listener, request_accept);
+    return make_request(request_id, listener, operation_accept);
 }
 
 EXPORT int64_t tcp_read(int64_t request_id, int64_t handle)
 {
-    return make_request(request_id, handle, request_read);
+    return make_request(request_id, handle, operation_read);
 }
 
 EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data, int64_t offset, int64_t count)
@@ -77,19 +81,19 @@ EXPORT int64_t tcp_write(int64_t request_id, int64_t handle, const uint8_t *data
     else if ((uint64_t)count > PTRDIFF_MAX)
         status = OCHE_ERR_OUT_OF_MEMORY; /* more than a 32-bit process can have */
     else
-        status = request_write(session, request_id, handle, count ? data + offset : NULL, (size_t)count);
+        status = operation_write(session, request_id, handle, count ? data + offset : NULL, (size_t)count);
     session_unlock(session);
     return status;
 }
 
 EXPORT int64_t tcp_close_write(int64_t request_id, int64_t handle)
 {
-    return make_request(request_id, handle, request_close_write);
+    return make_request(request_id, handle, operation_close_write);
 }
 
 EXPORT int64_t tcp_close(int64_t request_id, int64_t handle)
 {
-    return make_request(request_id, handle, request_close);
+    return make_request(request_id, handle, operation_close);
 }
 
 EXPORT int64_t tcp_listener_close(int64_t request_id, int64_t listener, bool force)
@@ -98,7 +102,7 @@ EXPORT int64_t tcp_listener_close(int64_t request_id, int64_t listener, bool for
     struct oche_session *session = isolates_lock_session(listener, &status);
     if (!session)
         return status;
-    status = request_listener_close(session, request_id, listener, force);
+    status = operation_listener_close(session, request_id, listener, force);
     session_unlock(session);
     return status;
 }
@@ -136,22 +140,22 @@ static int64_t get_port(int64_t handle, endpoint_getter *getter)
 
 EXPORT int64_t tcp_get_local_address(int64_t handle, uint8_t *out)
 {
-    return get_address(handle, getters_local, out);
+    return get_address(handle, cached_local, out);
 }
 
 EXPORT int64_t tcp_get_remote_address(int64_t handle, uint8_t *out)
 {
-    return get_address(handle, getters_remote, out);
+    return get_address(handle, cached_remote, out);
 }
 
 EXPORT int64_t tcp_get_local_port(int64_t handle)
 {
-    return get_port(handle, getters_local);
+    return get_port(handle, cached_local);
 }
 
 EXPORT int64_t tcp_get_remote_port(int64_t handle)
 {
-    return get_port(handle, getters_remote);
+    return get_port(handle, cached_remote);
 }
 
 typedef int64_t flag_getter(const struct oche_session *session, int64_t handle);
@@ -169,12 +173,12 @@ static int64_t get_flag(int64_t handle, flag_getter *getter)
 
 EXPORT int64_t tcp_get_keep_alive(int64_t handle)
 {
-    return get_flag(handle, getters_keep_alive);
+    return get_flag(handle, cached_keep_alive);
 }
 
 EXPORT int64_t tcp_get_no_delay(int64_t handle)
 {
-    return get_flag(handle, getters_no_delay);
+    return get_flag(handle, cached_no_delay);
 }
 
 static int64_t set_option(int64_t handle, enum options_flag flag, bool enabled)

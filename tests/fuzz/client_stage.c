@@ -1,8 +1,11 @@
 #include "tests/fuzz/client_stage.h"
 
-#include "client/public_handle.h"
-#include "client/session.h"
-#include "client/sessions.h"
+#include "client/session/dispatch.h"
+#include "client/session/lifecycle.h"
+#include "client/session/public_handle.h"
+#include "client/session/session.h"
+#include "client/session/sessions.h"
+#include "client/session/timekeeping.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/played_application.h"
@@ -28,7 +31,7 @@ struct stage {
 
 static struct stage stage;
 
-/* As session.c connects a session that is prepared or lost. */
+/* As attachment.c connects a session that is prepared or lost. */
 static void start_daemon(void)
 {
     struct oche_session *session = stage.session;
@@ -39,8 +42,7 @@ static void start_daemon(void)
     played_daemon_init(&stage.daemon, pair[0], &stage.input, &stage.application);
     if (stage.on_memory) {
         played_daemon_make_memory(&stage.daemon, &memory);
-        memory.region->mutex = &session->mutex;
-        memory.region->lane = &session->lane;
+        memory.mutex = &session->mutex;
     }
     session_lock(session);
     CHECK(lane_attach(&session->lane, pair[1], stage.on_memory ? &memory : NULL) == 0);
@@ -49,7 +51,7 @@ static void start_daemon(void)
     session->idle = true;
     session->aborts = true;
     session->state = SESSION_OPEN;
-    timekeeping_begin(session, true);
+    schedule_begin(&session->schedule, true, session->pending.owed > 0);
     session_unlock(session);
 }
 
@@ -58,7 +60,7 @@ static void let_time_pass(void)
 {
     struct oche_session *session = stage.session;
     session_lock(session);
-    int64_t due = session->time.alarm.at;
+    int64_t due = session->schedule.alarm.at;
     bool lost = due && timekeeping_run(session, due);
     session_unlock(session);
     if (lost)
@@ -87,7 +89,7 @@ static void act_rarely(uint8_t how)
         shutdown(stage.daemon.fd, SHUT_RD);
         break;
     case 2:
-        session_take(stage.session, NULL, 0, &(bool){false});
+        dispatch_take(stage.session, NULL, 0, &(bool){false});
         break;
     case 3:
         let_time_pass();
@@ -142,19 +144,19 @@ static void open_session(void)
     session->generation = 1;
     session->tag = public_tag_make(session->index, session->generation);
     CHECK(lane_init(&session->lane) == 0);
-    CHECK(timekeeping_init(&session->time, session->lane.channel.epoll_fd) == 0);
+    CHECK(schedule_init(&session->schedule, session_fd(session), SESSION_EPOLL_ALARM) == 0);
     played_application_init(&stage.application, &stage.input, session);
 }
 
 /* Everything completes, and all is given back. */
 static void close_session(void)
 {
-    session_end(stage.session);
+    lifecycle_end(stage.session);
     played_application_take_all(&stage.application);
     CHECK(stage.application.pending_count == 0);
     CHECK(stage.session->queued_bytes == 0);
     CHECK(stage.session->pending.count == 0);
-    session_free(stage.session);
+    lifecycle_free(stage.session);
     /* These outlive their session. */
     played_application_give_all_back(&stage.application);
 }

@@ -1,6 +1,6 @@
 #include "tests/fuzz/played_daemon.h"
 
-#include "client/public_handle.h"
+#include "client/session/public_handle.h"
 #include "proto/endpoints.h"
 #include "proto/oche.pb-c.h"
 #include "tests/fuzz/check.h"

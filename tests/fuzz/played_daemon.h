@@ -5,7 +5,7 @@
 #ifndef OCHE_TESTS_FUZZ_PLAYED_DAEMON_H
 #define OCHE_TESTS_FUZZ_PLAYED_DAEMON_H
 
-#include "client/lane.h"
+#include "client/lane/lane.h"
 #include "proto/arena.h"
 #include "proto/frame_reader.h"
 #include "proto/memory.h"

@@ -1,0 +1,206 @@
+/*
+ * A request is a slot of session->pending, from request_begin() until request_complete(). Between the two it is in one
+ * of these states, which follow from its fields:
+ *
+ *    unsent      an ACCEPT or LISTENER_CLOSE on a durable listener that is not open at the daemon yet; `wire` is 0
+ *    sent        the daemon owes the answer that completes it; a READ is completed by data instead
+ *    cancelled   a CONNECT that the application gave up; still the answer completes it, with OCHE_ERR_CLOSED as a rule
+ *    timed out   a CONNECT that has completed for the application (`no_completion`); the answer only frees the slot, or
+ *                turns the request into a CLOSE of the connection that came too late
+ *
+ * What the request may need later is reserved when it begins, because in between memory can run out: room for its
+ * frame, and for the completions of all pending requests and itself. That is why completing, timing out and ending
+ * cannot fail.
+ */
+#include "client/session/request.h"
+
+#include "client/os/deadline.h"
+#include "client/os/waiter.h"
+#include "client/session/public_handle.h"
+#include "client/session/session.h"
+#include "proto/errors.h"
+
+#include <errno.h>
+
+/* ---- beginning ---- */
+
+struct pending_request *request_begin(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
+                                      int64_t handle, size_t body_length, size_t count)
+{
+    if (lane_reserve(&session->lane, body_length, count) < 0 ||
+        !completions_reserve(&session->completions, session->pending.count + 1))
+        return NULL;
+    struct pending_request *request = pending_add(&session->pending, opcode);
+    if (!request)
+        return NULL;
+    const struct durable_listener *durable = durable_find(&session->durable, handle);
+    request->request_id = request_id;
+    request->handle = handle;
+    if (pending_is_owed(opcode))
+        schedule_owe(&session->schedule);
+    request->wire = durable ? durable->wire : public_to_wire(handle);
+    return request;
+}
+
+struct pending_request *request_begin_repeatable(struct oche_session *session, enum frame_opcode opcode,
+                                                 int64_t request_id, const uint8_t *body, size_t body_length)
+{
+    struct pending_request *request = request_begin(session, opcode, request_id, 0, body_length, 0);
+    if (request && !pending_keep_body(request, body, body_length)) {
+        pending_remove(&session->pending, request);
+        return NULL;
+    }
+    return request;
+}
+
+struct pending_request *request_begin_internal(struct oche_session *session, enum frame_opcode opcode, int64_t handle)
+{
+    struct pending_request *request = pending_add(&session->pending, opcode);
+    if (!request)
+        return NULL;
+    request->handle = handle;
+    request->no_completion = true;
+    return request;
+}
+
+/* ---- sending ---- */
+
+/*
+ * A request that answers a single completion, or comes on its own, goes out at once: its latency is what counts. After
+ * a batch of completions the application is likely to make as many requests, one after the other; they are queued, and
+ * the dispatcher, whom the first one wakes, sends them together.
+ */
+enum lane_urgency request_urgency(const struct oche_session *session)
+{
+    return session->last_batch > 1 ? LANE_WITH_THE_BATCH : LANE_AT_ONCE;
+}
+
+static struct frame frame_of(const struct oche_session *session, const struct pending_request *request)
+{
+    return (struct frame){
+        .opcode = request->opcode,
+        .request_id = pending_wire_id(&session->pending, request),
+        .handle = request->wire,
+        .flags = request->no_ack ? FRAME_QUIET : 0,
+        .value = request->opcode == FRAME_LISTENER_CLOSE ? request->argument : 0,
+    };
+}
+
+void request_send(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
+                  size_t body_length)
+{
+    struct frame frame = frame_of(session, request);
+    frame.body_length = (uint16_t)body_length;
+    lane_put(&session->lane, &frame, body, NULL, 0, request_urgency(session));
+    if (session->state == SESSION_LOST)
+        session_await(session);
+}
+
+void request_send_payload(struct oche_session *session, const struct pending_request *request, const void *payload,
+                          size_t count)
+{
+    struct frame frame = frame_of(session, request);
+    lane_put(&session->lane, &frame, NULL, payload, count, request_urgency(session));
+}
+
+bool request_send_again(struct oche_session *session, const struct pending_request *request)
+{
+    struct frame frame = frame_of(session, request);
+    frame.body_length = request->body_length;
+    if (lane_reserve(&session->lane, request->body_length, 0) < 0)
+        return false;
+    lane_put(&session->lane, &frame, request->body, NULL, 0, LANE_WITH_THE_BATCH);
+    return true;
+}
+
+/* ---- limits and cancelling ---- */
+
+void request_limit(struct oche_session *session, struct pending_request *request, uint32_t milliseconds)
+{
+    if (milliseconds == 0)
+        return;
+    request->limit_at = deadline_now() + milliseconds;
+    schedule_limit(&session->schedule, request->limit_at);
+}
+
+/* The limit of a request, if it has one, does not matter any more. */
+static void unlimit(struct oche_session *session, struct pending_request *request)
+{
+    if (request->opcode != FRAME_CONNECT || request->limit_at == 0)
+        return;
+    request->limit_at = 0;
+    schedule_unlimit(&session->schedule);
+}
+
+/* Tells the daemon that a connect is not wanted any more. False: no memory. */
+static bool send_cancel(struct oche_session *session, const struct pending_request *request, enum lane_urgency urgency)
+{
+    struct frame frame = {.opcode = FRAME_CANCEL, .value = pending_wire_id(&session->pending, request)};
+    if (lane_reserve(&session->lane, 0, 0) < 0)
+        return false;
+    lane_put(&session->lane, &frame, NULL, NULL, 0, urgency);
+    return true;
+}
+
+void request_time_out(struct oche_session *session, struct pending_request *request)
+{
+    bool cancelled = request->cancelled;
+    struct oche_completion completion = {
+        .request_id = request->request_id,
+        .result = cancelled ? OCHE_ERR_CLOSED : OCHE_ERR_TIMED_OUT,
+        .os_error = cancelled ? ECANCELED : ETIMEDOUT,
+    };
+    completions_push(&session->completions, &completion);
+    session->idle = false;
+    unlimit(session, request);
+    request->no_completion = true;
+    if (!cancelled)
+        send_cancel(session, request, LANE_WITH_THE_BATCH);
+}
+
+bool request_cancel(struct oche_session *session, struct pending_request *request)
+{
+    if (!send_cancel(session, request, request_urgency(session)))
+        return false;
+    request->cancelled = true;
+    return true;
+}
+
+bool request_close_late(struct oche_session *session, struct pending_request *request, int64_t wire)
+{
+    struct frame frame = {
+        .opcode = FRAME_CLOSE,
+        .request_id = pending_wire_id(&session->pending, request),
+        .handle = wire,
+    };
+    if (lane_reserve(&session->lane, 0, 0) < 0)
+        return false;
+    lane_put(&session->lane, &frame, NULL, NULL, 0, LANE_WITH_THE_BATCH);
+    request->opcode = FRAME_CLOSE;
+    return true;
+}
+
+/* ---- completing ---- */
+
+void request_complete(struct oche_session *session, struct pending_request *request, struct oche_completion *completion)
+{
+    bool may_wait = request->opcode == FRAME_SET_OPTION || request->opcode == FRAME_GET_OPTION;
+    struct waiter *waiter = may_wait ? request->waiter : NULL;
+    session->queued_bytes -= request->charge;
+    unlimit(session, request);
+    completion->request_id = request->request_id;
+    if (waiter)
+        waiter_answer(waiter, completion->result, completion->os_error);
+    else if (!request->no_completion && !(request->no_ack && completion->result >= 0))
+        completions_push(&session->completions, completion);
+    pending_remove(&session->pending, request);
+}
+
+void request_end_all(struct oche_session *session, int64_t result)
+{
+    struct pending_request *request = NULL;
+    while ((request = pending_next(&session->pending, request))) {
+        struct oche_completion completion = {.result = result};
+        request_complete(session, request, &completion); /* its slot is free now, but still a place to go on from */
+    }
+}
