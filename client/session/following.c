@@ -145,6 +145,15 @@ bool following_prepare_for_new(struct oche_session *session, int64_t code)
     return session->pending.count > 0 && queue(session, 0);
 }
 
+bool following_keeps(const struct oche_session *session, struct pending_request *request, int64_t code)
+{
+    bool leaves = code == OCHE_ERR_CLOSED || code == OCHE_ERR_INVALID_HANDLE || code == OCHE_ERR_DAEMON_LOST;
+    if (!leaves || request->opcode != FRAME_ACCEPT || !durable_find(&session->durable, request->handle))
+        return false;
+    request->wire = 0;
+    return true;
+}
+
 static bool waits_for(const struct pending_request *request, int64_t handle)
 {
     return (request->opcode == FRAME_ACCEPT || request->opcode == FRAME_LISTENER_CLOSE) && request->handle == handle;

@@ -22,6 +22,7 @@
 
 struct durable_listener;
 struct oche_session;
+struct pending_request;
 
 /* Of a session whose lane is detached: ends what ends, and queues the rest for the successor. *wanted: there is a
  * listener that must be there. False: no memory, and the session has to be lost. */
@@ -34,6 +35,11 @@ bool following_prepare_for_new(struct oche_session *session, int64_t code);
 /* The successor does not have that listener, a handle of the wire: what is pending on it is going to end with
  * OCHE_ERR_DAEMON_LOST, when the successor has refused it. */
 void following_lose(struct oche_session *session, int64_t wire);
+
+/* The daemon has refused the request with that code. True: it is an accept on a durable listener, and the daemon
+ * leaves: a daemon closes its listeners first then, and takes no accepts any more. The request waits for the next one.
+ */
+bool following_keeps(const struct oche_session *session, struct pending_request *request, int64_t code);
 
 /* The LISTEN that opens a durable listener again has succeeded: sends what waits for it. False: no memory. */
 bool following_reopened(struct oche_session *session, int64_t handle, int64_t wire);

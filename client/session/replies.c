@@ -215,15 +215,6 @@ static void end_reads(struct oche_session *session, const struct pending_request
     }
 }
 
-/* A daemon that leaves closes its listeners first, and takes no accepts any more. Those of a durable listener, which
- * the application has not closed, wait for the next daemon. */
-static bool waits_for_next_daemon(const struct oche_session *session, const struct pending_request *request,
-                                  int64_t code)
-{
-    return request->opcode == FRAME_ACCEPT && durable_find(&session->durable, request->handle) &&
-           (code == OCHE_ERR_CLOSED || code == OCHE_ERR_INVALID_HANDLE || code == OCHE_ERR_DAEMON_LOST);
-}
-
 static const char *take_reply(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
@@ -243,10 +234,8 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
     } else {
         if (frame->payload_length != 0 || frame->body_length != 0)
             return "a failure with data";
-        if (waits_for_next_daemon(session, request, frame->value)) {
-            request->wire = 0;
+        if (following_keeps(session, request, frame->value))
             return NULL;
-        }
         if (request->listener_lost && frame->value == OCHE_ERR_INVALID_HANDLE)
             completion.result = OCHE_ERR_DAEMON_LOST;
         completion.os_error = frame->os_error;

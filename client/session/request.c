@@ -2,7 +2,7 @@
  * A request is a slot of session->pending, from request_begin() until request_complete(). Between the two it is in one
  * of these states, which follow from its fields:
  *
- *    unsent      an ACCEPT or LISTENER_CLOSE on a durable listener that is not open at the daemon yet; `wire` is 0
+ *    unsent      an ACCEPT or LISTENER_CLOSE on a durable listener that is not open at a daemon; `wire` is 0
  *    sent        the daemon owes the answer that completes it; a READ is completed by data instead
  *    cancelled   a CONNECT that the application gave up; still the answer completes it, with OCHE_ERR_CLOSED as a rule
  *    timed out   a CONNECT that has completed for the application (`no_completion`); the answer only frees the slot, or
