@@ -1,16 +1,17 @@
 /*
  * oched: TCP sockets for the programs of one user, in a process of its own.
  */
-#include "daemon/background.h"
-#include "daemon/confinement.h"
-#include "daemon/estate.h"
-#include "daemon/log.h"
-#include "daemon/log_output.h"
-#include "daemon/options.h"
-#include "daemon/rendezvous.h"
-#include "daemon/server.h"
-#include "daemon/starter.h"
-#include "daemon/user.h"
+#include "daemon/handover/handover_items.h"
+#include "daemon/log/errno_text.h"
+#include "daemon/log/log.h"
+#include "daemon/log/log_output.h"
+#include "daemon/process/background.h"
+#include "daemon/process/options.h"
+#include "daemon/process/rendezvous.h"
+#include "daemon/process/respawner.h"
+#include "daemon/process/sandbox.h"
+#include "daemon/process/server.h"
+#include "daemon/process/user.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -67,10 +68,10 @@ static void warn_of_limit(void)
                  (unsigned long long)limit.rlim_max);
 }
 
-/* A daemon without a starter serves, and hands over to whoever is started by hand. */
+/* A daemon without a respawner serves, and hands over to whoever is started by hand. */
 static void fork_starter(struct server_parts *parts, char **argv, int background)
 {
-    const struct starter_order order = {
+    const struct respawner_order order = {
         .argv = argv,
         .argument_count = parts->options->argument_count,
         .is_successor = parts->options->replace != REPLACE_NEVER,
@@ -78,13 +79,13 @@ static void fork_starter(struct server_parts *parts, char **argv, int background
         .background = background >= 0,
         .rendezvous = parts->rendezvous,
     };
-    int r = starter_fork(&order, &parts->starter);
+    int r = respawner_fork(&order, &parts->respawner);
     if (r < 0)
-        log_line(LOG_WARNING, "event=no-starter error=\"%s\" errno=%d", log_errno_text(-r), -r);
+        log_line(LOG_WARNING, "event=no-respawner error=\"%s\" errno=%d", errno_text(-r), -r);
 }
 
-/* Everything after confinement has begun; `background` is negative in the foreground. */
-static int serve(struct server_parts *parts, struct confinement *confinement, int background)
+/* Everything after sandbox has begun; `background` is negative in the foreground. */
+static int serve(struct server_parts *parts, struct sandbox *sandbox, int background)
 {
     const struct options *options = parts->options;
     struct server *server = server_new(parts);
@@ -96,10 +97,10 @@ static int serve(struct server_parts *parts, struct confinement *confinement, in
         return EXIT_FAILED;
     }
     if (options->replace != REPLACE_NEVER)
-        log_line(LOG_INFO, "event=inherited listeners=%u", parts->estate->count);
+        log_line(LOG_INFO, "event=inherited listeners=%u", parts->inherited->count);
     if (background >= 0)
         background_ready(background);
-    confinement_finish(confinement, !options->no_seccomp);
+    sandbox_finish(sandbox, !options->no_seccomp);
     set_signals(SIG_UNBLOCK);
     int r = server_run(server);
     set_signals(SIG_BLOCK);
@@ -115,17 +116,17 @@ static int confine_and_serve(struct server_parts *parts, char **argv, int backgr
     if (parts->rendezvous->evicted > 0)
         log_line(LOG_WARNING, "event=evicted pid=%d why=\"it did not answer\"", (int)parts->rendezvous->evicted);
     warn_of_limit();
-    struct confinement confinement;
-    confinement_begin(&confinement);
+    struct sandbox sandbox;
+    sandbox_begin(&sandbox);
     fork_starter(parts, argv, background);
-    confinement_leave_files(&confinement, parts->rendezvous->address.sun_path, log_output_path());
+    sandbox_leave_files(&sandbox, parts->rendezvous->address.sun_path, log_output_path());
     int status = EXIT_FAILED;
     if (rendezvous_listen(parts->rendezvous) == 0)
-        status = serve(parts, &confinement, background);
-    if (parts->starter.line >= 0)
-        close(parts->starter.line);
-    if (parts->starter.bell >= 0)
-        close(parts->starter.bell);
+        status = serve(parts, &sandbox, background);
+    if (parts->respawner.line >= 0)
+        close(parts->respawner.line);
+    if (parts->respawner.bell >= 0)
+        close(parts->respawner.bell);
     return status;
 }
 
@@ -133,7 +134,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct rendezvous rendezvous;
-    struct estate estate;
+    struct handover_items inherited;
     int background = -1;
 
     background_open_streams();
@@ -152,13 +153,13 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     set_signals(SIG_BLOCK);
-    estate_init(&estate);
-    r = rendezvous_open(&rendezvous, options.socket_path, options.replace, &estate);
+    handover_items_init(&inherited);
+    r = rendezvous_open(&rendezvous, options.socket_path, options.replace, &inherited);
     if (r != 0)
         return r == RENDEZVOUS_TAKEN ? EXIT_TAKEN : EXIT_FAILED;
-    struct server_parts parts = {.options = &options, .rendezvous = &rendezvous, .estate = &estate};
+    struct server_parts parts = {.options = &options, .rendezvous = &rendezvous, .inherited = &inherited};
     int status = confine_and_serve(&parts, argv, background);
     rendezvous_close(&rendezvous);
-    estate_deinit(&estate);
+    handover_items_deinit(&inherited);
     return status;
 }

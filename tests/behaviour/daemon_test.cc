@@ -359,8 +359,8 @@ TEST_CASE("a daemon in the background lets go of its directory, whatever paths i
         command_lines.push_back(contents_of("/proc/" + std::to_string(daemons.back()) + "/cmdline"));
     }
     CHECK(command_lines[0] == command_lines[1]);
-    for (const pid_t starter : place.starters()) {
-        CHECK(directory_of(starter) == "/");
+    for (const pid_t respawner : place.respawners()) {
+        CHECK(directory_of(respawner) == "/");
     }
     send_signal(daemons.back(), SIGTERM);
     CHECK(eventually([&] { return !is_alive(daemons.back()); }));

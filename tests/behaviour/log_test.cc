@@ -222,7 +222,7 @@ TEST_CASE("a log that nobody reads stops no session and no signal, and counts wh
     CHECK_FALSE(std::filesystem::exists(place.socket_path()));
 }
 
-TEST_CASE("the starter does not wait for the reader of the log either")
+TEST_CASE("the respawner does not wait for the reader of the log either")
 {
     const Channel channel = pipe_ends();
     const Place place;
@@ -235,7 +235,7 @@ TEST_CASE("the starter does not wait for the reader of the log either")
     stop(channel.writer.get());
     daemon.kill(SIGUSR2);
     CHECK(daemon.wait() == 0);
-    CHECK(eventually([&] { return place.server().has_value() && place.starters().size() == 1; }));
+    CHECK(eventually([&] { return place.server().has_value() && place.respawners().size() == 1; }));
     CHECK(place.server() != daemon.pid());
 }
 

@@ -6,8 +6,8 @@
  * The linker puts these functions in front of the daemon's (--wrap), so the daemon's own code is the product's.
  */
 #include "tests/chaos/faults.h"
-#include "daemon/lane.h"
-#include "daemon/operations.h"
+#include "daemon/lane/lane.h"
+#include "daemon/operations/operations.h"
 
 #include <signal.h>
 #include <stdatomic.h>

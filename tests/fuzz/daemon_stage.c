@@ -1,15 +1,15 @@
 #include "tests/fuzz/daemon_stage.h"
 
-#include "daemon/accept_queue.h"
-#include "daemon/connection.h"
-#include "daemon/daemon_state.h"
-#include "daemon/estate.h"
-#include "daemon/handover_key.h"
-#include "daemon/log.h"
-#include "daemon/operations.h"
-#include "daemon/policy.h"
-#include "daemon/session.h"
-#include "daemon/session_host.h"
+#include "daemon/handover/handover_key.h"
+#include "daemon/handover/handover_items.h"
+#include "daemon/log/log.h"
+#include "daemon/operations/operations.h"
+#include "daemon/session/daemon_state.h"
+#include "daemon/session/session.h"
+#include "daemon/session/session_host.h"
+#include "daemon/socket/accept_queue.h"
+#include "daemon/socket/connection.h"
+#include "daemon/socket/policy.h"
 #include "proto/arena.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/input.h"
@@ -41,9 +41,9 @@ struct stage {
     struct handover_key key;
     struct session_host host;
     struct account *account;
-    struct estate estate;
+    struct handover_items items;
     struct session *session; /* NULL: ended, and freed */
-    struct engine_task task;
+    struct engine_deferred task;
 
     /* Everybody else. */
     struct played_client client;
@@ -185,7 +185,7 @@ static bool wind_up(void)
     return true;
 }
 
-static void on_turn(struct engine_task *task)
+static void on_turn(struct engine_deferred *task)
 {
     if (stage.greeting) {
         played_client_take_replies(&stage.client);
@@ -211,7 +211,7 @@ static void on_ask(void *context, int fd)
     close(fd);
 }
 
-/* As daemon/worker.c does it. */
+/* As daemon/process/worker.c does it. */
 static void on_woken(void *context)
 {
     (void)context;
@@ -252,10 +252,10 @@ static void set_up_daemon(int fd)
             },
     };
     stage.daemon.policy = &everything;
-    stage.daemon.estate = &stage.estate;
+    stage.daemon.unclaimed = &stage.items;
     stage.daemon.ask = on_ask;
     stage.key.exists = true; /* of zeros, which fuzzing finds */
-    estate_init(&stage.estate);
+    handover_items_init(&stage.items);
     accept_queues_init(&stage.accept_queues);
     stage.daemon.accept_queues = &stage.accept_queues;
     stage.daemon.key = &stage.key;
@@ -308,7 +308,7 @@ static void tear_down(void)
     account_free(stage.account);
     starvation_deinit(&stage.host.starvation);
     engine_free(stage.host.engine);
-    estate_deinit(&stage.estate);
+    handover_items_deinit(&stage.items);
     peers_deinit(&stage.peers);
     played_client_deinit(&stage.client);
 }

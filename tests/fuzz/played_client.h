@@ -7,7 +7,7 @@
 #ifndef OCHE_TESTS_FUZZ_PLAYED_CLIENT_H
 #define OCHE_TESTS_FUZZ_PLAYED_CLIENT_H
 
-#include "daemon/socket_table.h"
+#include "daemon/session/socket_table.h"
 #include "proto/arena.h"
 #include "proto/bytes.h"
 #include "proto/frame_reader.h"

@@ -60,7 +60,7 @@ std::vector<pid_t> processes_of_oched(const std::string &directory)
 
 bool is_starter(pid_t pid)
 {
-    return contents_of("/proc/" + std::to_string(pid) + "/comm") == "oched-starter\n";
+    return contents_of("/proc/" + std::to_string(pid) + "/comm") == "oched-respawner\n";
 }
 
 void end_process(pid_t pid)
@@ -165,7 +165,7 @@ size_t Place::daemons() const
     return all.size() - static_cast<size_t>(std::count_if(all.begin(), all.end(), is_starter));
 }
 
-std::vector<pid_t> Place::starters() const
+std::vector<pid_t> Place::respawners() const
 {
     std::vector<pid_t> found = processes_of_oched(directory_);
     found.erase(std::remove_if(found.begin(), found.end(), [](pid_t pid) { return !is_starter(pid); }), found.end());

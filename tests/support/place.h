@@ -40,10 +40,10 @@ class Place
 
     // The log of the daemons that the library started.
     std::string started_log() const;
-    // How often the library started a daemon, and how many daemons there are now for this place, and their starters.
+    // How often the library started a daemon, and how many daemons there are now for this place, and their respawners.
     size_t starts() const;
     size_t daemons() const;
-    std::vector<pid_t> starters() const;
+    std::vector<pid_t> respawners() const;
 
     // From now on the library starts the daemon with these arguments as well.
     void start_with(const std::vector<std::string> &arguments) const;

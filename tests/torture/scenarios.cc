@@ -385,7 +385,7 @@ void handing_over(Stage &stage)
     }
 }
 
-// The same, told by a signal: the daemon's starter does it.
+// The same, told by a signal: the daemon's respawner does it.
 void succeeding(Stage &stage)
 {
     PendingAccept accept;

@@ -1,0 +1,167 @@
+#include "daemon/lane/lane.h"
+
+#include "daemon/engine/fd_message.h"
+#include "daemon/lane/memory_lane.h"
+
+#include <stdlib.h>
+
+static bool on_frame(void *owner, struct frame_message *from)
+{
+    struct lane *lane = owner;
+    struct lane_message message = {
+        .frame = from->frame,
+        .body = from->body,
+        .payload = {.data = from->payload, .length = from->frame.payload_length},
+    };
+    const char *fault = NULL;
+    lane->last = from->frame;
+    if (lane->memory)
+        fault = "a frame in the socket, on the memory lane";
+    else if (from->frame.flags & FRAME_IN_ARENA)
+        fault = "a payload in an arena, on the plain lane";
+    if (fault) {
+        free(from->payload);
+        lane->user->broken(lane->owner, fault, 0);
+        return false;
+    }
+    return lane->user->frame(lane->owner, &message);
+}
+
+static void on_relieved(void *owner)
+{
+    struct lane *lane = owner;
+    if (!lane->congested)
+        return;
+    lane->congested = false;
+    lane->user->relieved(lane->owner);
+}
+
+static void on_broken(void *owner, const char *why, int os_error)
+{
+    struct lane *lane = owner;
+    lane->last = lane->plain.reader.frame;
+    lane->user->broken(lane->owner, why, os_error);
+}
+
+static void on_closed(void *owner)
+{
+    struct lane *lane = owner;
+    lane->user->closed(lane->owner);
+}
+
+static const struct plain_lane_user plain_user = {
+    .frame = on_frame,
+    .relieved = on_relieved,
+    .broken = on_broken,
+    .closed = on_closed,
+};
+
+int lane_init(struct lane *lane, struct time_slice *share, int fd, const struct lane_user *user, void *owner)
+{
+    *lane = (struct lane){.engine = share->engine, .share = share, .user = user, .owner = owner};
+    return plain_lane_init(&lane->plain, share, fd, &plain_user, lane);
+}
+
+void lane_deinit(struct lane *lane)
+{
+    memory_lane_free(lane->memory);
+    lane->memory = NULL;
+    plain_lane_deinit(&lane->plain);
+}
+
+void lane_close(struct lane *lane)
+{
+    if (lane->closed)
+        return;
+    lane->closed = true;
+    if (lane->memory)
+        memory_lane_stop(lane->memory);
+    plain_lane_close(&lane->plain);
+}
+
+int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame,
+                        const void *body, const char **what)
+{
+    struct memory_lane *memory;
+    int descriptors[MEMORY_LANE_DESCRIPTORS];
+    int r = memory_lane_new(lane, sizes, &memory, what);
+    if (r < 0)
+        return r;
+    memory_lane_descriptors(memory, descriptors);
+    *what = "passing the descriptors";
+    /* The socket is empty, so it takes all of it at once, or something is wrong. */
+    r = fd_message_send(engine_socket_fd(lane->plain.socket), fd_message_deadline(0), frame, body, descriptors,
+                        MEMORY_LANE_DESCRIPTORS);
+    if (r < 0) {
+        memory_lane_free(memory);
+        return r;
+    }
+    memory_lane_start(memory);
+    lane->memory = memory;
+    return 0;
+}
+
+void lane_finish(struct lane *lane)
+{
+    lane->unheard = true;
+    if (lane->memory)
+        memory_lane_finish(lane->memory);
+}
+
+int lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload)
+{
+    if (lane->unheard)
+        return 0;
+    return lane->memory ? memory_lane_put(lane->memory, frame, body, payload)
+                        : plain_lane_put(&lane->plain, frame, body, payload);
+}
+
+uint8_t *lane_room(struct lane *lane, bool many, size_t *size)
+{
+    if (lane->memory)
+        return memory_lane_room(lane->memory, many, size);
+    uint8_t *room = plain_lane_room(&lane->plain, size);
+    if (!room)
+        lane->congested = true;
+    return room;
+}
+
+int lane_put_room(struct lane *lane, struct frame *frame)
+{
+    if (lane->unheard)
+        return 0;
+    if (lane->memory)
+        return memory_lane_put_room(lane->memory, frame);
+    plain_lane_put_room(&lane->plain, frame);
+    return 0;
+}
+
+void lane_free_payload(struct lane *lane, struct payload *payload)
+{
+    if (!payload->in_arena)
+        free(payload->data);
+    else if (!lane->closed && !lane->unheard)
+        memory_lane_free_payload(lane->memory, payload);
+    *payload = (struct payload){0};
+}
+
+bool lane_is_read(const struct lane *lane)
+{
+    return plain_lane_is_read(&lane->plain) && (!lane->memory || memory_lane_is_read(lane->memory));
+}
+
+bool lane_is_idle(const struct lane *lane)
+{
+    return lane_is_read(lane) && plain_lane_is_sent(&lane->plain) &&
+           (!lane->memory || memory_lane_is_taken(lane->memory));
+}
+
+int64_t lane_unfinished_handle(const struct lane *lane)
+{
+    return lane->plain.reader.payload ? lane->plain.reader.frame.handle : 0;
+}
+
+bool lane_release(struct lane *lane, uint32_t offset, uint32_t length)
+{
+    return lane->memory && memory_lane_release(lane->memory, offset, length);
+}

@@ -1,0 +1,239 @@
+#include "daemon/lane/plain_lane.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+enum {
+    READ_SIZE = 64 * 1024,           /* bytes: the most that one read returns */
+    CONGESTED = 1024 * 1024,         /* bytes of output: no more reads */
+    RELIEVED = CONGESTED / 2,        /* … until so much is left */
+    DEAF = 4 * 1024 * 1024,          /* bytes of output: no more requests */
+    SENDS_AT_MOST = 4 * 1024 * 1024, /* bytes offered to one send */
+    MEMORY_RETRY_MS = 100,
+};
+
+static void listen_on(struct plain_lane *lane)
+{
+    if (lane->listening || lane->closed || bytes_length(&lane->output) > DEAF)
+        return;
+    if (!list_is_empty(&lane->backlog.node))
+        return;
+    lane->listening = true;
+    engine_recv(lane->socket);
+}
+
+static void start_sending(struct plain_lane *lane)
+{
+    if (lane->sending)
+        return;
+    lane->sending = true;
+    engine_send(lane->socket);
+}
+
+static uint8_t *on_receive_buffer(void *owner, size_t *size)
+{
+    struct plain_lane *lane = owner;
+    return frame_reader_room(&lane->reader, size);
+}
+
+/* Hands on the frames that have come. Those that the client's share has no time for wait, and nothing is read until
+ * then. */
+static void take_frames(struct plain_lane *lane)
+{
+    for (;;) {
+        struct frame_message message;
+        int r = frame_reader_next(&lane->reader, &message);
+        if (r == FRAME_READER_NEEDS_MORE)
+            break;
+        if (r != FRAME_READER_FRAME) {
+            lane->user->broken(lane->owner, r < 0 ? "out of memory" : frame_fault_text(r), r < 0 ? -r : 0);
+            return;
+        }
+        if (!lane->user->frame(lane->owner, &message))
+            return;
+        if (time_slice_is_spent(lane->backlog.share)) {
+            engine_submit(&lane->backlog);
+            return;
+        }
+    }
+    listen_on(lane);
+}
+
+static void on_backlog(struct engine_work *job)
+{
+    take_frames(list_entry(job, struct plain_lane, backlog));
+}
+
+static void on_received(void *owner, ssize_t result)
+{
+    struct plain_lane *lane = owner;
+    lane->listening = false;
+    if (result <= 0) {
+        lane->user->broken(lane->owner, NULL, (int)-result);
+        return;
+    }
+    frame_reader_filled(&lane->reader, (size_t)result);
+    take_frames(lane);
+}
+
+static int on_send_vectors(void *owner, struct iovec *vectors, int max)
+{
+    struct plain_lane *lane = owner;
+    size_t length = bytes_length(&lane->output);
+    (void)max;
+    vectors[0].iov_base = lane->output.data + lane->output.head;
+    vectors[0].iov_len = length < SENDS_AT_MOST ? length : SENDS_AT_MOST;
+    return 1;
+}
+
+static void relieve(struct plain_lane *lane)
+{
+    if (!lane->congested)
+        return;
+    lane->congested = false;
+    lane->user->relieved(lane->owner);
+}
+
+static void on_retry(void *owner)
+{
+    relieve(owner);
+}
+
+static void on_sent(void *owner, ssize_t result)
+{
+    struct plain_lane *lane = owner;
+    lane->sending = false;
+    if (result < 0) {
+        lane->unheard = true;
+        bytes_deinit(&lane->output);
+        /* To a client that is still there, after another failure than its end, this is the end of the session. */
+        shutdown(engine_socket_fd(lane->socket), SHUT_WR);
+        listen_on(lane);
+        return;
+    }
+    bytes_take(&lane->output, (size_t)result);
+    size_t left = bytes_length(&lane->output);
+    if (left > 0)
+        start_sending(lane);
+    if (left <= RELIEVED)
+        relieve(lane);
+    listen_on(lane);
+}
+
+static void on_closed(void *owner)
+{
+    struct plain_lane *lane = owner;
+    lane->user->closed(lane->owner);
+}
+
+static const struct engine_handlers handlers = {
+    .receive_buffer = on_receive_buffer,
+    .received = on_received,
+    .send_vectors = on_send_vectors,
+    .sent = on_sent,
+    .closed = on_closed,
+};
+
+int plain_lane_init(struct plain_lane *lane, struct time_slice *share, int fd, const struct plain_lane_user *user,
+                    void *owner)
+{
+    *lane = (struct plain_lane){.user = user, .owner = owner, .backlog = {.run = on_backlog, .share = share}};
+    list_init(&lane->backlog.node);
+    if (frame_reader_init(&lane->reader) < 0)
+        return -ENOMEM;
+    lane->retry_timer = engine_timer_new(share->engine, on_retry, lane);
+    lane->socket = lane->retry_timer ? engine_socket_new(share, fd, &handlers, lane) : NULL;
+    if (!lane->socket) {
+        engine_timer_free(lane->retry_timer);
+        frame_reader_deinit(&lane->reader);
+        return -ENOMEM;
+    }
+    listen_on(lane);
+    return 0;
+}
+
+void plain_lane_deinit(struct plain_lane *lane)
+{
+    frame_reader_deinit(&lane->reader);
+    bytes_deinit(&lane->output);
+}
+
+/* Last words, such as why a session is refused: as far as the socket takes them at once. */
+static void send_what_fits(struct plain_lane *lane)
+{
+    size_t length = bytes_length(&lane->output);
+    if (length > 0 && send(engine_socket_fd(lane->socket), bytes_front(&lane->output), length, MSG_NOSIGNAL) > 0)
+        bytes_deinit(&lane->output);
+}
+
+void plain_lane_close(struct plain_lane *lane)
+{
+    if (lane->closed)
+        return;
+    lane->closed = true;
+    engine_timer_free(lane->retry_timer);
+    lane->retry_timer = NULL;
+    engine_work_cancel(&lane->backlog);
+    send_what_fits(lane);
+    engine_socket_close(lane->socket);
+}
+
+int plain_lane_put(struct plain_lane *lane, const struct frame *frame, const void *body, const void *payload)
+{
+    size_t size = FRAME_HEADER_SIZE + (size_t)frame->body_length + frame->payload_length;
+    if (lane->unheard)
+        return 0;
+    uint8_t *out = bytes_reserve(&lane->output, size);
+    if (!out)
+        return -ENOMEM;
+    frame_encode(frame, out);
+    if (frame->body_length)
+        memcpy(out + FRAME_HEADER_SIZE, body, frame->body_length);
+    if (frame->payload_length)
+        memcpy(out + FRAME_HEADER_SIZE + frame->body_length, payload, frame->payload_length);
+    bytes_commit(&lane->output, size);
+    start_sending(lane);
+    return 0;
+}
+
+uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size)
+{
+    uint8_t *out = NULL;
+    if (lane->unheard)
+        return NULL;
+    if (bytes_length(&lane->output) < CONGESTED)
+        out = bytes_reserve(&lane->output, FRAME_HEADER_SIZE + READ_SIZE);
+    if (!out) {
+        lane->congested = true;
+        /* So that `relieved` is certain to come even when it was memory that was short. */
+        if (bytes_length(&lane->output) > 0)
+            start_sending(lane);
+        else
+            engine_timer_set(lane->retry_timer, MEMORY_RETRY_MS);
+        return NULL;
+    }
+    *size = READ_SIZE;
+    return out + FRAME_HEADER_SIZE;
+}
+
+void plain_lane_put_room(struct plain_lane *lane, const struct frame *frame)
+{
+    frame_encode(frame, lane->output.data + lane->output.tail);
+    bytes_commit(&lane->output, FRAME_HEADER_SIZE + (size_t)frame->payload_length);
+    start_sending(lane);
+}
+
+bool plain_lane_is_read(const struct plain_lane *lane)
+{
+    int waiting = 0;
+    if (ioctl(engine_socket_fd(lane->socket), FIONREAD, &waiting) < 0)
+        waiting = 0;
+    return waiting == 0 && lane->reader.head == lane->reader.tail && !lane->reader.payload;
+}
+
+bool plain_lane_is_sent(const struct plain_lane *lane)
+{
+    return bytes_length(&lane->output) == 0;
+}

@@ -1,0 +1,449 @@
+#include "daemon/operations/operations.h"
+
+#include "daemon/handover/handover_key.h"
+#include "daemon/log/log.h"
+#include "daemon/operations/body.h"
+#include "daemon/operations/hello.h"
+#include "daemon/operations/statistics_reply.h"
+#include "daemon/session/daemon_state.h"
+#include "daemon/session/request.h"
+#include "daemon/session/session.h"
+#include "daemon/session/session_host.h"
+#include "daemon/socket/connection.h"
+#include "daemon/socket/listener.h"
+#include "daemon/socket/policy.h"
+#include "daemon/socket/socket_option.h"
+#include "proto/errors.h"
+#include "proto/handover.h"
+#include "proto/oche.pb-c.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+/* What a handler works on. */
+struct call {
+    struct session *session;
+    struct lane_message *message;
+    struct request request;
+    struct socket *socket; /* that the frame names; NULL if the row does not ask for one */
+    int os_error;          /* to go with a negative code */
+};
+
+/* What a handler returns: 0, the request is completed or held; a negative code, with which it is to be completed; or
+ * this, the frame is none that a correct client sends. */
+enum { MALFORMED = 1 };
+
+enum shape {
+    HAS_BODY = 1 << 0,
+    HAS_PAYLOAD = 1 << 1, /* may be empty */
+    NEEDS_SOCKET = 1 << 2,
+    BEGINS = 1 << 3,    /* makes something new: refused while the daemon leaves */
+    IS_NOTICE = 1 << 4, /* never answered: what it is about may be gone already */
+};
+
+struct operation {
+    unsigned shape;
+    int (*handle)(struct call *call);
+};
+
+/* What a handler returns whose body could not be unpacked. */
+static int unpack_fault(const struct body_memory *memory)
+{
+    return memory->was_short ? OCHE_ERR_OUT_OF_MEMORY : MALFORMED;
+}
+
+/* ---- the session ---- */
+
+static int handle_hello(struct call *call)
+{
+    return hello_take(call->session, &call->message->frame, call->message->body) ? 0 : MALFORMED;
+}
+
+/* Any process of the user can connect, but only a successor that the daemon or its operator has started has the key. */
+static const char *find_objection(const struct session *session, const struct lane_message *message)
+{
+    const struct handover_key *key = session->host->daemon->key;
+    if (session->refusal && session->refusal_code == OCHE_ERR_DAEMON_UNAVAILABLE)
+        return session->refusal;
+    if (message->frame.payload_length == 0 || !handover_key_opens(key, message->payload.data))
+        return "it asks for a handover, and does not have the key";
+    return NULL;
+}
+
+/* Who asks is no client: the connection is the server's from now on. */
+static int handle_handover(struct call *call)
+{
+    struct session *session = call->session;
+    struct daemon_state *daemon = session->host->daemon;
+    const struct frame *frame = &call->message->frame;
+    if (frame->value != HANDOVER_ASK || (frame->payload_length != 0 && frame->payload_length != HANDOVER_KEY_SIZE))
+        return MALFORMED;
+    const char *objection = find_objection(session, call->message);
+    if (objection) {
+        request_complete(&call->request, HANDOVER_KEPT, EACCES);
+        session_end_refused(session, objection);
+        return 0;
+    }
+    int fd = fcntl(engine_socket_fd(session->lane.plain.socket), F_DUPFD_CLOEXEC, 0);
+    session_end(session, "it is a successor", fd < 0 ? errno : 0);
+    if (fd >= 0)
+        daemon->ask(daemon->context, fd);
+    return 0;
+}
+
+static int handle_statistics(struct call *call)
+{
+    statistics_reply(call->session, &call->message->frame);
+    return 0;
+}
+
+/* The client wonders whether this worker still turns. */
+static int handle_ping(struct call *call)
+{
+    request_complete(&call->request, 0, 0);
+    return 0;
+}
+
+/* ---- sockets ---- */
+
+static bool is_source_given(const Oche__Connect *body)
+{
+    return body->source_address.len > 0 || body->source_port != 0;
+}
+
+static int decode_target(struct connection_target *target, const Oche__Connect *body)
+{
+    target->timeout_ms = body->timeout_ms;
+    target->source.length = 0;
+    if (body->port == 0 || body->port > UINT16_MAX || body->source_port > UINT16_MAX)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    if (!address_from_wire(&target->remote, body->address.data, body->address.len, body->scope_id, body->port))
+        return OCHE_ERR_INVALID_ADDRESS;
+    if (!is_source_given(body))
+        return 0;
+    if (body->source_address.len == 0) {
+        address_any(&target->source, &target->remote, (uint16_t)body->source_port);
+        return 0;
+    }
+    if (body->source_address.len != body->address.len ||
+        !address_from_wire(&target->source, body->source_address.data, body->source_address.len, body->source_scope_id,
+                           body->source_port))
+        return OCHE_ERR_INVALID_ADDRESS;
+    return 0;
+}
+
+static int deny(struct call *call, const char *operation, const struct address *address, int code)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    log_failure(LOG_WARNING, "session=%llu event=denied operation=%s address=%s",
+                (unsigned long long)call->session->number, operation, address_text(address, text));
+    call->os_error = EACCES;
+    return code;
+}
+
+/* 0, or the code with which the policy denies it. */
+static int check_target(struct call *call, const struct connection_target *target)
+{
+    const struct policy *policy = call->session->host->daemon->policy;
+    if (!policy_allows(&policy->connect, &target->remote))
+        return deny(call, "connect", &target->remote, OCHE_ERR_CONNECT_FAILED);
+    if (target->source.length > 0 && !policy_allows(&policy->listen, &target->source))
+        return deny(call, "bind", &target->source, OCHE_ERR_BIND_FAILED);
+    return 0;
+}
+
+static int handle_connect(struct call *call)
+{
+    struct lane_message *message = call->message;
+    struct connection_target target;
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Connect *body = oche__connect__unpack(&memory.allocator, message->frame.body_length, message->body);
+    if (!body)
+        return unpack_fault(&memory);
+    int code = decode_target(&target, body);
+    oche__connect__free_unpacked(body, &memory.allocator);
+    if (code == 0)
+        code = check_target(call, &target);
+    if (code)
+        return code;
+    return connection_connect(&call->request, &target, &call->os_error);
+}
+
+static int handle_cancel(struct call *call)
+{
+    struct request *held = request_find(call->session, call->message->frame.value);
+    if (held)
+        held->cancel(held);
+    return 0;
+}
+
+static int handle_listen(struct call *call)
+{
+    struct lane_message *message = call->message;
+    struct listener_target target;
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Listen *body = oche__listen__unpack(&memory.allocator, message->frame.body_length, message->body);
+    if (!body)
+        return unpack_fault(&memory);
+    int code = 0;
+    if (body->port > UINT16_MAX)
+        code = OCHE_ERR_INVALID_ARGUMENT;
+    else if (!address_from_wire(&target.local, body->address.data, body->address.len, body->scope_id, body->port))
+        code = OCHE_ERR_INVALID_ADDRESS;
+    target.v6_only = body->v6_only;
+    target.shared = body->shared;
+    target.backlog = body->backlog;
+    oche__listen__free_unpacked(body, &memory.allocator);
+    if (code == 0 &&
+        !policy_allows_listener(&call->session->host->daemon->policy->listen, &target.local, target.v6_only))
+        code = deny(call, "listen", &target.local, OCHE_ERR_BIND_FAILED);
+    if (code)
+        return code;
+    return listener_listen(&call->request, &target, &call->os_error);
+}
+
+static int handle_accept(struct call *call)
+{
+    return call->socket->kind->accept(call->socket, &call->request);
+}
+
+static int handle_read(struct call *call)
+{
+    return call->socket->kind->grant(call->socket, call->message->frame.value) ? 0 : MALFORMED;
+}
+
+static int handle_release(struct call *call)
+{
+    const struct frame *frame = &call->message->frame;
+    return lane_release(&call->session->lane, frame->payload_offset, frame->payload_length) ? 0 : MALFORMED;
+}
+
+static int handle_write(struct call *call)
+{
+    const struct frame *frame = &call->message->frame;
+    struct payload *payload = &call->message->payload;
+    int64_t before = call->session->long_write.open ? call->session->long_write.total : 0;
+    int code = call->socket->kind->write(call->socket, &call->request, payload, before + frame->payload_length,
+                                         &call->os_error);
+    if (code == 0)
+        *payload = (struct payload){0};
+    return code;
+}
+
+static int handle_close_write(struct call *call)
+{
+    return call->socket->kind->shut_down(call->socket, &call->request, &call->os_error);
+}
+
+static int handle_close(struct call *call)
+{
+    call->socket->kind->close(call->socket, &call->request);
+    return 0;
+}
+
+static int handle_abort(struct call *call)
+{
+    call->socket->kind->abort(call->socket);
+    request_complete(&call->request, 0, 0);
+    return 0;
+}
+
+/* Value 1: the connections that it has accepted are closed, too. */
+static int handle_listener_close(struct call *call)
+{
+    const struct frame *frame = &call->message->frame;
+    if (frame->value != 0 && frame->value != 1)
+        return MALFORMED;
+    if (frame->value == 1)
+        connection_close_accepted(call->session, frame->handle);
+    if (call->session->state != SESSION_ENDED)
+        call->socket->kind->close(call->socket, &call->request);
+    return 0;
+}
+
+/* 0 or a negative errno. */
+static int set_option(int fd, const Oche__Option *body)
+{
+    int value = body->value != 0;
+    if (body->raw)
+        return socket_option_set(fd, (int)body->raw->level, (int)body->raw->name, body->raw->value.data,
+                                 (socklen_t)body->raw->value.len);
+    switch (body->name) {
+    case OCHE__OPTION__NAME__KEEP_ALIVE:
+        return socket_option_set(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value);
+    case OCHE__OPTION__NAME__NO_DELAY:
+        return socket_option_set(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value);
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int handle_set_option(struct call *call)
+{
+    struct lane_message *message = call->message;
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Option *body = oche__option__unpack(&memory.allocator, message->frame.body_length, message->body);
+    if (!body)
+        return unpack_fault(&memory);
+    int r = set_option(engine_socket_fd(call->socket->engine_socket), body);
+    oche__option__free_unpacked(body, &memory.allocator);
+    if (r < 0) {
+        call->os_error = -r;
+        return OCHE_ERR_SOCKET_OPTION;
+    }
+    request_complete(&call->request, 0, 0);
+    return 0;
+}
+
+static int handle_get_option(struct call *call)
+{
+    struct lane_message *message = call->message;
+    uint8_t value[SOCKET_OPTION_SIZE_MAX];
+    socklen_t size = sizeof value;
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__RawOption *body = oche__raw_option__unpack(&memory.allocator, message->frame.body_length, message->body);
+    if (!body)
+        return unpack_fault(&memory);
+    if (body->size < size)
+        size = body->size;
+    int r = socket_option_get(engine_socket_fd(call->socket->engine_socket), (int)body->level, (int)body->name, value,
+                              &size);
+    oche__raw_option__free_unpacked(body, &memory.allocator);
+    if (r < 0) {
+        call->os_error = -r;
+        return OCHE_ERR_SOCKET_OPTION;
+    }
+    Oche__RawOption answer = OCHE__RAW_OPTION__INIT;
+    answer.value = (ProtobufCBinaryData){.data = value, .len = size};
+    session_reply_message(call->session, &message->frame, size, &answer.base);
+    return 0;
+}
+
+/* ---- the gate ---- */
+
+static const struct operation operations[FRAME_OPCODE_END] = {
+    [FRAME_HELLO] = {HAS_BODY, handle_hello},
+    [FRAME_CONNECT] = {HAS_BODY | BEGINS, handle_connect},
+    [FRAME_LISTEN] = {HAS_BODY | BEGINS, handle_listen},
+    [FRAME_ACCEPT] = {NEEDS_SOCKET | BEGINS, handle_accept},
+    [FRAME_READ] = {NEEDS_SOCKET | IS_NOTICE, handle_read},
+    [FRAME_WRITE] = {NEEDS_SOCKET | HAS_PAYLOAD, handle_write},
+    [FRAME_CLOSE_WRITE] = {NEEDS_SOCKET, handle_close_write},
+    [FRAME_CLOSE] = {NEEDS_SOCKET, handle_close},
+    [FRAME_LISTENER_CLOSE] = {NEEDS_SOCKET, handle_listener_close},
+    [FRAME_SET_OPTION] = {NEEDS_SOCKET | HAS_BODY, handle_set_option},
+    [FRAME_STATISTICS] = {0, handle_statistics},
+    [FRAME_RELEASE] = {HAS_PAYLOAD | IS_NOTICE, handle_release},
+    [FRAME_CANCEL] = {IS_NOTICE, handle_cancel},
+    [FRAME_HANDOVER] = {HAS_PAYLOAD, handle_handover},
+    [FRAME_ABORT] = {NEEDS_SOCKET, handle_abort},
+    [FRAME_PING] = {0, handle_ping},
+    [FRAME_GET_OPTION] = {NEEDS_SOCKET | HAS_BODY, handle_get_option},
+};
+
+/* What is wrong with a frame that no correct client sends here and now, or NULL. */
+static const char *find_fault(const struct session *session, const struct frame *frame)
+{
+    const struct operation *operation = &operations[frame->opcode];
+    bool greets = frame->opcode == FRAME_HELLO || frame->opcode == FRAME_HANDOVER;
+    if (frame->flags & FRAME_REPLY)
+        return "a reply, from a client";
+    if (session->state == SESSION_GREETING && !greets)
+        return "the first frame must be HELLO";
+    if (session->state != SESSION_GREETING && greets)
+        return "a greeting comes once";
+    if (frame->body_length && !(operation->shape & HAS_BODY))
+        return "a body, which this opcode does not have";
+    if (frame->payload_length && !(operation->shape & HAS_PAYLOAD))
+        return "a payload, which this opcode does not have";
+    if (frame->payload_offset && !(frame->flags & FRAME_IN_ARENA))
+        return "a payload offset, and no payload in an arena";
+    if (frame->opcode == FRAME_RELEASE && !(frame->flags & FRAME_IN_ARENA))
+        return "a release of something outside of the arena";
+    if (frame->handle && !(operation->shape & NEEDS_SOCKET))
+        return "a handle, which this opcode does not have";
+    if ((frame->flags & FRAME_MORE) && !frame->payload_length)
+        return "an empty part of a long write";
+    if (session->long_write.open && !(operation->shape & IS_NOTICE) &&
+        (frame->opcode != FRAME_WRITE || frame->request_id != session->long_write.request_id ||
+         frame->handle != session->long_write.handle))
+        return "another frame inside a long write";
+    return NULL;
+}
+
+/* False: there is no such socket, or its kind has no such operation. */
+static bool find_socket(struct call *call, unsigned shape)
+{
+    const struct frame *frame = &call->message->frame;
+    if (!(shape & NEEDS_SOCKET))
+        return true;
+    call->socket = socket_table_find(&call->session->sockets, frame->handle);
+    return call->socket && call->socket->open && call->socket->kind->operations & 1u << frame->opcode;
+}
+
+/* Keeps track of a write in several frames: it is answered once, with its last frame, and as its first refusal says.
+ * Returns true if `code` is to be answered now. */
+static bool settle_long_write(struct session *session, const struct frame *frame, int *code, int *os_error)
+{
+    bool more = frame->flags & FRAME_MORE;
+    if (session->long_write.open && session->long_write.refused) {
+        *code = session->long_write.code;
+        *os_error = session->long_write.os_error;
+    }
+    if (!session->long_write.open)
+        session->long_write.total = 0;
+    session->long_write.total += frame->payload_length;
+    session->long_write.open = more;
+    session->long_write.refused = more && *code < 0;
+    session->long_write.code = (int16_t)*code;
+    session->long_write.os_error = (uint16_t)*os_error;
+    session->long_write.request_id = frame->request_id;
+    session->long_write.handle = frame->handle;
+    return *code < 0 && !more;
+}
+
+static int pass(struct call *call)
+{
+    const struct frame *frame = &call->message->frame;
+    const struct operation *operation = &operations[frame->opcode];
+    const struct session *session = call->session;
+    if (session->long_write.open && session->long_write.refused && !(operation->shape & IS_NOTICE))
+        return session->long_write.code;
+    if (!find_socket(call, operation->shape))
+        return OCHE_ERR_INVALID_HANDLE;
+    if (session->state != SESSION_GREETING && session->state != SESSION_OPEN && (operation->shape & BEGINS))
+        return OCHE_ERR_DAEMON_LOST;
+    if (session->host->phase == HANDOVER_OFFERED && frame->opcode == FRAME_LISTEN)
+        return OCHE_ERR_DAEMON_LOST; /* the successor would not get it */
+    return operation->handle(call);
+}
+
+void operations_handle(struct session *session, struct lane_message *message)
+{
+    const struct frame *frame = &message->frame;
+    const char *fault = find_fault(session, frame);
+    int code = 0;
+    struct call call = {.session = session, .message = message};
+    request_init(&call.request, session, frame);
+    if (!fault) {
+        code = pass(&call);
+        if (code == MALFORMED)
+            fault = "a body that cannot be decoded";
+    }
+    lane_free_payload(&session->lane, &message->payload);
+    if (fault) {
+        session_end_malformed(session, frame, fault);
+        return;
+    }
+    bool answer = code < 0 && !(operations[frame->opcode].shape & IS_NOTICE);
+    if (frame->opcode == FRAME_WRITE)
+        answer = settle_long_write(session, frame, &code, &call.os_error);
+    if (answer)
+        request_complete(&call.request, code, call.os_error);
+}

@@ -1,0 +1,92 @@
+#include "daemon/session/request.h"
+
+#include "daemon/session/session.h"
+#include "proto/endpoints.h"
+#include "proto/frame.h"
+
+#include <assert.h>
+
+void request_init(struct request *request, struct session *session, const struct frame *frame)
+{
+    *request = (struct request){
+        .session = session,
+        .id = frame->request_id,
+        .opcode = frame->opcode,
+        .flags = frame->flags & (FRAME_QUIET | FRAME_MORE),
+    };
+    list_init(&request->node);
+}
+
+static void move(struct request *request, struct request *place, request_cancel *cancel)
+{
+    assert(!request->held);
+    *place = *request;
+    place->cancel = cancel;
+    place->held = true;
+    list_init(&place->node);
+    list_append(&place->session->requests, &place->node);
+}
+
+int request_hold(struct request *request, struct request *place, request_cancel *cancel)
+{
+    struct session *session = request->session;
+    struct account *account = session->account;
+    if (!account_take(account, ACCOUNT_REQUESTS, 1))
+        return session_refuse(session, ACCOUNT_REQUESTS, account->quotas[ACCOUNT_REQUESTS].limit);
+    move(request, place, cancel);
+    return 0;
+}
+
+void request_hold_anyway(struct request *request, struct request *place)
+{
+    quota_take_anyway(&request->session->account->quotas[ACCOUNT_REQUESTS], 1);
+    move(request, place, NULL);
+}
+
+void request_drop(struct request *request)
+{
+    if (!request->held)
+        return;
+    request->held = false;
+    list_remove(&request->node);
+    account_give_back(request->session->account, ACCOUNT_REQUESTS, 1);
+}
+
+void request_complete(struct request *request, int64_t value, int os_error)
+{
+    const struct frame answer = {
+        .opcode = request->opcode,
+        .flags = (uint16_t)(FRAME_REPLY | (value >= 0 ? request->flags & FRAME_QUIET : 0)),
+        .os_error = (uint16_t)os_error,
+        .request_id = request->id,
+        .value = value,
+    };
+    request_drop(request);
+    if (!(request->flags & FRAME_MORE))
+        session_reply(request->session, &answer, NULL, NULL);
+}
+
+void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints)
+{
+    uint8_t record[ENDPOINTS_SCOPED_SIZE];
+    endpoints_encode(endpoints, record);
+    const struct frame answer = {
+        .opcode = request->opcode,
+        .flags = FRAME_REPLY,
+        .request_id = request->id,
+        .value = handle,
+        .payload_length = request->session->scopes ? ENDPOINTS_SCOPED_SIZE : ENDPOINTS_SIZE,
+    };
+    request_drop(request);
+    session_reply(request->session, &answer, NULL, record);
+}
+
+struct request *request_find(struct session *session, int64_t id)
+{
+    for (struct list *node = session->requests.next; node != &session->requests; node = node->next) {
+        struct request *request = list_entry(node, struct request, node);
+        if (request->id == id && request->cancel)
+            return request;
+    }
+    return NULL;
+}

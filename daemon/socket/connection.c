@@ -1,0 +1,515 @@
+#include "daemon/socket/connection.h"
+
+#include "daemon/log/errno_text.h"
+#include "daemon/log/log.h"
+#include "daemon/session/daemon_state.h"
+#include "daemon/session/session.h"
+#include "daemon/session/session_host.h"
+#include "daemon/session/tenant.h"
+#include "proto/endpoints.h"
+#include "proto/errors.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum {
+    FEW = 1024,    /* bytes: who sends no more at a time is served from small room */
+    CHECK_MS = 20, /* before a reset: whether the peer has all that there is; the kernel does not tell by itself */
+    CHECKS_MAX = LINGER_MS / CHECK_MS,
+};
+
+static const struct engine_handlers handlers;
+
+struct connection *connection_of(struct socket *socket)
+{
+    return (struct connection *)socket; /* its first member */
+}
+
+/* ---- making and unmaking ---- */
+
+/* Gives a connection its handle and its descriptor, which it takes over. */
+static int attach(struct connection *connection, int fd)
+{
+    struct socket *socket = &connection->socket;
+    int code = socket_enter_table(socket);
+    if (code < 0)
+        return code;
+    socket->engine_socket = engine_socket_new(&socket->session->tenant->share, fd, &handlers, connection);
+    if (socket->engine_socket)
+        return 0;
+    socket_leave_table(socket);
+    return OCHE_ERR_OUT_OF_MEMORY;
+}
+
+static struct connection *connection_new(struct session *session)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return NULL;
+    socket_init(&connection->socket, &connection_kind, session);
+    connection->outgoing.socket = &connection->socket;
+    return connection;
+}
+
+static void stop_timer(struct connection *connection)
+{
+    engine_timer_free(connection->timer);
+    connection->timer = NULL;
+}
+
+static void detach(struct connection *connection)
+{
+    struct socket *socket = &connection->socket;
+    struct session *session = socket->session;
+    assert(connection->state != CONNECTION_CLOSED);
+    if (connection->state == CONNECTION_CONNECTING)
+        request_drop(&connection->connects);
+    if (connection->state != CONNECTION_LINGERING)
+        socket_leave_table(socket);
+    connection->state = CONNECTION_CLOSED;
+    list_remove(&socket->node);
+    stop_timer(connection);
+    if (connection->outgoing.cut)
+        engine_socket_reset(socket->engine_socket);
+    else
+        engine_socket_close(socket->engine_socket);
+    socket_give_back_charge(session);
+    starvation_relieve(&session->host->starvation);
+}
+
+static void abort_connection(struct connection *connection)
+{
+    static const struct write_failure closed = {.code = OCHE_ERR_CLOSED};
+    connection->outgoing.cut = true;
+    outgoing_fail(&connection->outgoing, closed);
+    /* Answering may have ended the session, for want of memory, and with it this connection. */
+    if (connection->state != CONNECTION_CLOSED)
+        detach(connection);
+}
+
+static void abort_socket(struct socket *socket)
+{
+    abort_connection(connection_of(socket));
+}
+
+/* The peer sees a reset if bytes are dropped, or if they may have been. */
+static void abandon(struct socket *socket, bool whole)
+{
+    struct connection *connection = connection_of(socket);
+    outgoing_drop(&connection->outgoing);
+    if (!whole)
+        connection->outgoing.cut = true;
+    detach(connection);
+}
+
+static void cut(struct socket *socket)
+{
+    connection_of(socket)->outgoing.cut = true;
+}
+
+static void on_closed(void *owner)
+{
+    free(owner);
+}
+
+/* ---- lingering ---- */
+
+/* True: a reset would take back bytes that the kernel has, and that the peer has not. They are those before what is
+ * missing. tcp(7): SIOCOUTQ tells how many there are; and a connection that is broken has no peer any more. */
+static bool is_delivering(const struct connection *connection)
+{
+    int fd = engine_socket_fd(connection->socket.engine_socket);
+    int left = 0;
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    return connection->outgoing.cut && getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+           ioctl(fd, SIOCOUTQ, &left) == 0 && left > 0;
+}
+
+/* All is sent, or there is no more time. */
+static void end_lingering(struct connection *connection)
+{
+    struct session *session = connection->socket.session;
+    if (!connection->outgoing.first && connection->checks < CHECKS_MAX && is_delivering(connection)) {
+        connection->checks++;
+        engine_timer_set(connection->timer, CHECK_MS);
+        return;
+    }
+    abandon(&connection->socket, true);
+    session_linger_less(session);
+}
+
+static void on_linger_timeout(void *owner)
+{
+    struct connection *connection = owner;
+    if (connection->outgoing.first)
+        log_failure(LOG_INFO, "session=%llu event=linger-timeout handle=%lld",
+                    (unsigned long long)connection->socket.session->number, (long long)connection->socket.handle);
+    end_lingering(connection);
+}
+
+/* The connection lingers if it has something to send; else the descriptor is closed, and the object lives to the end of
+ * the turn. */
+static void close_connection(struct connection *connection)
+{
+    struct socket *socket = &connection->socket;
+    struct session *session = socket->session;
+    if (!connection->outgoing.first && !is_delivering(connection)) {
+        detach(connection);
+        return;
+    }
+    connection->timer = engine_timer_new(session->host->engine, on_linger_timeout, connection);
+    if (!connection->timer) {
+        abort_connection(connection);
+        return;
+    }
+    engine_timer_set(connection->timer, connection->outgoing.first ? LINGER_MS : CHECK_MS);
+    socket_leave_table(socket);
+    connection->state = CONNECTION_LINGERING;
+    list_remove(&socket->node);
+    list_append(&session->lingering, &socket->node);
+    outgoing_linger(&connection->outgoing);
+}
+
+static void orphan(struct socket *socket)
+{
+    close_connection(connection_of(socket));
+}
+
+static void close_for_client(struct socket *socket, struct request *request)
+{
+    close_connection(connection_of(socket));
+    request_complete(request, 0, 0);
+}
+
+void connection_close_accepted(struct session *session, int64_t listener)
+{
+    uint32_t index = 0;
+    struct socket *socket;
+    while ((socket = socket_table_next(&session->sockets, &index))) {
+        if (socket->kind == &connection_kind && connection_of(socket)->accepted_by == listener)
+            close_connection(connection_of(socket));
+    }
+}
+
+/* ---- connecting and accepting ---- */
+
+/* The connection is there: completes the request that asked for it. */
+static void open_connection(struct connection *connection, struct request *request, const struct sockaddr_storage *peer)
+{
+    struct socket *socket = &connection->socket;
+    struct endpoints endpoints = {0};
+    struct sockaddr_storage local = {0};
+    socklen_t length = sizeof local;
+
+    getsockname(engine_socket_fd(socket->engine_socket), (struct sockaddr *)&local, &length);
+    address_to_endpoint(&endpoints.local, &local);
+    address_to_endpoint(&endpoints.remote, peer);
+    connection->state = CONNECTION_OPEN;
+    socket->open = true;
+    request_complete_with_socket(request, socket->handle, &endpoints);
+}
+
+static void connect_failed(struct connection *connection, int code, int os_error)
+{
+    log_failure(LOG_INFO, "session=%llu event=connect-failed code=%s error=\"%s\" errno=%d",
+                (unsigned long long)connection->socket.session->number, oche_errors_name(code), errno_text(os_error),
+                os_error);
+    request_complete(&connection->connects, code, os_error);
+    if (connection->state != CONNECTION_CLOSED)
+        detach(connection);
+}
+
+static void on_connected(void *owner, int result)
+{
+    struct connection *connection = owner;
+    struct socket *socket = &connection->socket;
+    if (result < 0) {
+        connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result);
+        return;
+    }
+    stop_timer(connection);
+    struct sockaddr_storage peer = {0};
+    socklen_t length = sizeof peer;
+    if (getpeername(engine_socket_fd(socket->engine_socket), (struct sockaddr *)&peer, &length) < 0) {
+        /* Already reset. */
+        connect_failed(connection, OCHE_ERR_CONNECT_FAILED, errno);
+        return;
+    }
+    statistics_add(&socket->session->host->daemon->statistics.connections_made, 1);
+    open_connection(connection, &connection->connects, &peer);
+}
+
+static void on_connect_timeout(void *owner)
+{
+    connect_failed(owner, OCHE_ERR_TIMED_OUT, ETIMEDOUT);
+}
+
+static void cancel_connect(struct request *request)
+{
+    struct connection *connection = list_entry(request, struct connection, connects);
+    request_complete(request, OCHE_ERR_CLOSED, ECANCELED);
+    if (connection->state != CONNECTION_CLOSED)
+        detach(connection);
+}
+
+static int bind_source(int fd, const struct connection_target *target)
+{
+    static const int on = 1;
+    const struct sockaddr *source = (const struct sockaddr *)&target->source.storage;
+    struct endpoint endpoint;
+    if (target->source.length == 0)
+        return 0;
+    address_to_endpoint(&endpoint, &target->source.storage);
+    if (endpoint.port != 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    else
+        /* ip(7): leaves the choice of the port to connect(), which knows the destination, so that the ports of an
+         * address can be used once for each destination instead of once. */
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    return bind(fd, source, target->source.length) == 0 ? 0 : -errno;
+}
+
+/* The part of connection_connect() that makes something; the user was charged for a socket. */
+static int begin_connect(struct request *request, const struct connection_target *target, int *os_error)
+{
+    struct session *session = request->session;
+    int code;
+    struct connection *connection = NULL;
+    int fd = socket(target->remote.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        *os_error = errno;
+        return OCHE_ERR_CONNECT_FAILED;
+    }
+    int r = bind_source(fd, target);
+    if (r < 0) {
+        *os_error = -r;
+        code = OCHE_ERR_BIND_FAILED;
+        goto failed;
+    }
+    code = OCHE_ERR_OUT_OF_MEMORY;
+    connection = connection_new(session);
+    if (!connection)
+        goto failed;
+    if (target->timeout_ms) {
+        connection->timer = engine_timer_new(session->host->engine, on_connect_timeout, connection);
+        if (!connection->timer)
+            goto failed;
+        engine_timer_set(connection->timer, target->timeout_ms);
+    }
+    code = request_hold(request, &connection->connects, cancel_connect);
+    if (code < 0)
+        goto failed;
+    code = attach(connection, fd);
+    if (code < 0)
+        goto failed;
+    engine_connect(connection->socket.engine_socket, (const struct sockaddr *)&target->remote.storage,
+                   target->remote.length);
+    return 0;
+
+failed:
+    if (connection) {
+        request_drop(&connection->connects);
+        stop_timer(connection);
+    }
+    free(connection);
+    close(fd);
+    return code;
+}
+
+int connection_connect(struct request *request, const struct connection_target *target, int *os_error)
+{
+    struct session *session = request->session;
+    struct account *account = session->account;
+    if (!account_take_turn(account, ACCOUNT_CONNECTION_RATE))
+        return session_refuse_turn(session, ACCOUNT_CONNECTION_RATE);
+    switch (socket_charge(session)) {
+    case SOCKET_LACKS_HANDLE:
+        return session_refuse(session, ACCOUNT_HANDLES, account->quotas[ACCOUNT_HANDLES].limit);
+    case SOCKET_LACKS_DESCRIPTOR:
+        *os_error = EMFILE;
+        return OCHE_ERR_CONNECT_FAILED;
+    default:
+        break;
+    }
+    int code = begin_connect(request, target, os_error);
+    if (code < 0)
+        socket_give_back_charge(session);
+    return code;
+}
+
+int connection_accepted(struct request *request, int fd, const struct sockaddr_storage *peer, int64_t listener)
+{
+    struct session *session = request->session;
+    struct connection *connection = connection_new(session);
+    if (!connection)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    int code = attach(connection, fd);
+    if (code < 0) {
+        free(connection);
+        return code;
+    }
+    connection->accepted_by = listener;
+    statistics_add(&session->host->daemon->statistics.connections_accepted, 1);
+    open_connection(connection, request, peer);
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static void start_receiving(struct connection *connection)
+{
+    if (connection->receiving || connection->read_ended || connection->credit <= 0)
+        return;
+    connection->receiving = true;
+    engine_recv(connection->socket.engine_socket);
+}
+
+static bool grant(struct socket *socket, int64_t credit)
+{
+    struct connection *connection = connection_of(socket);
+    if (credit <= 0 || credit > FRAME_CREDIT_MAX - connection->credit)
+        return false;
+    connection->credit += credit;
+    start_receiving(connection);
+    return true;
+}
+
+static void relieve(struct socket *socket)
+{
+    engine_recv_retry(socket->engine_socket);
+}
+
+static uint8_t *on_receive_buffer(void *owner, size_t *size)
+{
+    struct connection *connection = owner;
+    struct session *session = connection->socket.session;
+    /* What still comes while the connection lingers stays in the kernel, which resets the connection for it when it is
+     * closed, as it does for everybody who closes without having read. */
+    if (connection->state == CONNECTION_LINGERING)
+        return NULL;
+    uint8_t *room = lane_room(&session->lane, connection->expects_many, size);
+    if (!room) {
+        list_append(&session->waiting_for_room, &connection->socket.node);
+        return NULL;
+    }
+    if ((int64_t)*size > connection->credit)
+        *size = (size_t)connection->credit;
+    connection->offered = (uint32_t)*size;
+    return room;
+}
+
+static void end_reading(struct connection *connection, int os_error)
+{
+    struct session *session = connection->socket.session;
+    struct frame frame = {
+        .opcode = FRAME_READ,
+        .flags = FRAME_REPLY,
+        .handle = connection->socket.handle,
+        .value = os_error ? OCHE_ERR_READ_FAILED : OCHE_ERR_CLOSED,
+        .os_error = (uint16_t)os_error,
+    };
+    connection->read_ended = true;
+    if (!os_error)
+        engine_watch_break(connection->socket.engine_socket);
+    else
+        log_failure(LOG_INFO, "session=%llu event=read-failed handle=%lld error=\"%s\" errno=%d",
+                    (unsigned long long)session->number, (long long)connection->socket.handle, errno_text(os_error),
+                    os_error);
+    session_reply(session, &frame, NULL, NULL);
+}
+
+static void on_received(void *owner, ssize_t result)
+{
+    struct connection *connection = owner;
+    struct session *session = connection->socket.session;
+    connection->receiving = false;
+    if (result <= 0) {
+        /* When a send has met the reset first, the kernel reports it to nobody else: what recv calls the end of the
+         * stream is where it was cut off. */
+        end_reading(connection, result < 0 ? (int)-result : connection->outgoing.broken);
+        return;
+    }
+    struct frame frame = {
+        .opcode = FRAME_READ,
+        .flags = FRAME_REPLY,
+        .handle = connection->socket.handle,
+        .value = result,
+        .payload_length = (uint32_t)result,
+    };
+    connection->credit -= result;
+    /* With some inertia, so that messages of a few KiB keep coming whole. */
+    if ((uint32_t)result == connection->offered)
+        connection->expects_many = true;
+    else if (result < FEW)
+        connection->expects_many = false;
+    statistics_add(&session->host->daemon->statistics.bytes_received, (uint64_t)result);
+    if (lane_put_room(&session->lane, &frame) < 0)
+        session_end(session, "no memory for data", ENOMEM);
+    else
+        start_receiving(connection);
+}
+
+/* ---- sending ---- */
+
+static int write_bytes(struct socket *socket, struct request *request, const struct payload *payload, int64_t total,
+                       int *os_error)
+{
+    return outgoing_write(&connection_of(socket)->outgoing, request, payload, total, os_error);
+}
+
+static int shut_down(struct socket *socket, struct request *request, int *os_error)
+{
+    return outgoing_shut_down(&connection_of(socket)->outgoing, request, os_error);
+}
+
+static int on_send_vectors(void *owner, struct iovec *vectors, int max)
+{
+    const struct connection *connection = owner;
+    return outgoing_vectors(&connection->outgoing, vectors, max);
+}
+
+static void on_sent(void *owner, ssize_t result)
+{
+    struct connection *connection = owner;
+    outgoing_sent(&connection->outgoing, result);
+    if (connection->state == CONNECTION_LINGERING && !connection->outgoing.first)
+        end_lingering(connection);
+}
+
+static void on_broke(void *owner, int os_error)
+{
+    struct connection *connection = owner;
+    outgoing_break(&connection->outgoing, os_error);
+}
+
+static const struct engine_handlers handlers = {
+    .receive_buffer = on_receive_buffer,
+    .received = on_received,
+    .send_vectors = on_send_vectors,
+    .sent = on_sent,
+    .connected = on_connected,
+    .broke = on_broke,
+    .closed = on_closed,
+};
+
+const struct socket_kind connection_kind = {
+    .name = "connection",
+    .operations = 1u << FRAME_READ | 1u << FRAME_WRITE | 1u << FRAME_CLOSE_WRITE | 1u << FRAME_CLOSE |
+                  1u << FRAME_ABORT | 1u << FRAME_SET_OPTION | 1u << FRAME_GET_OPTION,
+    .grant = grant,
+    .write = write_bytes,
+    .shut_down = shut_down,
+    .close = close_for_client,
+    .abort = abort_socket,
+    .relieve = relieve,
+    .cut = cut,
+    .orphan = orphan,
+    .abandon = abandon,
+};

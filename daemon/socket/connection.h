@@ -1,0 +1,73 @@
+/*
+ * A TCP connection of a session: what is pending on it, and how each of its requests ends.
+ *
+ * Every request that a function here takes on, but a grant of credit, is answered exactly once: when it is done, when
+ * the connection breaks, or with CLOSED when the connection is closed first. Functions that return a code answer
+ * nothing when it is negative.
+ *
+ * A connection that is closed while it has something to send lingers, as a socket of the kernel does: its handle is
+ * free at once, and the bytes leave as the peer takes them, for LINGER_MS at most. One that is to end with a reset
+ * lingers until the peer has what comes before. Until then its socket and its bytes are charged to the user, which
+ * bounds how much there can be of this.
+ */
+#ifndef OCHE_DAEMON_SOCKET_CONNECTION_H
+#define OCHE_DAEMON_SOCKET_CONNECTION_H
+
+#include "daemon/engine/engine.h"
+#include "daemon/session/request.h"
+#include "daemon/session/socket.h"
+#include "daemon/socket/address.h"
+#include "daemon/socket/outgoing.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+
+enum connection_state {
+    CONNECTION_CONNECTING, /* has a handle, which the client does not know yet */
+    CONNECTION_OPEN,
+    CONNECTION_LINGERING, /* the client has closed it, or is gone; there is still something to send */
+    CONNECTION_CLOSED,    /* freed at the end of the turn */
+};
+
+struct connection {
+    struct socket socket;
+    enum connection_state state;
+    int64_t accepted_by;     /* handle of the listener, 0 if there was none */
+    struct request connects; /* held while connecting */
+
+    int64_t credit;    /* bytes that the client lets us receive */
+    bool receiving;    /* a receive is under way */
+    uint32_t offered;  /* room of the receive under way */
+    bool expects_many; /* a receive filled its room, and none got little since */
+    bool read_ended;   /* the client was told of the end, or of a failure */
+
+    struct outgoing outgoing;
+
+    struct engine_timer *timer; /* limits connecting (NULL: no limit), and lingering */
+    uint32_t checks;            /* while lingering: how often the peer did not have everything yet */
+};
+
+extern const struct socket_kind connection_kind;
+
+struct connection_target {
+    struct address remote;
+    struct address source; /* length 0: any */
+    uint32_t timeout_ms;   /* 0: none */
+};
+
+/* Begins to connect, and holds the request: 0. Or a negative code with *os_error. */
+int connection_connect(struct request *request, const struct connection_target *target, int *os_error);
+
+/* Takes over `fd`, for which socket_charge() was called, and completes the ACCEPT. Negative: out of memory, or no
+ * handle is left; the descriptor stays the caller's and nothing is completed. */
+int connection_accepted(struct request *request, int fd, const struct sockaddr_storage *peer, int64_t listener);
+
+/* Closes the connections that this listener has accepted. */
+void connection_close_accepted(struct session *session, int64_t listener);
+
+/* The connection, of which `socket` is a part. */
+struct connection *connection_of(struct socket *socket);
+
+#endif
