@@ -69,7 +69,7 @@ static void warn_of_limit(void)
 }
 
 /* A daemon without a respawner serves, and hands over to whoever is started by hand. */
-static void fork_starter(struct server_parts *parts, char **argv, int background)
+static void fork_respawner(struct server_parts *parts, char **argv, int background)
 {
     const struct respawner_order order = {
         .argv = argv,
@@ -118,7 +118,7 @@ static int confine_and_serve(struct server_parts *parts, char **argv, int backgr
     warn_of_limit();
     struct sandbox sandbox;
     sandbox_begin(&sandbox);
-    fork_starter(parts, argv, background);
+    fork_respawner(parts, argv, background);
     sandbox_leave_files(&sandbox, parts->rendezvous->address.sun_path, log_output_path());
     int status = EXIT_FAILED;
     if (rendezvous_listen(parts->rendezvous) == 0)

@@ -29,7 +29,7 @@ enum {
     TIMER_SLACK = 500000000, /* nanoseconds */
 };
 
-struct message_to_starter {
+struct message_to_respawner {
     enum respawner_word word;
     struct rendezvous_files own;
 };
@@ -203,7 +203,7 @@ static void on_child_changed(int signal)
     (void)signal; /* ppoll(2) returns, which is all */
 }
 
-static void hear(struct attendant *attendant, const struct message_to_starter *message)
+static void hear(struct attendant *attendant, const struct message_to_respawner *message)
 {
     switch (message->word) {
     case RESPAWNER_SUCCEED:
@@ -237,7 +237,7 @@ static _Noreturn void work(struct attendant *attendant)
 
     for (;;) {
         struct pollfd line = {.fd = LINE, .events = POLLIN};
-        struct message_to_starter message;
+        struct message_to_respawner message;
         int timeout = caretaker_timeout(&attendant->caretaker);
         const struct timespec pause = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
         int events = ppoll(&line, 1, timeout < 0 ? NULL : &pause, &while_waiting);
@@ -343,7 +343,7 @@ int respawner_fork(const struct respawner_order *order, struct respawner *respaw
 
 int respawner_say(const struct respawner *respawner, enum respawner_word word, const struct rendezvous_files *own)
 {
-    struct message_to_starter message = {.word = word};
+    struct message_to_respawner message = {.word = word};
     if (respawner->line < 0)
         return -EBADF;
     if (own)
