@@ -50,6 +50,7 @@ static void start_daemon(void)
     session->last_batch = 0;
     session->idle = true;
     session->aborts = true;
+    session->tells_breaks = true; /* of some writes there is a second completion, then */
     session->state = SESSION_OPEN;
     schedule_begin(&session->schedule, true, session->pending.owed > 0);
     session_unlock(session);

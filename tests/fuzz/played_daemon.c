@@ -2,6 +2,7 @@
 
 #include "client/session/public_handle.h"
 #include "proto/endpoints.h"
+#include "proto/errors.h"
 #include "proto/oche.pb-c.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/scribbler.h"
@@ -242,7 +243,12 @@ void played_daemon_bring(struct played_daemon *daemon, uint8_t how)
         .value = length,
         .payload_length = length,
     };
-    if (how & 1) {
+    if ((how & 0xc1) == 0xc1) {
+        frame.opcode = FRAME_WRITE; /* to no request: the connection is broken */
+        frame.value = how & 2 ? OCHE_ERR_WRITE_FAILED : -9 + (how >> 4 & 3);
+        frame.payload_length = length = 0;
+        frame.os_error = how;
+    } else if (how & 1) {
         frame.value = -9 + (how >> 4 & 3);
         frame.payload_length = length = 0;
         frame.os_error = how;
