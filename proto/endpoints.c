@@ -6,7 +6,7 @@
 
 enum { KEEP_ALIVE = 1 << 0, NO_DELAY = 1 << 1 };
 
-void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_SCOPED_SIZE])
+void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_SIZE])
 {
     out[0] = endpoints->local.address_length;
     out[1] = endpoints->remote.address_length;
@@ -21,7 +21,7 @@ void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_S
 
 bool endpoints_decode(struct endpoints *endpoints, const uint8_t *in, size_t length)
 {
-    if (length != ENDPOINTS_SIZE && length != ENDPOINTS_SCOPED_SIZE)
+    if (length != ENDPOINTS_SIZE)
         return false;
     uint8_t local = in[0], remote = in[1];
     uint16_t options = get_u16(in + 6);
@@ -33,9 +33,7 @@ bool endpoints_decode(struct endpoints *endpoints, const uint8_t *in, size_t len
     };
     memcpy(endpoints->local.address, in + 8, 16);
     memcpy(endpoints->remote.address, in + 24, 16);
-    if (length == ENDPOINTS_SCOPED_SIZE) {
-        endpoints->local.scope_id = get_u32(in + 40);
-        endpoints->remote.scope_id = get_u32(in + 44);
-    }
+    endpoints->local.scope_id = get_u32(in + 40);
+    endpoints->remote.scope_id = get_u32(in + 44);
     return (local == 4 || local == 16) && (remote == 0 || remote == 4 || remote == 16);
 }

@@ -1,7 +1,6 @@
 /*
  * Both ends of a socket, as the reply that makes a handle carries them: a fixed record, so that an accept needs no
- * protobuf and the client can answer the getters from its cache. It has 48 bytes for a client whose Hello says that it
- * understands scope ids, and the first 40 of these for others.
+ * protobuf and the client can answer the getters from its cache.
  *
  *    offset  size  field
  *         0     1  length of the local address: 4 or 16
@@ -21,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ENDPOINTS_SIZE = 40, ENDPOINTS_SCOPED_SIZE = 48 };
+enum { ENDPOINTS_SIZE = 48 };
 
 struct endpoint {
     uint8_t address[16];
@@ -37,9 +36,9 @@ struct endpoints {
     bool no_delay;
 };
 
-void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_SCOPED_SIZE]);
+void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_SIZE]);
 
-/* False if `length` is that of neither record, or an address has an impossible one. */
+/* False if `length` is not that of the record, or an address has an impossible one. */
 bool endpoints_decode(struct endpoints *endpoints, const uint8_t *in, size_t length);
 
 #endif

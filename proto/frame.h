@@ -39,7 +39,7 @@ enum {
 enum { FRAME_WRITE_OVERHEAD = 64 };
 
 /* The newest version of the protocol that this tree speaks, and the oldest. */
-enum { FRAME_VERSION_MIN = 1, FRAME_VERSION_MAX = 1 };
+enum { FRAME_VERSION_MIN = 2, FRAME_VERSION_MAX = 2 };
 
 #define FRAME_OPCODES(X)                                                                                               \
     X(1, HELLO)          /* body Hello → body Welcome; the first frame, exactly once */                              \
@@ -56,9 +56,9 @@ enum { FRAME_VERSION_MIN = 1, FRAME_VERSION_MAX = 1 };
     X(12, RELEASE)       /* either way: the receiver of a payload in an arena is done with it */                       \
     X(13, CANCEL)        /* value the request id of a CONNECT, which ends with CLOSED if it still can; no reply */     \
     X(14, HANDOVER)      /* from a successor, and to clients: see proto/handover.h */                                  \
-    X(15, ABORT)         /* handle → value 0; to a daemon whose Welcome says `aborts` */                             \
+    X(15, ABORT)         /* handle → value 0 */                                                                   \
     X(16, GET_OPTION)    /* handle, body RawOption → value its length, body RawOption */                             \
-    X(17, PING)          /* → value 0, at once; to a daemon whose Welcome says `answers_ping` */
+    X(17, PING)          /* → value 0, at once */
 
 enum frame_opcode {
 #define X(number, name) FRAME_##name = (number),

@@ -123,8 +123,6 @@ static int say_hello(int fd, const struct deadline *deadline, const struct hello
     hello.memory = wanted->memory;
     hello.arena = wanted->memory ? wanted->arena_size : 0;
     hello.follows = true;
-    hello.scopes = true;
-    hello.learns_of_breaks = true;
     if (wanted->token) {
         hello.token.data = (uint8_t *)(uintptr_t)wanted->token; /* which is only read */
         hello.token.len = HANDOVER_TOKEN_SIZE;
@@ -187,10 +185,7 @@ static int64_t take_welcome(const struct frame *frame, const uint8_t *body, bool
     uint64_t limit = message->limits ? message->limits->queued_bytes : 0;
     welcome->session = message->session;
     welcome->queued_bytes_max = limit ? limit : UINT64_MAX;
-    welcome->aborts = message->aborts;
     welcome->resumed = message->resumed;
-    welcome->answers_ping = message->answers_ping;
-    welcome->raw_options = message->raw_options;
     welcome->has_token = message->token.len == HANDOVER_TOKEN_SIZE;
     if (welcome->has_token)
         memcpy(welcome->token, message->token.data, HANDOVER_TOKEN_SIZE);

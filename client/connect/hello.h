@@ -30,10 +30,7 @@ struct welcome {
     struct memory_sizes memory;
     bool has_token; /* the daemon may hand over, and then this is what its successor knows us by */
     uint8_t token[HANDOVER_TOKEN_SIZE];
-    bool aborts;                          /* it knows ABORT */
     bool resumed;                         /* the listeners that were asked for are there */
-    bool answers_ping;                    /* the daemon knows PING */
-    bool raw_options;                     /* it understands options by the system's numbers */
     int descriptors[WELCOME_DESCRIPTORS]; /* -1: not there, or taken */
 };
 

@@ -70,11 +70,8 @@ static int64_t connect_on_lane(const struct daemon_connect *connect, const struc
     *selection = (struct lane_selection){
         .fd = fd,
         .queued_bytes_max = welcome.queued_bytes_max,
-        .aborts = welcome.aborts,
         .has_token = welcome.has_token,
         .resumed = welcome.resumed,
-        .answers_ping = welcome.answers_ping,
-        .raw_options = welcome.raw_options,
     };
     memcpy(selection->token, welcome.token, sizeof selection->token);
     if (welcome.has_memory)

@@ -14,7 +14,7 @@
 struct lane_selection {
     int fd; /* a connected and non-blocking socket */
     uint64_t queued_bytes_max;
-    bool aborts, answers_ping, raw_options, has_token, resumed; /* as in struct welcome */
+    bool has_token, resumed; /* as in struct welcome */
     uint8_t token[HANDOVER_TOKEN_SIZE];
     bool on_memory;
     struct lane_memory memory; /* if on_memory, but for the mutex */

@@ -75,8 +75,6 @@ static int64_t connect_daemon(struct oche_session *session, enum purpose purpose
         diagnostics_fail(0, "the daemon's successor does not have our listeners");
         status = OCHE_ERR_DAEMON_LOST;
     } else {
-        session->aborts = selection.aborts;
-        session->raw_options = selection.raw_options;
         session->has_token = selection.has_token;
         memcpy(session->token, selection.token, sizeof session->token);
         session->queued_bytes_max = selection.queued_bytes_max;
@@ -85,7 +83,7 @@ static int64_t connect_daemon(struct oche_session *session, enum purpose purpose
         session->state = SESSION_OPEN;
         free(session->open_error);
         session->open_error = NULL;
-        schedule_begin(&session->schedule, selection.answers_ping, session->pending.owed > 0);
+        schedule_begin(&session->schedule, session->pending.owed > 0);
     }
     session_unlock(session);
     return status;

@@ -336,8 +336,7 @@ int64_t operation_close(struct oche_session *session, int64_t request_id, int64_
 
 int64_t operation_abort(struct oche_session *session, int64_t request_id, int64_t handle)
 {
-    /* An older daemon drops what was not sent when a connection is closed, which is as near as it comes. */
-    return close_with(session, session->aborts ? FRAME_ABORT : FRAME_CLOSE, request_id, handle);
+    return close_with(session, FRAME_ABORT, request_id, handle);
 }
 
 static void forget_accepted(struct oche_session *session, int64_t listener, struct pending_request *close)

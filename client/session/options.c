@@ -43,15 +43,6 @@ static int64_t set_flag(struct oche_session *session, int64_t request_id, int64_
     return ask_to_set(session, request_id, handle, &message, waiter);
 }
 
-/* 0 if the daemon can be asked for it. */
-static int64_t check_option(const struct oche_session *session, const struct options_raw *option)
-{
-    if (!option->value && option->size > 0)
-        return OCHE_ERR_INVALID_ARGUMENT;
-    bool is_open = session->state == SESSION_OPEN || session->state == SESSION_FOLLOWING;
-    return is_open && !session->raw_options ? OCHE_ERR_SOCKET_OPTION : 0;
-}
-
 /* Which of those with a getter it is. */
 static Oche__Option__Name name_of(const struct options_raw *option)
 {
@@ -65,9 +56,8 @@ static Oche__Option__Name name_of(const struct options_raw *option)
 static int64_t set_raw(struct oche_session *session, int64_t request_id, int64_t handle,
                        const struct options_raw *option, struct waiter *waiter)
 {
-    int64_t status = check_option(session, option);
-    if (status < 0)
-        return status;
+    if (!option->value && option->size > 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
     Oche__RawOption raw;
     oche__raw_option__init(&raw);
     raw.level = (uint32_t)option->level;
@@ -89,16 +79,15 @@ static int64_t set_raw(struct oche_session *session, int64_t request_id, int64_t
 static int64_t get_raw(struct oche_session *session, int64_t request_id, int64_t handle,
                        const struct options_raw *option, struct waiter *waiter)
 {
-    int64_t status = check_option(session, option);
-    if (status < 0)
-        return status;
+    if (!option->value && option->size > 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
     Oche__RawOption message;
     oche__raw_option__init(&message);
     message.level = (uint32_t)option->level;
     message.name = (uint32_t)option->name;
     message.size = option->size < VALUE_MAX ? (uint32_t)option->size : VALUE_MAX;
     struct pending_request *request;
-    status = operation_on_connection(session, FRAME_GET_OPTION, request_id, handle, &message.base, &request);
+    int64_t status = operation_on_connection(session, FRAME_GET_OPTION, request_id, handle, &message.base, &request);
     if (status < 0)
         return status;
     request->argument = message.size;

@@ -21,10 +21,8 @@ void schedule_set_alarm(struct schedule *schedule)
     alarm_set(&schedule->alarm, at);
 }
 
-void schedule_begin(struct schedule *schedule, bool answers_ping, bool owed)
+void schedule_begin(struct schedule *schedule, bool owed)
 {
-    if (!answers_ping)
-        return;
     heartbeat_begin(&schedule->heartbeat);
     if (owed)
         schedule_owe(schedule);

@@ -24,7 +24,7 @@ int schedule_init(struct schedule *schedule, int epoll_fd, unsigned number);
 void schedule_deinit(struct schedule *schedule);
 
 /* There is a daemon from now on, which may know PING, and may owe answers already; and there is none any more. */
-void schedule_begin(struct schedule *schedule, bool answers_ping, bool owed);
+void schedule_begin(struct schedule *schedule, bool owed);
 void schedule_end(struct schedule *schedule);
 
 /* The daemon owes one answer more. */

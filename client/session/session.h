@@ -66,8 +66,6 @@ struct oche_session {
     uint64_t queued_bytes;              /* charged by pending requests; see FRAME_WRITE_OVERHEAD */
     uint64_t queued_bytes_max;          /* granted by the daemon */
     size_t last_batch;                  /* completions of the last dispatch that brought any */
-    bool aborts;                        /* the daemon knows ABORT */
-    bool raw_options;                   /* the daemon understands options by the system's numbers */
     bool has_token;                     /* the daemon may hand over to a successor */
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* if has_token: by this the successor knows the session */
     bool handed_over;                   /* the daemon has handed over, and the session has to follow it */

@@ -132,12 +132,7 @@ static void welcome(struct session *session, const struct frame *request, const 
     welcome.software = (char *)(uintptr_t)("oched " OCHE_VERSION);
     welcome.session = session->number;
     welcome.limits = &granted;
-    welcome.aborts = true;
-    welcome.answers_ping = true;
-    session->learns_of_breaks = hello->learns_of_breaks;
     session->follows = hello->follows && getrandom(session->token, sizeof session->token, 0) == sizeof session->token;
-    session->scopes = hello->scopes;
-    welcome.raw_options = true;
     if (session->follows)
         welcome.token = (ProtobufCBinaryData){.data = session->token, .len = sizeof session->token};
     struct handover_item *items = NULL;

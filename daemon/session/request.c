@@ -68,14 +68,14 @@ void request_complete(struct request *request, int64_t value, int os_error)
 
 void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints)
 {
-    uint8_t record[ENDPOINTS_SCOPED_SIZE];
+    uint8_t record[ENDPOINTS_SIZE];
     endpoints_encode(endpoints, record);
     const struct frame answer = {
         .opcode = request->opcode,
         .flags = FRAME_REPLY,
         .request_id = request->id,
         .value = handle,
-        .payload_length = request->session->scopes ? ENDPOINTS_SCOPED_SIZE : ENDPOINTS_SIZE,
+        .payload_length = ENDPOINTS_SIZE,
     };
     request_drop(request);
     session_reply(request->session, &answer, NULL, record);

@@ -53,8 +53,6 @@ struct session {
     enum session_state state;
     bool follows;                       /* the client goes on with its listeners at a successor, */
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* if it names this */
-    bool scopes;                        /* the client understands endpoints with scope ids */
-    bool learns_of_breaks;              /* the client is told when a connection breaks and nothing is under way on it */
     struct tenant *tenant;
     struct lane lane;
     struct engine_timer *timer; /* of the greeting */

@@ -242,8 +242,6 @@ void outgoing_break(struct outgoing *outgoing, int os_error)
     if (outgoing->first || outgoing->failure.code)
         return; /* a send is under way and will meet the break, or has met it */
     end_writing(outgoing, os_error);
-    if (!session->learns_of_breaks)
-        return;
     const struct frame frame = {
         .opcode = FRAME_WRITE,
         .flags = FRAME_REPLY,

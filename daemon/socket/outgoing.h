@@ -55,7 +55,7 @@ int outgoing_vectors(const struct outgoing *outgoing, struct iovec *vectors, int
 void outgoing_sent(struct outgoing *outgoing, ssize_t result);
 
 /* The connection broke while nothing was received. Where nothing waits to be sent, which would meet that, the client is
- * told, if it has asked for it. */
+ * told. */
 void outgoing_break(struct outgoing *outgoing, int os_error);
 
 /* Answers all that waits with the failure, and drops it. That may end the session, and with it the socket. */

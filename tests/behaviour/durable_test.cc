@@ -364,7 +364,7 @@ TEST_CASE("new sockets post their endpoints where that was asked for, and nothin
         ListenOptions options;
         options.durable = durable;
         const Outcome listened = isolate.outcome(isolate.listen({loopback4(), 0}, options));
-        REQUIRE(listened.endpoints.size() == ENDPOINTS_SCOPED_SIZE);
+        REQUIRE(listened.endpoints.size() == ENDPOINTS_SIZE);
         endpoints ends{};
         REQUIRE(endpoints_decode(&ends, reinterpret_cast<const uint8_t *>(listened.endpoints.data()),
                                  listened.endpoints.size()));
@@ -374,7 +374,7 @@ TEST_CASE("new sockets post their endpoints where that was asked for, and nothin
         const Outcome connected = isolate.outcome(isolate.connect({loopback4(), ends.local.port}));
         const Outcome accepted = isolate.outcome(accept);
         for (const Outcome &made : {connected, accepted}) {
-            REQUIRE(made.endpoints.size() == ENDPOINTS_SCOPED_SIZE);
+            REQUIRE(made.endpoints.size() == ENDPOINTS_SIZE);
             REQUIRE(endpoints_decode(&ends, reinterpret_cast<const uint8_t *>(made.endpoints.data()),
                                      made.endpoints.size()));
             CHECK(ends.local.port == Isolate::local(made.result).port);

@@ -49,10 +49,9 @@ static void start_daemon(void)
     session->queued_bytes_max = 4 * 1024 * 1024;
     session->last_batch = 0;
     session->idle = true;
-    session->aborts = true;
     session->tells_breaks = true; /* of some writes there is a second completion, then */
     session->state = SESSION_OPEN;
-    schedule_begin(&session->schedule, true, session->pending.owed > 0);
+    schedule_begin(&session->schedule, session->pending.owed > 0);
     session_unlock(session);
 }
 

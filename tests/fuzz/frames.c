@@ -75,7 +75,7 @@ static void check_header(const uint8_t *header)
 static void check_endpoints(const uint8_t *record)
 {
     struct endpoints endpoints, again;
-    uint8_t written[ENDPOINTS_SCOPED_SIZE];
+    uint8_t written[ENDPOINTS_SIZE];
     if (!endpoints_decode(&endpoints, record, ENDPOINTS_SIZE))
         return;
     endpoints_encode(&endpoints, written);

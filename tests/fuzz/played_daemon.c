@@ -137,7 +137,7 @@ static void say(struct played_daemon *daemon, const struct frame *frame, const v
     send_to_client(daemon, payload, payload_length);
 }
 
-static void make_endpoints(uint8_t record[ENDPOINTS_SCOPED_SIZE], uint8_t how, bool has_remote)
+static void make_endpoints(uint8_t record[ENDPOINTS_SIZE], uint8_t how, bool has_remote)
 {
     struct endpoints endpoints = {
         .local = {.address_length = how & 1 ? 16 : 4, .port = how},
@@ -150,7 +150,7 @@ static void make_endpoints(uint8_t record[ENDPOINTS_SCOPED_SIZE], uint8_t how, b
 /* Success, as it should be. */
 static void succeed(struct played_daemon *daemon, const struct played_daemon_seen *request)
 {
-    uint8_t payload[ENDPOINTS_SCOPED_SIZE], body[256];
+    uint8_t payload[ENDPOINTS_SIZE], body[256];
     uint32_t payload_length = 0, body_length = 0;
     struct frame frame = {
         .opcode = request->frame.opcode,
@@ -166,7 +166,7 @@ static void succeed(struct played_daemon *daemon, const struct played_daemon_see
         how = input_byte(daemon->input);
         frame.value = handle_make(how & 0x80 ? how * 5u : how, 1 + (how & 3u));
         make_endpoints(payload, how, frame.opcode != FRAME_LISTEN);
-        payload_length = how & 4 ? ENDPOINTS_SCOPED_SIZE : ENDPOINTS_SIZE;
+        payload_length = ENDPOINTS_SIZE;
         break;
     case FRAME_WRITE:
         frame.value = request->total;

@@ -19,27 +19,19 @@ TEST_CASE("endpoints survive encoding and decoding")
     before.remote.scope_id = 0xfedcba98;
     before.no_delay = true;
 
-    uint8_t record[ENDPOINTS_SCOPED_SIZE];
+    uint8_t record[ENDPOINTS_SIZE];
     endpoints_encode(&before, record);
     endpoints after{};
     REQUIRE(endpoints_decode(&after, record, sizeof record));
     CHECK(memcmp(&after, &before, sizeof before) == 0);
-
-    SECTION("and the shorter record has all but the scope ids")
-    {
-        before.remote.scope_id = 0;
-        REQUIRE(endpoints_decode(&after, record, ENDPOINTS_SIZE));
-        CHECK(memcmp(&after, &before, sizeof before) == 0);
-    }
 }
 
 TEST_CASE("endpoints of another length are refused")
 {
-    uint8_t record[ENDPOINTS_SCOPED_SIZE + 1] = {4};
+    uint8_t record[ENDPOINTS_SIZE + 1] = {4};
     endpoints decoded{};
     for (size_t length = 0; length <= sizeof record; length++)
-        CHECK(endpoints_decode(&decoded, record, length) ==
-              (length == ENDPOINTS_SIZE || length == ENDPOINTS_SCOPED_SIZE));
+        CHECK(endpoints_decode(&decoded, record, length) == (length == ENDPOINTS_SIZE));
 }
 
 TEST_CASE("endpoints with an impossible address length are refused")

@@ -18,7 +18,7 @@ struct played_session {
     int64_t now;
 };
 
-struct played_session *played_session_new(bool answers_ping)
+struct played_session *played_session_new(bool with_heartbeat)
 {
     int pair[2];
     struct played_session *played = calloc(1, sizeof *played);
@@ -33,7 +33,8 @@ struct played_session *played_session_new(bool answers_ping)
     session->tag = public_tag_make(session->index, session->generation);
     session->queued_bytes_max = 1024 * 1024;
     session->state = SESSION_OPEN;
-    schedule_begin(&session->schedule, answers_ping, false);
+    if (with_heartbeat)
+        schedule_begin(&session->schedule, false);
     played->session = session;
     played->fd = pair[0];
     played->now = deadline_now();

@@ -14,7 +14,7 @@
 struct played_session;
 
 /* NULL: something is not to be had. */
-struct played_session *played_session_new(bool answers_ping);
+struct played_session *played_session_new(bool with_heartbeat);
 void played_session_free(struct played_session *played);
 
 oche_session *played_session_get(struct played_session *played);

@@ -61,14 +61,12 @@ TEST_CASE("the alarm is off when the last request with a limit is done")
     CHECK(made.at() == 0);
 }
 
-TEST_CASE("what a daemon owes sets the alarm, if the daemon can be asked")
+TEST_CASE("what a daemon owes sets the alarm as long as there is a daemon")
 {
     Schedule made;
     schedule_owe(&made.schedule);
     CHECK(made.at() == 0);
-    schedule_begin(&made.schedule, false, true);
-    CHECK(made.at() == 0);
-    schedule_begin(&made.schedule, true, false);
+    schedule_begin(&made.schedule, false);
     CHECK(made.at() == 0);
     schedule_owe(&made.schedule);
     CHECK(made.at() > 0);
@@ -79,14 +77,14 @@ TEST_CASE("what a daemon owes sets the alarm, if the daemon can be asked")
 TEST_CASE("a daemon may owe something from the beginning")
 {
     Schedule made;
-    schedule_begin(&made.schedule, true, true);
+    schedule_begin(&made.schedule, true);
     CHECK(made.at() > 0);
 }
 
 TEST_CASE("the end of the daemon leaves the limits")
 {
     Schedule made;
-    schedule_begin(&made.schedule, true, true);
+    schedule_begin(&made.schedule, true);
     schedule_limit(&made.schedule, INT64_MAX / 4);
     schedule_end(&made.schedule);
     CHECK(made.at() == INT64_MAX / 4);

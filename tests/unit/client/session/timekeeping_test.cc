@@ -19,7 +19,7 @@ constexpr uint32_t long_time = 600'000; // longer than a test takes
 class Played
 {
   public:
-    explicit Played(bool answers_ping = true) : played(played_session_new(answers_ping))
+    explicit Played(bool with_heartbeat = true) : played(played_session_new(with_heartbeat))
     {
         REQUIRE(played != nullptr);
     }
@@ -69,12 +69,12 @@ class Played
         reply.flags = FRAME_REPLY;
         reply.request_id = request.request_id;
         reply.value = value;
-        std::array<uint8_t, ENDPOINTS_SCOPED_SIZE> record{};
+        std::array<uint8_t, ENDPOINTS_SIZE> record{};
         if (request.opcode == FRAME_CONNECT && value > 0) {
             endpoints ends{};
             ends.local.address_length = ends.remote.address_length = 4;
             endpoints_encode(&ends, record.data());
-            reply.payload_length = ENDPOINTS_SCOPED_SIZE;
+            reply.payload_length = ENDPOINTS_SIZE;
         }
         return played_session_say(played, &reply, record.data());
     }
