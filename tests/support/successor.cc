@@ -106,7 +106,7 @@ Greeted greet(const Wire &wire, std::string token, uint32_t generation)
 {
     std::string software = "test 1";
     Oche__Hello hello = OCHE__HELLO__INIT;
-    hello.version_min = hello.version_max = 1;
+    hello.version_min = hello.version_max = FRAME_VERSION_MAX;
     hello.software = software.data();
     hello.follows = true;
     hello.token = {token.size(), reinterpret_cast<uint8_t *>(token.data())};

@@ -76,8 +76,8 @@ static void make_frames(struct hostile *hostile)
 
 static int open_session(const char *path)
 {
-    /* Hello: version_min (field 1) 1, version_max (field 2) 1. */
-    static const uint8_t body[] = {0x08, 1, 0x10, 1};
+    /* Hello: version_min, field 1, and version_max, field 2. */
+    static const uint8_t body[] = {0x08, FRAME_VERSION_MIN, 0x10, FRAME_VERSION_MAX};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     uint8_t hello[FRAME_HEADER_SIZE + sizeof body];
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
