@@ -9,8 +9,8 @@
  *
  * In a network namespace other than the system's first one, the name of the default is oched-N.sock, where N is the
  * number of the namespace, as lsns(8) shows it. A daemon has the network of the namespace that it was started in, and
- * refuses clients from others (daemon/session/credentials.h); so each namespace gets a daemon of its own, and none is a way
- * out of another. In the first namespace, which is that of ordinary programs, the name is plain.
+ * refuses clients from others (daemon/session/credentials.h); so each namespace gets a daemon of its own, and none is a
+ * way out of another. In the first namespace, which is that of ordinary programs, the name is plain.
  */
 #ifndef OCHE_COMMON_SOCKET_PATH_H
 #define OCHE_COMMON_SOCKET_PATH_H

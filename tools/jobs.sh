@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Runs jobs and counts what passed, for scripts that run several: .ci/run and tools/nightly source this. At the end
 # print_sum prints what failed once more, and "N passed, N failed", with ", N skipped" if some were.
 

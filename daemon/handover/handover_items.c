@@ -61,8 +61,7 @@ static uint32_t count_of(const struct handover_items *all, const uint8_t token[H
 }
 
 /* In the order in which they were added. */
-static void take_out(struct handover_items *all, const uint8_t token[HANDOVER_TOKEN_SIZE],
-                     struct handover_item *items)
+static void take_out(struct handover_items *all, const uint8_t token[HANDOVER_TOKEN_SIZE], struct handover_item *items)
 {
     uint32_t taken = 0, left = 0;
     for (uint32_t i = 0; i < all->count; i++) {

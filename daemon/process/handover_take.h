@@ -4,8 +4,8 @@
 #ifndef OCHE_DAEMON_PROCESS_HANDOVER_TAKE_H
 #define OCHE_DAEMON_PROCESS_HANDOVER_TAKE_H
 
-#include "daemon/handover/handover_key.h"
 #include "daemon/handover/handover_items.h"
+#include "daemon/handover/handover_key.h"
 #include "daemon/process/file_id.h"
 
 #include <sys/un.h>

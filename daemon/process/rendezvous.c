@@ -3,8 +3,8 @@
 #include "common/socket_path.h"
 #include "daemon/log/complaint.h"
 #include "daemon/process/eviction.h"
-#include "daemon/process/lock_file.h"
 #include "daemon/process/handover_take.h"
+#include "daemon/process/lock_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

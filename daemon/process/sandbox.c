@@ -354,6 +354,6 @@ void sandbox_finish(struct sandbox *sandbox, bool wanted)
     log_lack("seccomp", sandbox->filter);
     log_line(LOG_INFO,
              "event=confined user=%u no-new-privileges=%s core-files=%s capabilities=%s landlock=%s seccomp=%s",
-             (unsigned)geteuid(), yes_or_no(!sandbox->no_new_privileges), yes_or_no(sandbox->core_files),
-             capabilities, yes_or_no(!sandbox->files), yes_or_no(wanted && !sandbox->filter));
+             (unsigned)geteuid(), yes_or_no(!sandbox->no_new_privileges), yes_or_no(sandbox->core_files), capabilities,
+             yes_or_no(!sandbox->files), yes_or_no(wanted && !sandbox->filter));
 }

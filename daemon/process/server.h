@@ -19,9 +19,9 @@ struct server;
 /* What a server is made of. All of it stays the caller's, and longer than the server. */
 struct server_parts {
     const struct options *options;
-    struct rendezvous *rendezvous; /* open; the server closes it when it leaves */
+    struct rendezvous *rendezvous;    /* open; the server closes it when it leaves */
     struct handover_items *inherited; /* what sessions may claim */
-    struct respawner respawner;    /* the server takes its bell */
+    struct respawner respawner;       /* the server takes its bell */
 };
 
 /* NULL: could not, and standard error says why. */

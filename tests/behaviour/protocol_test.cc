@@ -155,7 +155,8 @@ TEST_CASE("a hello of versions that the daemon does not speak is refused with PR
     const Daemon daemon;
     const Wire good(daemon.place().socket_path());
     good.hello();
-    for (const auto &[least, most] : {std::pair(FRAME_VERSION_MAX + 1, FRAME_VERSION_MAX + 5), std::pair(0, 0), std::pair(1, 1)}) {
+    for (const auto &[least, most] :
+         {std::pair(FRAME_VERSION_MAX + 1, FRAME_VERSION_MAX + 5), std::pair(0, 0), std::pair(1, 1)}) {
         CAPTURE(least, most);
         const size_t before = complaints(daemon);
         const Wire bad(daemon.place().socket_path());

@@ -1,7 +1,7 @@
 #include "tests/fuzz/daemon_stage.h"
 
-#include "daemon/handover/handover_key.h"
 #include "daemon/handover/handover_items.h"
+#include "daemon/handover/handover_key.h"
 #include "daemon/log/log.h"
 #include "daemon/operations/operations.h"
 #include "daemon/session/daemon_state.h"
