@@ -250,6 +250,7 @@ TEST_CASE("a session that opens later completes its requests with DAEMON_UNAVAIL
         const Request listen = isolate.listen({loopback4(), 0});
         CHECK(isolate.result(connect) == TCP_ERR_DAEMON_UNAVAILABLE);
         CHECK(isolate.result(listen) == TCP_ERR_DAEMON_UNAVAILABLE);
+        CAPTURE(isolate.open_error());
         CHECK(isolate.open_error().find("cannot start /nowhere/oched") != std::string::npos);
     }
     setenv("OCHE_DAEMON", place.path("oched").c_str(), 1);
