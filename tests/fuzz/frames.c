@@ -162,10 +162,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input input = {.at = data, .left = size};
     uint32_t pieces = input_u32(&input);
     stream_size = 0;
-    if (input.left >= FRAME_HEADER_SIZE) {
+    if (input.left >= FRAME_HEADER_SIZE)
         check_header(input.at);
+    if (input.left >= ENDPOINTS_SIZE)
         check_endpoints(input.at);
-    }
     while (!input_is_empty(&input)) {
         if (input_byte(&input) % 2)
             append_frame(&input);
