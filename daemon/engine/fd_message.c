@@ -49,26 +49,33 @@ void fd_message_attach(struct msghdr *message, union fd_message_control *control
     memcpy(CMSG_DATA(header), descriptors, size);
 }
 
-int fd_message_send(int fd, int64_t deadline, const struct frame *frame, const void *data, const int *descriptors,
-                    int count)
+int fd_message_encode(uint8_t bytes[FD_MESSAGE_SIZE_MAX], const struct frame *frame, const void *data)
 {
-    uint8_t bytes[FRAME_HEADER_SIZE + FRAME_BODY_MAX];
     size_t length = (size_t)frame->body_length + frame->payload_length;
-    size_t size = FRAME_HEADER_SIZE + length;
-    union fd_message_control control;
-    struct iovec vector = {.iov_base = bytes, .iov_len = size};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-    if (size > sizeof bytes)
+    if (length > FRAME_BODY_MAX)
         return -EMSGSIZE;
     frame_encode(frame, bytes);
     if (length > 0)
         memcpy(bytes + FRAME_HEADER_SIZE, data, length);
+    return (int)(FRAME_HEADER_SIZE + length);
+}
+
+int fd_message_send(int fd, int64_t deadline, const struct frame *frame, const void *data, const int *descriptors,
+                    int count)
+{
+    uint8_t bytes[FD_MESSAGE_SIZE_MAX];
+    int size = fd_message_encode(bytes, frame, data);
+    union fd_message_control control;
+    if (size < 0)
+        return size;
+    struct iovec vector = {.iov_base = bytes, .iov_len = (size_t)size};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
     if (count > 0)
         fd_message_attach(&message, &control, descriptors, count);
     for (;;) {
         ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
         if (sent >= 0) /* unix(7): so small a message goes in one piece */
-            return (size_t)sent == size ? 0 : -EMSGSIZE;
+            return sent == size ? 0 : -EMSGSIZE;
         if (errno == EINTR)
             continue;
         if (errno != EAGAIN)

@@ -26,6 +26,12 @@ void fd_message_detach(const struct msghdr *message, int *descriptors, int count
 /* Milliseconds of CLOCK_MONOTONIC that are `limit` from now. */
 int64_t fd_message_deadline(int64_t limit);
 
+enum { FD_MESSAGE_SIZE_MAX = FRAME_HEADER_SIZE + FRAME_BODY_MAX };
+
+/* Writes the frame, with frame->body_length bytes of `data` (which may be the payload instead, by its length), into
+ * `bytes`. Returns its size, or -EMSGSIZE. */
+int fd_message_encode(uint8_t bytes[FD_MESSAGE_SIZE_MAX], const struct frame *frame, const void *data);
+
 /* Sends the frame, with frame->body_length bytes of `body` (which may be the payload instead, by its length). The
  * descriptors stay the caller's. 0 or a negative errno; -ETIMEDOUT when the deadline is over, 0 for one that is. */
 int fd_message_send(int fd, int64_t deadline, const struct frame *frame, const void *data, const int *descriptors,

@@ -3,6 +3,7 @@
 #include "daemon/engine/fd_message.h"
 #include "daemon/lane/memory_lane.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static bool on_frame(void *owner, struct frame_message *from)
@@ -56,10 +57,10 @@ static const struct plain_lane_user plain_user = {
     .closed = on_closed,
 };
 
-int lane_init(struct lane *lane, struct time_slice *share, int fd, const struct lane_user *user, void *owner)
+int lane_init(struct lane *lane, struct time_slice *slice, int fd, const struct lane_user *user, void *owner)
 {
-    *lane = (struct lane){.engine = share->engine, .share = share, .user = user, .owner = owner};
-    return plain_lane_init(&lane->plain, share, fd, &plain_user, lane);
+    *lane = (struct lane){.engine = slice->engine, .slice = slice, .user = user, .owner = owner};
+    return plain_lane_init(&lane->plain, slice, fd, &plain_user, lane);
 }
 
 void lane_deinit(struct lane *lane)
@@ -79,6 +80,20 @@ void lane_close(struct lane *lane)
     plain_lane_close(&lane->plain);
 }
 
+/* The socket is empty, so it takes all of it at once, or something is wrong. 0 or a negative errno. */
+static int send_with_descriptors(const struct engine_socket *socket, const struct frame *frame, const void *body,
+                                 const int descriptors[MEMORY_LANE_DESCRIPTORS])
+{
+    uint8_t bytes[FD_MESSAGE_SIZE_MAX];
+    int size = fd_message_encode(bytes, frame, body);
+    if (size < 0)
+        return size;
+    ssize_t sent = engine_socket_send_now(socket, bytes, (size_t)size, descriptors, MEMORY_LANE_DESCRIPTORS);
+    if (sent < 0)
+        return (int)sent;
+    return sent == size ? 0 : -EMSGSIZE;
+}
+
 int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, const struct frame *frame,
                         const void *body, const char **what)
 {
@@ -89,9 +104,7 @@ int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, con
         return r;
     memory_lane_descriptors(memory, descriptors);
     *what = "passing the descriptors";
-    /* The socket is empty, so it takes all of it at once, or something is wrong. */
-    r = fd_message_send(engine_socket_fd(lane->plain.socket), fd_message_deadline(0), frame, body, descriptors,
-                        MEMORY_LANE_DESCRIPTORS);
+    r = send_with_descriptors(lane->plain.socket, frame, body, descriptors);
     if (r < 0) {
         memory_lane_free(memory);
         return r;

@@ -16,7 +16,7 @@
 #include "proto/memory.h"
 
 /* Takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
-int lane_init(struct lane *lane, struct time_slice *share, int fd, const struct lane_user *user, void *owner);
+int lane_init(struct lane *lane, struct time_slice *slice, int fd, const struct lane_user *user, void *owner);
 
 /* Frees what the lane holds, after `closed`. */
 void lane_deinit(struct lane *lane);

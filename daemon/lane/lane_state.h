@@ -33,7 +33,7 @@ struct lane {
     struct plain_lane plain;
     struct memory_lane *memory; /* NULL: the session is on the plain lane */
     struct engine *engine;
-    struct time_slice *share; /* whose time frames take */
+    struct time_slice *slice; /* whose time frames take */
     const struct lane_user *user;
     void *owner;
     struct frame last; /* the header that came last, for the log */

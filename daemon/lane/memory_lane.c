@@ -36,11 +36,11 @@ struct memory_lane {
     struct arena receive;
     struct bytes overflow;        /* records that found the ring full, each behind its length */
     struct engine_deferred flush; /* shows the client what the turn has produced */
-    struct engine_timer *withheld_timer;
+    struct engine_timer withheld_timer;
     bool withheld_timer_runs;
     unsigned withheld;        /* quiet answers since the last flush: not worth a bell */
     uint32_t withheld_bytes;  /* of payloads whose RELEASE waits with them */
-    struct engine_work drain; /* takes requests when the share has its turn */
+    struct engine_work drain; /* takes requests when the slice has its turn */
     bool room_is_in_arena;    /* the room that was given out last */
     uint8_t body[FRAME_BODY_MAX];
 };
@@ -78,7 +78,7 @@ static void withhold(struct memory_lane *memory, const struct frame *frame)
     if (memory->withheld >= WITHHELD_MAX || memory->withheld_bytes >= memory->shared.sizes.send_arena / 8)
         engine_defer(memory->lane->engine, &memory->flush);
     if (!memory->withheld_timer_runs)
-        engine_timer_set(memory->withheld_timer, WITHHELD_MS);
+        engine_timer_set(&memory->withheld_timer, WITHHELD_MS);
     memory->withheld_timer_runs = true;
 }
 
@@ -158,9 +158,9 @@ static void use_room(struct memory_lane *memory)
     engine_defer(lane->engine, &memory->flush);
 }
 
-static void on_flush(struct engine_deferred *task)
+static void on_flush(struct engine_deferred *deferred)
 {
-    struct memory_lane *memory = list_entry(task, struct memory_lane, flush);
+    struct memory_lane *memory = list_entry(deferred, struct memory_lane, flush);
     memory->withheld = memory->withheld_bytes = 0;
     use_room(memory);
     if (!memory->lane->closed && ring_publish(&memory->replies))
@@ -294,12 +294,12 @@ static void take_requests(struct memory_lane *memory)
                 return;
         } else if (!take_record(memory, record, size)) {
             return;
-        } else if (time_slice_is_spent(lane->share)) {
+        } else if (time_slice_is_spent(lane->slice)) {
             break;
         }
     }
     release_requests(memory);
-    engine_submit(&memory->drain);
+    engine_work_submit(&memory->drain);
 }
 
 /* The ring is full at most once: whoever still writes to it is not the client, or not a correct one. */
@@ -321,12 +321,12 @@ static void on_bell(void *owner)
         return;
     if (memory->lane->congested || bytes_length(&memory->overflow) > 0)
         engine_defer(memory->lane->engine, &memory->flush);
-    engine_submit(&memory->drain);
+    engine_work_submit(&memory->drain);
 }
 
-static void on_drain(struct engine_work *job)
+static void on_drain(struct engine_work *work)
 {
-    take_requests(list_entry(job, struct memory_lane, drain));
+    take_requests(list_entry(work, struct memory_lane, drain));
 }
 
 void memory_lane_free_payload(struct memory_lane *memory, const struct payload *payload)
@@ -401,11 +401,11 @@ int memory_lane_new(struct lane *lane, const struct memory_sizes *sizes, struct 
     made->shared.fd = made->own_bell_fd = made->client_bell_fd = made->client_listen_fd = -1;
     made->flush.run = on_flush;
     made->drain.run = on_drain;
-    made->drain.share = lane->share;
+    made->drain.slice = lane->slice;
     list_init(&made->flush.node);
     list_init(&made->drain.node);
-    made->withheld_timer = engine_timer_new(lane->engine, on_withheld_long, made);
-    int r = made->withheld_timer ? make_memory(made, sizes, what) : -ENOMEM;
+    engine_timer_init(&made->withheld_timer, lane->engine, on_withheld_long, made);
+    int r = make_memory(made, sizes, what);
     if (r == 0)
         r = make_bells(made, what);
     if (r < 0) {
@@ -431,7 +431,6 @@ void memory_lane_free(struct memory_lane *memory)
     if (memory->bell)
         memory->own_bell_fd = -1; /* which is closed with it */
     engine_bell_free(memory->bell);
-    engine_timer_free(memory->withheld_timer);
     arena_deinit(&memory->receive);
     bytes_deinit(&memory->overflow);
     memory_deinit(&memory->shared);
@@ -445,8 +444,7 @@ void memory_lane_stop(struct memory_lane *memory)
 {
     engine_deferred_cancel(&memory->flush);
     engine_work_cancel(&memory->drain);
-    if (memory->withheld_timer)
-        engine_timer_cancel(memory->withheld_timer);
+    engine_timer_cancel(&memory->withheld_timer);
 }
 
 void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[MEMORY_LANE_DESCRIPTORS])
@@ -461,5 +459,5 @@ void memory_lane_start(struct memory_lane *memory)
     memory_close(&memory->shared);
     close_if_open(&memory->client_listen_fd);
     /* The client may have been quicker than we: look, and then sleep. */
-    engine_submit(&memory->drain);
+    engine_work_submit(&memory->drain);
 }

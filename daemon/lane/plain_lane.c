@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 enum {
@@ -38,7 +37,7 @@ static uint8_t *on_receive_buffer(void *owner, size_t *size)
     return frame_reader_room(&lane->reader, size);
 }
 
-/* Hands on the frames that have come. Those that the client's share has no time for wait, and nothing is read until
+/* Hands on the frames that have come. Those that the client's slice has no time for wait, and nothing is read until
  * then. */
 static void take_frames(struct plain_lane *lane)
 {
@@ -53,17 +52,17 @@ static void take_frames(struct plain_lane *lane)
         }
         if (!lane->user->frame(lane->owner, &message))
             return;
-        if (time_slice_is_spent(lane->backlog.share)) {
-            engine_submit(&lane->backlog);
+        if (time_slice_is_spent(lane->backlog.slice)) {
+            engine_work_submit(&lane->backlog);
             return;
         }
     }
     listen_on(lane);
 }
 
-static void on_backlog(struct engine_work *job)
+static void on_backlog(struct engine_work *work)
 {
-    take_frames(list_entry(job, struct plain_lane, backlog));
+    take_frames(list_entry(work, struct plain_lane, backlog));
 }
 
 static void on_received(void *owner, ssize_t result)
@@ -109,7 +108,7 @@ static void on_sent(void *owner, ssize_t result)
         lane->unheard = true;
         bytes_deinit(&lane->output);
         /* To a client that is still there, after another failure than its end, this is the end of the session. */
-        shutdown(engine_socket_fd(lane->socket), SHUT_WR);
+        (void)engine_socket_shut_down(lane->socket, SHUT_WR);
         listen_on(lane);
         return;
     }
@@ -136,17 +135,16 @@ static const struct engine_handlers handlers = {
     .closed = on_closed,
 };
 
-int plain_lane_init(struct plain_lane *lane, struct time_slice *share, int fd, const struct plain_lane_user *user,
+int plain_lane_init(struct plain_lane *lane, struct time_slice *slice, int fd, const struct plain_lane_user *user,
                     void *owner)
 {
-    *lane = (struct plain_lane){.user = user, .owner = owner, .backlog = {.run = on_backlog, .share = share}};
+    *lane = (struct plain_lane){.user = user, .owner = owner, .backlog = {.run = on_backlog, .slice = slice}};
     list_init(&lane->backlog.node);
     if (frame_reader_init(&lane->reader) < 0)
         return -ENOMEM;
-    lane->retry_timer = engine_timer_new(share->engine, on_retry, lane);
-    lane->socket = lane->retry_timer ? engine_socket_new(share, fd, &handlers, lane) : NULL;
+    engine_timer_init(&lane->retry_timer, slice->engine, on_retry, lane);
+    lane->socket = engine_socket_new(slice, fd, &handlers, lane);
     if (!lane->socket) {
-        engine_timer_free(lane->retry_timer);
         frame_reader_deinit(&lane->reader);
         return -ENOMEM;
     }
@@ -164,7 +162,7 @@ void plain_lane_deinit(struct plain_lane *lane)
 static void send_what_fits(struct plain_lane *lane)
 {
     size_t length = bytes_length(&lane->output);
-    if (length > 0 && send(engine_socket_fd(lane->socket), bytes_front(&lane->output), length, MSG_NOSIGNAL) > 0)
+    if (length > 0 && engine_socket_send_now(lane->socket, bytes_front(&lane->output), length, NULL, 0) > 0)
         bytes_deinit(&lane->output);
 }
 
@@ -173,8 +171,7 @@ void plain_lane_close(struct plain_lane *lane)
     if (lane->closed)
         return;
     lane->closed = true;
-    engine_timer_free(lane->retry_timer);
-    lane->retry_timer = NULL;
+    engine_timer_deinit(&lane->retry_timer);
     engine_work_cancel(&lane->backlog);
     send_what_fits(lane);
     engine_socket_close(lane->socket);
@@ -211,7 +208,7 @@ uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size)
         if (bytes_length(&lane->output) > 0)
             start_sending(lane);
         else
-            engine_timer_set(lane->retry_timer, MEMORY_RETRY_MS);
+            engine_timer_set(&lane->retry_timer, MEMORY_RETRY_MS);
         return NULL;
     }
     *size = READ_SIZE;
@@ -227,10 +224,7 @@ void plain_lane_put_room(struct plain_lane *lane, const struct frame *frame)
 
 bool plain_lane_is_read(const struct plain_lane *lane)
 {
-    int waiting = 0;
-    if (ioctl(engine_socket_fd(lane->socket), FIONREAD, &waiting) < 0)
-        waiting = 0;
-    return waiting == 0 && lane->reader.head == lane->reader.tail && !lane->reader.payload;
+    return engine_socket_unread(lane->socket) <= 0 && lane->reader.head == lane->reader.tail && !lane->reader.payload;
 }
 
 bool plain_lane_is_sent(const struct plain_lane *lane)

@@ -31,7 +31,7 @@ struct plain_lane_user {
 
 struct plain_lane {
     struct engine_socket *socket;
-    struct engine_timer *retry_timer; /* for who was refused room because memory was short */
+    struct engine_timer retry_timer; /* for who was refused room because memory was short */
     const struct plain_lane_user *user;
     void *owner;
     struct frame_reader reader;
@@ -45,7 +45,7 @@ struct plain_lane {
 };
 
 /* Takes over `fd`. 0 or -ENOMEM; then the descriptor stays the caller's. */
-int plain_lane_init(struct plain_lane *lane, struct time_slice *share, int fd, const struct plain_lane_user *user,
+int plain_lane_init(struct plain_lane *lane, struct time_slice *slice, int fd, const struct plain_lane_user *user,
                     void *owner);
 
 /* Frees what the lane holds, after `closed`. */

@@ -142,7 +142,7 @@ static void welcome(struct session *session, const struct frame *request, const 
         count = handover_items_claim(session->host->daemon->unclaimed, hello->token.data, &items);
         welcome.resumed = count > 0;
     }
-    engine_timer_cancel(session->timer);
+    engine_timer_cancel(&session->timer);
     session->state = SESSION_OPEN;
     bool in_memory = hello->memory && welcome_in_memory(session, request, &welcome, hello->arena);
     if (!in_memory)

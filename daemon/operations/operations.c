@@ -86,8 +86,8 @@ static int handle_handover(struct call *call)
         session_end_refused(session, objection);
         return 0;
     }
-    int fd = fcntl(engine_socket_fd(session->lane.plain.socket), F_DUPFD_CLOEXEC, 0);
-    session_end(session, "it is a successor", fd < 0 ? errno : 0);
+    int fd = engine_socket_duplicate(session->lane.plain.socket);
+    session_end(session, "it is a successor", fd < 0 ? -fd : 0);
     if (fd >= 0)
         daemon->ask(daemon->context, fd);
     return 0;
@@ -266,17 +266,17 @@ static int handle_listener_close(struct call *call)
 }
 
 /* 0 or a negative errno. */
-static int set_option(int fd, const Oche__Option *body)
+static int set_option(const struct engine_socket *socket, const Oche__Option *body)
 {
     int value = body->value != 0;
     if (body->raw)
-        return socket_option_set(fd, (int)body->raw->level, (int)body->raw->name, body->raw->value.data,
+        return socket_option_set(socket, (int)body->raw->level, (int)body->raw->name, body->raw->value.data,
                                  (socklen_t)body->raw->value.len);
     switch (body->name) {
     case OCHE__OPTION__NAME__KEEP_ALIVE:
-        return socket_option_set(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value);
+        return socket_option_set(socket, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value);
     case OCHE__OPTION__NAME__NO_DELAY:
-        return socket_option_set(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value);
+        return socket_option_set(socket, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value);
     default:
         return -ENOPROTOOPT;
     }
@@ -290,7 +290,7 @@ static int handle_set_option(struct call *call)
     Oche__Option *body = oche__option__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
         return unpack_fault(&memory);
-    int r = set_option(engine_socket_fd(call->socket->engine_socket), body);
+    int r = set_option(call->socket->engine_socket, body);
     oche__option__free_unpacked(body, &memory.allocator);
     if (r < 0) {
         call->os_error = -r;
@@ -312,8 +312,7 @@ static int handle_get_option(struct call *call)
         return unpack_fault(&memory);
     if (body->size < size)
         size = body->size;
-    int r = socket_option_get(engine_socket_fd(call->socket->engine_socket), (int)body->level, (int)body->name, value,
-                              &size);
+    int r = socket_option_get(call->socket->engine_socket, (int)body->level, (int)body->name, value, &size);
     oche__raw_option__free_unpacked(body, &memory.allocator);
     if (r < 0) {
         call->os_error = -r;

@@ -24,7 +24,7 @@ static void on_accepted(void *owner, int result, const struct sockaddr_storage *
         return;
     }
     log_failure(LOG_ERROR, "event=accept-client error=\"%s\" errno=%d", errno_text(-result), -result);
-    engine_timer_set(door->timer, RETRY_MS);
+    engine_timer_set(&door->timer, RETRY_MS);
 }
 
 static void on_retry(void *owner)
@@ -51,7 +51,7 @@ static void move(struct door *door, int fd)
     struct engine_socket *listener = NULL;
     int error = listen(fd, BACKLOG) < 0 ? errno : 0;
     if (!error) {
-        listener = engine_socket_new(door->share, fd, &handlers, door);
+        listener = engine_socket_new(door->slice, fd, &handlers, door);
         error = listener ? 0 : ENOMEM;
     }
     if (error) {
@@ -61,7 +61,7 @@ static void move(struct door *door, int fd)
         return;
     }
     /* Clients that wait in the backlog of the old one are hung up on, and come again. */
-    engine_timer_cancel(door->timer);
+    engine_timer_cancel(&door->timer);
     engine_socket_close(door->listener);
     door->listener = listener;
     engine_accept(listener);
@@ -118,28 +118,26 @@ static void on_bell(void *owner)
 
 /* ---- the door itself ---- */
 
-int door_init(struct door *door, struct time_slice *share, struct rendezvous *rendezvous, struct respawner *respawner,
+int door_init(struct door *door, struct time_slice *slice, struct rendezvous *rendezvous, struct respawner *respawner,
               const struct door_user *user, void *context)
 {
     *door = (struct door){
         .user = user,
         .context = context,
-        .share = share,
+        .slice = slice,
         .rendezvous = rendezvous,
         .respawner = respawner,
         .next = -1,
     };
-    door->timer = engine_timer_new(share->engine, on_retry, door);
-    if (!door->timer)
-        return -ENOMEM;
+    engine_timer_init(&door->timer, slice->engine, on_retry, door);
     if (respawner->bell >= 0) {
-        door->bell = engine_bell_new(share->engine, respawner->bell, on_bell, door);
+        door->bell = engine_bell_new(slice->engine, respawner->bell, on_bell, door);
         if (!door->bell)
             return -ENOMEM;
         door->bell_fd = respawner->bell;
         respawner->bell = -1;
     }
-    door->listener = engine_socket_new(share, rendezvous->listen_fd, &handlers, door);
+    door->listener = engine_socket_new(slice, rendezvous->listen_fd, &handlers, door);
     if (!door->listener)
         return -ENOMEM;
     rendezvous_take_listener(rendezvous);
@@ -152,7 +150,7 @@ void door_deinit(struct door *door)
         return;
     door_close(door);
     engine_bell_free(door->bell);
-    engine_timer_free(door->timer);
+    engine_timer_deinit(&door->timer);
 }
 
 void door_open(struct door *door)

@@ -26,11 +26,11 @@ struct door_user {
 struct door {
     const struct door_user *user;
     void *context;
-    struct time_slice *share;
+    struct time_slice *slice;
     struct rendezvous *rendezvous;
     const struct respawner *respawner;
     struct engine_socket *listener; /* NULL: closed */
-    struct engine_timer *timer;     /* accepting goes on then */
+    struct engine_timer timer;      /* accepting goes on then */
     struct engine_bell *bell;       /* the respawner has something to say; NULL: there is none */
     int bell_fd;                    /* the descriptor of the bell */
     int next;                       /* the socket to move to, when the door is not held; -1: none */
@@ -38,7 +38,7 @@ struct door {
 
 /* With the rendezvous open, whose listening socket it takes, and the respawner, whose bell it takes. `door` is all
  * zero. 0 or a negative errno; then door_deinit() is to follow, too. */
-int door_init(struct door *door, struct time_slice *share, struct rendezvous *rendezvous, struct respawner *respawner,
+int door_init(struct door *door, struct time_slice *slice, struct rendezvous *rendezvous, struct respawner *respawner,
               const struct door_user *user, void *context);
 void door_deinit(struct door *door);
 

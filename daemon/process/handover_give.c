@@ -1,6 +1,5 @@
 #include "daemon/process/handover_give.h"
 
-#include "daemon/engine/fd_message.h"
 #include "daemon/log/errno_text.h"
 #include "daemon/log/log.h"
 #include "daemon/process/door.h"
@@ -17,7 +16,7 @@
 struct successor {
     struct handover_give *give;
     struct engine_socket *socket;
-    struct engine_timer *timer;
+    struct engine_timer timer;
 
     /* What is being said: the door, and then the listeners. */
     uint32_t item;                                         /* 0: the door */
@@ -145,7 +144,7 @@ static void on_received(void *owner, ssize_t result)
         engine_recv(successor->socket);
         return;
     }
-    engine_timer_cancel(successor->timer);
+    engine_timer_cancel(&successor->timer);
     answered(successor->give, is_taken(successor->heard) ? 0 : -EPROTO);
 }
 
@@ -174,17 +173,15 @@ static const struct engine_handlers handlers = {
 /* Takes over `fd`. NULL: out of memory, and the descriptor stays the caller's. */
 static struct successor *successor_new(struct handover_give *give, int fd)
 {
-    struct time_slice *share = give->giver.share;
+    struct time_slice *slice = give->giver.slice;
     struct successor *successor = calloc(1, sizeof *successor);
     if (!successor)
         return NULL;
     successor->give = give;
-    successor->timer = engine_timer_new(share->engine, on_timeout, successor);
-    if (successor->timer)
-        successor->socket = engine_socket_new(share, fd, &handlers, successor);
+    engine_timer_init(&successor->timer, slice->engine, on_timeout, successor);
+    successor->socket = engine_socket_new(slice, fd, &handlers, successor);
     if (successor->socket)
         return successor;
-    engine_timer_free(successor->timer);
     free(successor);
     return NULL;
 }
@@ -195,9 +192,10 @@ static void dismiss(struct handover_give *give, enum handover_word word)
     struct successor *successor = give->successor;
     struct frame frame = {.opcode = FRAME_HANDOVER, .flags = FRAME_REPLY, .value = word};
     /* Who does not hear it is gone, or has not read what it was offered: then the end of the connection says it. */
-    (void)fd_message_send(engine_socket_fd(successor->socket), fd_message_deadline(0), &frame, NULL, NULL, 0);
-    engine_timer_free(successor->timer);
-    successor->timer = NULL;
+    uint8_t said[FRAME_HEADER_SIZE];
+    frame_encode(&frame, said);
+    (void)engine_socket_send_now(successor->socket, said, sizeof said, NULL, 0);
+    engine_timer_deinit(&successor->timer);
     engine_socket_close(successor->socket);
     handover_items_close(&give->items);
     give->successor = NULL;
@@ -218,7 +216,7 @@ static void keep(struct handover_give *give, int error)
     for (unsigned i = 0; i < giver->worker_count; i++)
         worker_order(giver->workers[i], WORKER_KEEP);
     dismiss(give, HANDOVER_KEPT);
-    engine_wake(giver->share->engine); /* the next one may be waiting */
+    engine_wake(giver->slice->engine); /* the next one may be waiting */
 }
 
 /* The successor has taken everything, or `error`, a negative errno, says why not. */
@@ -284,7 +282,7 @@ static void offer(struct handover_give *give)
         keep(give, error);
         return;
     }
-    engine_timer_set(give->successor->timer, give->giver.limit);
+    engine_timer_set(&give->successor->timer, give->giver.limit);
     say_item(give->successor);
 }
 
@@ -310,7 +308,7 @@ void handover_give_ask(struct handover_give *give, int fd)
     int before = atomic_exchange(&give->asking, fd);
     if (before >= 0)
         close(before);
-    engine_wake(give->giver.share->engine);
+    engine_wake(give->giver.slice->engine);
 }
 
 void handover_give_go_on(struct handover_give *give)

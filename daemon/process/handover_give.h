@@ -24,7 +24,7 @@ struct worker;
 
 /* What takes part in it. */
 struct handover_giver {
-    struct time_slice *share; /* of the loop that all of this runs in */
+    struct time_slice *slice; /* of the loop that all of this runs in */
     struct worker *const *workers;
     unsigned worker_count;
     const struct rendezvous *rendezvous;

@@ -44,17 +44,17 @@ struct server {
     bool has_handed_over; /* it drains for that, and nobody has told it to leave */
     bool is_orphan;       /* no client can find it any more: it leaves when its sessions have ended */
     struct engine *engine;
-    struct time_slice share; /* all of the engine's time */
+    struct time_slice slice; /* all of the engine's time */
     struct door door;
-    struct engine_timer *idle_timer;
-    struct engine_timer *drain_timer;
+    struct engine_timer idle_timer;
+    struct engine_timer drain_timer;
     struct worker **workers;
     unsigned worker_count;
     unsigned next_worker;
     uint64_t session_number;
-    uint64_t network;                 /* the namespace of ours; 0: not known */
-    struct engine_timer *claim_timer; /* of listeners that we have from a predecessor */
-    struct handover_give give;        /* to a successor */
+    uint64_t network;                /* the namespace of ours; 0: not known */
+    struct engine_timer claim_timer; /* of listeners that we have from a predecessor */
+    struct handover_give give;       /* to a successor */
 };
 
 /* ---- leaving ---- */
@@ -79,7 +79,7 @@ static void leave(struct server *server, const char *why)
         door_close(&server->door);
         for (unsigned i = 0; i < server->worker_count; i++)
             worker_order(server->workers[i], WORKER_DRAIN);
-        engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
+        engine_timer_set(&server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
     } else if (server->has_handed_over) {
         /* It leaves already, and nobody has asked it to hurry. */
         server->has_handed_over = false;
@@ -123,7 +123,7 @@ static void on_given(void *context, uint32_t listeners)
              (unsigned long long)statistics_read(&server->daemon.statistics.sessions_open));
     server->has_handed_over = true;
     door_leave(&server->door);
-    engine_timer_set(server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
+    engine_timer_set(&server->drain_timer, (uint64_t)server->options->drain_timeout_s * 1000);
 }
 
 /* ---- what happens ---- */
@@ -180,7 +180,7 @@ static void start_idle_timer(struct server *server)
     if (server->is_orphan && server->state == SERVER_SERVING && is_idle(server))
         leave(server, "orphaned");
     if (server->options->idle_exit_s && server->state == SERVER_SERVING && is_idle(server))
-        engine_timer_set(server->idle_timer, (uint64_t)server->options->idle_exit_s * 1000);
+        engine_timer_set(&server->idle_timer, (uint64_t)server->options->idle_exit_s * 1000);
 }
 
 /* A worker says that something has changed. */
@@ -269,7 +269,7 @@ static void admit(struct server *server, int fd)
     }
     statistics_add(&statistics->sessions_open, 1);
     statistics_add(&statistics->sessions_total, 1);
-    engine_timer_cancel(server->idle_timer);
+    engine_timer_cancel(&server->idle_timer);
 
     struct worker *worker = server->workers[server->next_worker];
     server->next_worker = (server->next_worker + 1) % server->worker_count;
@@ -320,19 +320,17 @@ static int start_loop(struct server *server, struct server_parts *parts)
     server->engine = engine_new(server->options->method, on_wake, server);
     if (!server->engine)
         return -errno;
-    time_slice_init(&server->share, server->engine);
-    server->idle_timer = engine_timer_new(server->engine, on_idle, server);
-    server->drain_timer = engine_timer_new(server->engine, on_drain_timeout, server);
-    server->claim_timer = engine_timer_new(server->engine, on_unclaimed, server);
-    if (!server->idle_timer || !server->drain_timer || !server->claim_timer)
-        return -ENOMEM;
+    time_slice_init(&server->slice, server->engine);
+    engine_timer_init(&server->idle_timer, server->engine, on_idle, server);
+    engine_timer_init(&server->drain_timer, server->engine, on_drain_timeout, server);
+    engine_timer_init(&server->claim_timer, server->engine, on_unclaimed, server);
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         int r = engine_catch_signal(server->engine, signals[i], on_signal);
         if (r < 0)
             return r;
     }
-    return door_init(&server->door, &server->share, parts->rendezvous, &parts->respawner, &door_user, server);
+    return door_init(&server->door, &server->slice, parts->rendezvous, &parts->respawner, &door_user, server);
 }
 
 static int start_workers(struct server *server)
@@ -353,7 +351,7 @@ static int start_workers(struct server *server)
 static void prepare_handover(struct server *server)
 {
     server->give.giver = (struct handover_giver){
-        .share = &server->share,
+        .slice = &server->slice,
         .workers = server->workers,
         .worker_count = server->worker_count,
         .rendezvous = server->rendezvous,
@@ -406,8 +404,8 @@ struct server *server_new(struct server_parts *parts)
     }
     log_line(LOG_INFO,
              "event=serving version=" OCHE_VERSION " pid=%d socket=\"%s\" workers=%u method=%s descriptors=%ld",
-             (int)getpid(), parts->rendezvous->address.sun_path, options->workers,
-             options->method == ENGINE_SELECT ? "select" : "epoll", server->daemon.descriptors.limit);
+             (int)getpid(), parts->rendezvous->address.sun_path, options->workers, engine_method_name(options->method),
+             server->daemon.descriptors.limit);
     return server;
 }
 
@@ -415,7 +413,7 @@ int server_run(struct server *server)
 {
     start_idle_timer(server);
     if (server->daemon.unclaimed->count > 0)
-        engine_timer_set(server->claim_timer, HANDOVER_CLAIM_LIMIT);
+        engine_timer_set(&server->claim_timer, HANDOVER_CLAIM_LIMIT);
     door_open(&server->door);
     int r = engine_run(server->engine);
     if (r < 0)
@@ -441,11 +439,11 @@ void server_free(struct server *server)
     accounts_deinit(&server->accounts);
     door_deinit(&server->door);
     handover_give_deinit(&server->give);
-    engine_timer_free(server->idle_timer);
-    engine_timer_free(server->drain_timer);
-    engine_timer_free(server->claim_timer);
-    if (server->share.engine)
-        time_slice_deinit(&server->share);
+    engine_timer_deinit(&server->idle_timer);
+    engine_timer_deinit(&server->drain_timer);
+    engine_timer_deinit(&server->claim_timer);
+    if (server->slice.engine)
+        time_slice_deinit(&server->slice);
     engine_free(server->engine);
     free(server);
 }

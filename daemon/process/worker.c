@@ -57,7 +57,7 @@ static void check_drained(void *owner)
     if (list_is_empty(&worker->host.sessions))
         engine_stop(worker->host.engine);
     else
-        engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
+        engine_timer_set(&worker->drain_timer, DRAIN_CHECK_MS);
 }
 
 static void set_phase(struct worker *worker, enum handover_phase phase)
@@ -99,7 +99,7 @@ static void drain(struct worker *worker, bool give)
             session_give(list_entry(node, struct session, node));
         session_drain(list_entry(node, struct session, node));
     }
-    engine_timer_set(worker->drain_timer, DRAIN_CHECK_MS);
+    engine_timer_set(&worker->drain_timer, DRAIN_CHECK_MS);
     if (give)
         set_phase(worker, HANDOVER_GIVEN);
 }
@@ -170,7 +170,7 @@ static int start_thread(struct worker *worker)
 static void deinit(struct worker *worker)
 {
     starvation_deinit(&worker->host.starvation);
-    engine_timer_free(worker->drain_timer);
+    engine_timer_deinit(&worker->drain_timer);
     engine_free(worker->host.engine);
     pthread_mutex_destroy(&worker->mailbox.lock);
     free(worker);
@@ -197,11 +197,9 @@ struct worker *worker_new(struct daemon_state *daemon, enum engine_method method
     if (!worker->host.engine) {
         error = errno;
     } else {
-        worker->drain_timer = engine_timer_new(worker->host.engine, check_drained, worker);
-        if (starvation_init(&worker->host.starvation, worker->host.engine) < 0 || !worker->drain_timer)
-            error = ENOMEM;
-        else
-            error = start_thread(worker);
+        engine_timer_init(&worker->drain_timer, worker->host.engine, check_drained, worker);
+        starvation_init(&worker->host.starvation, worker->host.engine);
+        error = start_thread(worker);
     }
     if (error) {
         deinit(worker);

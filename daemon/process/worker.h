@@ -27,7 +27,7 @@ enum worker_order {
 struct worker {
     struct session_host host;
     pthread_t thread;
-    struct engine_timer *drain_timer;
+    struct engine_timer drain_timer;
     bool draining;
     _Atomic enum handover_phase phase; /* what has been done of a handover; that of the host, for other threads */
     atomic_bool finished;              /* the thread is about to end */

@@ -134,14 +134,13 @@ struct session *session_new(struct session_host *host, int fd, const struct sess
         free(session);
         return NULL;
     }
-    session->timer = engine_timer_new(host->engine, on_timeout, session);
-    if (!session->timer || lane_init(&session->lane, &session->tenant->share, fd, &lane_handlers, session) < 0) {
-        engine_timer_free(session->timer);
+    engine_timer_init(&session->timer, host->engine, on_timeout, session);
+    if (lane_init(&session->lane, &session->tenant->slice, fd, &lane_handlers, session) < 0) {
         tenant_leave(session->tenant);
         free(session);
         return NULL;
     }
-    engine_timer_set(session->timer, HELLO_TIMEOUT_MS);
+    engine_timer_set(&session->timer, HELLO_TIMEOUT_MS);
     list_append(&host->sessions, &session->node);
     return session;
 }
@@ -163,8 +162,7 @@ static void end(struct session *session, bool failed)
 {
     bool whole = !failed && !session->long_write.open && lane_is_read(&session->lane);
     session->state = SESSION_ENDED;
-    engine_timer_free(session->timer);
-    session->timer = NULL;
+    engine_timer_deinit(&session->timer);
     abandon_sockets(session, whole);
     lane_close(&session->lane);
 }

@@ -55,7 +55,7 @@ struct session {
     uint8_t token[HANDOVER_TOKEN_SIZE]; /* if it names this */
     struct tenant *tenant;
     struct lane lane;
-    struct engine_timer *timer; /* of the greeting */
+    struct engine_timer timer; /* of the greeting */
     struct socket_table sockets;
     struct list requests;         /* that are held; see daemon/session/request.h */
     size_t queued_bytes;          /* of writes that are not answered yet */

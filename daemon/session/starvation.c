@@ -1,7 +1,6 @@
 #include "daemon/session/starvation.h"
 
 #include <assert.h>
-#include <errno.h>
 
 static void on_timer(void *owner)
 {
@@ -10,19 +9,17 @@ static void on_timer(void *owner)
     starvation_retry(starvation);
 }
 
-int starvation_init(struct starvation *starvation, struct engine *engine)
+void starvation_init(struct starvation *starvation, struct engine *engine)
 {
     *starvation = (struct starvation){.engine = engine};
     list_init(&starvation->waiting);
-    starvation->timer = engine_timer_new(engine, on_timer, starvation);
-    return starvation->timer ? 0 : -ENOMEM;
+    engine_timer_init(&starvation->timer, engine, on_timer, starvation);
 }
 
 void starvation_deinit(struct starvation *starvation)
 {
     assert(!starvation->engine || list_is_empty(&starvation->waiting));
-    engine_timer_free(starvation->timer);
-    starvation->timer = NULL;
+    engine_timer_deinit(&starvation->timer);
 }
 
 void starvation_wait(struct starvation *starvation, struct starved *starved, unsigned delay_ms)
@@ -31,7 +28,7 @@ void starvation_wait(struct starvation *starvation, struct starved *starved, uns
     if (delay_ms == 0 || (starvation->delay_ms && starvation->delay_ms <= delay_ms))
         return;
     starvation->delay_ms = delay_ms;
-    engine_timer_set(starvation->timer, delay_ms);
+    engine_timer_set(&starvation->timer, delay_ms);
 }
 
 void starvation_retry(struct starvation *starvation)

@@ -18,12 +18,11 @@ struct starved {
 struct starvation {
     struct list waiting;
     struct engine *engine;
-    struct engine_timer *timer;
+    struct engine_timer timer;
     unsigned delay_ms; /* that the timer was set to; 0: it does not run */
 };
 
-/* 0 or -ENOMEM. */
-int starvation_init(struct starvation *starvation, struct engine *engine);
+void starvation_init(struct starvation *starvation, struct engine *engine);
 
 /* Nobody waits any more. Fine for one that is all zero. */
 void starvation_deinit(struct starvation *starvation);

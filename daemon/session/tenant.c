@@ -15,7 +15,7 @@ struct tenant *tenant_enter(struct list *tenants, struct engine *engine, pid_t p
     if (!tenant)
         return NULL;
     *tenant = (struct tenant){.pid = pid, .sessions = 1};
-    time_slice_init(&tenant->share, engine);
+    time_slice_init(&tenant->slice, engine);
     list_init(&tenant->node);
     list_append(tenants, &tenant->node);
     return tenant;
@@ -25,7 +25,7 @@ void tenant_leave(struct tenant *tenant)
 {
     if (--tenant->sessions > 0)
         return;
-    time_slice_deinit(&tenant->share);
+    time_slice_deinit(&tenant->slice);
     list_remove(&tenant->node);
     free(tenant);
 }

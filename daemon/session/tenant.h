@@ -1,5 +1,5 @@
 /*
- * A tenant: a client process, as far as it shares a worker's time. All of its sessions in the worker have one share of
+ * A tenant: a client process, as far as it shares a worker's time. All of its sessions in the worker have one slice of
  * the time together, so that more sessions bring a process no more of it.
  */
 #ifndef OCHE_DAEMON_SESSION_TENANT_H
@@ -14,7 +14,7 @@ struct tenant {
     struct list node;
     pid_t pid;
     unsigned sessions;
-    struct time_slice share;
+    struct time_slice slice;
 };
 
 /* Takes a place for a session of that process in the list `tenants` of a worker. NULL: out of memory. */

@@ -11,11 +11,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -40,7 +38,7 @@ static int attach(struct connection *connection, int fd)
     int code = socket_enter_table(socket);
     if (code < 0)
         return code;
-    socket->engine_socket = engine_socket_new(&socket->session->tenant->share, fd, &handlers, connection);
+    socket->engine_socket = engine_socket_new(&socket->session->tenant->slice, fd, &handlers, connection);
     if (socket->engine_socket)
         return 0;
     socket_leave_table(socket);
@@ -57,12 +55,6 @@ static struct connection *connection_new(struct session *session)
     return connection;
 }
 
-static void stop_timer(struct connection *connection)
-{
-    engine_timer_free(connection->timer);
-    connection->timer = NULL;
-}
-
 static void detach(struct connection *connection)
 {
     struct socket *socket = &connection->socket;
@@ -74,7 +66,7 @@ static void detach(struct connection *connection)
         socket_leave_table(socket);
     connection->state = CONNECTION_CLOSED;
     list_remove(&socket->node);
-    stop_timer(connection);
+    engine_timer_deinit(&connection->timer);
     if (connection->outgoing.cut)
         engine_socket_reset(socket->engine_socket);
     else
@@ -124,12 +116,9 @@ static void on_closed(void *owner)
  * missing. tcp(7): SIOCOUTQ tells how many there are; and a connection that is broken has no peer any more. */
 static bool is_delivering(const struct connection *connection)
 {
-    int fd = engine_socket_fd(connection->socket.engine_socket);
-    int left = 0;
+    const struct engine_socket *socket = connection->socket.engine_socket;
     struct sockaddr_storage peer;
-    socklen_t length = sizeof peer;
-    return connection->outgoing.cut && getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
-           ioctl(fd, SIOCOUTQ, &left) == 0 && left > 0;
+    return connection->outgoing.cut && engine_socket_peer(socket, &peer) == 0 && engine_socket_unsent(socket) > 0;
 }
 
 /* All is sent, or there is no more time. */
@@ -138,7 +127,7 @@ static void end_lingering(struct connection *connection)
     struct session *session = connection->socket.session;
     if (!connection->outgoing.first && connection->checks < CHECKS_MAX && is_delivering(connection)) {
         connection->checks++;
-        engine_timer_set(connection->timer, CHECK_MS);
+        engine_timer_set(&connection->timer, CHECK_MS);
         return;
     }
     abandon(&connection->socket, true);
@@ -164,12 +153,8 @@ static void close_connection(struct connection *connection)
         detach(connection);
         return;
     }
-    connection->timer = engine_timer_new(session->host->engine, on_linger_timeout, connection);
-    if (!connection->timer) {
-        abort_connection(connection);
-        return;
-    }
-    engine_timer_set(connection->timer, connection->outgoing.first ? LINGER_MS : CHECK_MS);
+    engine_timer_init(&connection->timer, session->host->engine, on_linger_timeout, connection);
+    engine_timer_set(&connection->timer, connection->outgoing.first ? LINGER_MS : CHECK_MS);
     socket_leave_table(socket);
     connection->state = CONNECTION_LINGERING;
     list_remove(&socket->node);
@@ -205,10 +190,9 @@ static void open_connection(struct connection *connection, struct request *reque
 {
     struct socket *socket = &connection->socket;
     struct endpoints endpoints = {0};
-    struct sockaddr_storage local = {0};
-    socklen_t length = sizeof local;
+    struct sockaddr_storage local;
 
-    getsockname(engine_socket_fd(socket->engine_socket), (struct sockaddr *)&local, &length);
+    (void)engine_socket_name(socket->engine_socket, &local);
     address_to_endpoint(&endpoints.local, &local);
     address_to_endpoint(&endpoints.remote, peer);
     connection->state = CONNECTION_OPEN;
@@ -234,12 +218,12 @@ static void on_connected(void *owner, int result)
         connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result);
         return;
     }
-    stop_timer(connection);
-    struct sockaddr_storage peer = {0};
-    socklen_t length = sizeof peer;
-    if (getpeername(engine_socket_fd(socket->engine_socket), (struct sockaddr *)&peer, &length) < 0) {
+    engine_timer_cancel(&connection->timer);
+    struct sockaddr_storage peer;
+    int r = engine_socket_peer(socket->engine_socket, &peer);
+    if (r < 0) {
         /* Already reset. */
-        connect_failed(connection, OCHE_ERR_CONNECT_FAILED, errno);
+        connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -r);
         return;
     }
     statistics_add(&socket->session->host->daemon->statistics.connections_made, 1);
@@ -298,10 +282,8 @@ static int begin_connect(struct request *request, const struct connection_target
     if (!connection)
         goto failed;
     if (target->timeout_ms) {
-        connection->timer = engine_timer_new(session->host->engine, on_connect_timeout, connection);
-        if (!connection->timer)
-            goto failed;
-        engine_timer_set(connection->timer, target->timeout_ms);
+        engine_timer_init(&connection->timer, session->host->engine, on_connect_timeout, connection);
+        engine_timer_set(&connection->timer, target->timeout_ms);
     }
     code = request_hold(request, &connection->connects, cancel_connect);
     if (code < 0)
@@ -316,7 +298,7 @@ static int begin_connect(struct request *request, const struct connection_target
 failed:
     if (connection) {
         request_drop(&connection->connects);
-        stop_timer(connection);
+        engine_timer_deinit(&connection->timer);
     }
     free(connection);
     close(fd);

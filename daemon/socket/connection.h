@@ -45,8 +45,8 @@ struct connection {
 
     struct outgoing outgoing;
 
-    struct engine_timer *timer; /* limits connecting (NULL: no limit), and lingering */
-    uint32_t checks;            /* while lingering: how often the peer did not have everything yet */
+    struct engine_timer timer; /* limits connecting, if there is a limit, and lingering */
+    uint32_t checks;           /* while lingering: how often the peer did not have everything yet */
 };
 
 extern const struct socket_kind connection_kind;

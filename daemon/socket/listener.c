@@ -14,7 +14,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <time.h>
@@ -222,7 +221,7 @@ static struct listener *listener_new(struct session *session)
 static int attach(struct listener *listener, int fd)
 {
     struct socket *socket = &listener->socket;
-    socket->engine_socket = engine_socket_new(&socket->session->tenant->share, fd, &handlers, listener);
+    socket->engine_socket = engine_socket_new(&socket->session->tenant->slice, fd, &handlers, listener);
     if (!socket->engine_socket) {
         socket_leave_table(socket);
         return OCHE_ERR_OUT_OF_MEMORY;
@@ -234,9 +233,8 @@ static int attach(struct listener *listener, int fd)
 static void complete_listen(struct listener *listener, struct request *request)
 {
     struct endpoints endpoints = {0};
-    struct sockaddr_storage local = {0};
-    socklen_t length = sizeof local;
-    getsockname(engine_socket_fd(listener->socket.engine_socket), (struct sockaddr *)&local, &length);
+    struct sockaddr_storage local;
+    (void)engine_socket_name(listener->socket.engine_socket, &local);
     address_to_endpoint(&endpoints.local, &local);
     request_complete_with_socket(request, listener->socket.handle, &endpoints);
 }
@@ -332,7 +330,7 @@ static void detach(struct listener *listener)
     assert(!listener->closed);
     /* A successor may have been given the socket, too, and learns by this that nobody wants it any more. */
     if (accept_queue_leave(host->daemon->accept_queues, &listener->member) && host->phase == HANDOVER_OFFERED)
-        shutdown(engine_socket_fd(socket->engine_socket), SHUT_RDWR);
+        (void)engine_socket_shut_down(socket->engine_socket, SHUT_RDWR);
     listener->closed = true;
     list_remove(&listener->starved.node);
     socket_leave_table(socket);
@@ -421,9 +419,9 @@ static void close_for_client(struct socket *socket, struct request *request)
 /* The successor's descriptor is one of its own, for this listener may be closed at any time. */
 static int offer(struct socket *socket, struct handover_items *items)
 {
-    int fd = fcntl(engine_socket_fd(socket->engine_socket), F_DUPFD_CLOEXEC, 0);
+    int fd = engine_socket_duplicate(socket->engine_socket);
     if (fd < 0)
-        return -errno;
+        return fd;
     int r = handover_items_add(items, socket->session->token, socket->handle, fd);
     if (r < 0)
         close(fd);

@@ -104,7 +104,7 @@ void outgoing_drop(struct outgoing *outgoing)
 /* Sends the end of the stream: 0 or errno. */
 static int shut_down_now(struct outgoing *outgoing)
 {
-    return shutdown(engine_socket_fd(outgoing->socket->engine_socket), SHUT_WR) == 0 ? 0 : errno;
+    return -engine_socket_shut_down(outgoing->socket->engine_socket, SHUT_WR);
 }
 
 /* Does not take a write, nor any that comes after it. */

@@ -1,5 +1,7 @@
 #include "daemon/socket/socket_option.h"
 
+#include "daemon/engine/engine_socket.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -34,19 +36,19 @@ static const struct option *find(int level, int name)
     return NULL;
 }
 
-int socket_option_set(int fd, int level, int name, const void *value, socklen_t size)
+int socket_option_set(const struct engine_socket *socket, int level, int name, const void *value, socklen_t size)
 {
     const struct option *option = find(level, name);
     if (!option)
         return -ENOPROTOOPT;
     if (!option->is_settable)
         return -EOPNOTSUPP;
-    return setsockopt(fd, level, name, value, size) < 0 ? -errno : 0;
+    return engine_socket_set_option(socket, level, name, value, size);
 }
 
-int socket_option_get(int fd, int level, int name, void *value, socklen_t *size)
+int socket_option_get(const struct engine_socket *socket, int level, int name, void *value, socklen_t *size)
 {
     if (!find(level, name))
         return -ENOPROTOOPT;
-    return getsockopt(fd, level, name, value, size) < 0 ? -errno : 0;
+    return engine_socket_get_option(socket, level, name, value, size);
 }

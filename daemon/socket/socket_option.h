@@ -8,11 +8,13 @@
 
 #include <sys/socket.h>
 
+struct engine_socket;
+
 enum { SOCKET_OPTION_SIZE_MAX = 64 /* bytes of a value that is read; all those of the list have four or eight */ };
 
 /* As setsockopt(2) and getsockopt(2): 0, or a negative errno. -ENOPROTOOPT: the option is not on the list. -EOPNOTSUPP:
  * it can only be read. */
-int socket_option_set(int fd, int level, int name, const void *value, socklen_t size);
-int socket_option_get(int fd, int level, int name, void *value, socklen_t *size);
+int socket_option_set(const struct engine_socket *socket, int level, int name, const void *value, socklen_t size);
+int socket_option_get(const struct engine_socket *socket, int level, int name, void *value, socklen_t *size);
 
 #endif

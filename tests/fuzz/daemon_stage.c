@@ -43,7 +43,7 @@ struct stage {
     struct account *account;
     struct handover_items items;
     struct session *session; /* NULL: ended, and freed */
-    struct engine_deferred task;
+    struct engine_deferred turn;
 
     /* Everybody else. */
     struct played_client client;
@@ -114,7 +114,7 @@ static void reset_when_closed(const struct socket *socket)
 {
     static const struct linger at_once = {.l_onoff = 1};
     if (socket->kind == &connection_kind)
-        setsockopt(engine_socket_fd(socket->engine_socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        (void)engine_socket_set_option(socket->engine_socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 /* No TIME_WAIT is left behind. */
@@ -185,12 +185,12 @@ static bool wind_up(void)
     return true;
 }
 
-static void on_turn(struct engine_deferred *task)
+static void on_turn(struct engine_deferred *turn)
 {
     if (stage.greeting) {
         played_client_take_replies(&stage.client);
         stage.greeting = !stage.client.base;
-        engine_defer(stage.host.engine, task);
+        engine_defer(stage.host.engine, turn);
         return;
     }
     while (stage.session && !input_is_empty(&stage.input) && stage.acts < ACTS_MAX) {
@@ -200,7 +200,7 @@ static void on_turn(struct engine_deferred *task)
     played_client_send(&stage.client);
     bool goes_on = stage.session && !input_is_empty(&stage.input) && stage.acts < ACTS_MAX;
     if (goes_on || (stage.session && wind_up()))
-        engine_defer(stage.host.engine, task);
+        engine_defer(stage.host.engine, turn);
     else
         end();
 }
@@ -267,7 +267,8 @@ static void set_up_daemon(int fd)
     list_init(&host->sessions);
     list_init(&host->tenants);
     host->engine = engine_new(ENGINE_EPOLL, on_woken, NULL);
-    CHECK(host->engine && starvation_init(&host->starvation, host->engine) == 0);
+    CHECK(host->engine);
+    starvation_init(&host->starvation, host->engine);
     stage.account = account_new(1, &stage.daemon.limits);
     CHECK(stage.account && account_take(stage.account, ACCOUNT_SESSIONS, 1));
     const struct session_client client = {.number = 1, .pid = 1, .account = stage.account};
@@ -293,9 +294,9 @@ static void set_up(int home)
     setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
     set_up_daemon(pair[1]);
     played_client_init(&stage.client, pair[0], &stage.input, &stage.session->sockets);
-    stage.task.run = on_turn;
-    list_init(&stage.task.node);
-    engine_defer(stage.host.engine, &stage.task);
+    stage.turn.run = on_turn;
+    list_init(&stage.turn.node);
+    engine_defer(stage.host.engine, &stage.turn);
 }
 
 static void tear_down(void)

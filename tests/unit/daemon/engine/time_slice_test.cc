@@ -10,7 +10,7 @@ extern "C" {
 namespace
 {
 
-// Longer than any slice.
+// Longer than any allowance.
 void use_processor()
 {
     const clock_t start = clock();
@@ -18,35 +18,35 @@ void use_processor()
     }
 }
 
-struct Job {
-    engine_work job{};
+struct Piece {
+    engine_work work{};
     std::vector<int> *done = nullptr;
     int name = 0;
     bool is_long = false;
     engine *stops = nullptr; // after it has run
 
-    Job() = default;
-    Job(const Job &) = delete;
-    Job &operator=(const Job &) = delete;
-    ~Job()
+    Piece() = default;
+    Piece(const Piece &) = delete;
+    Piece &operator=(const Piece &) = delete;
+    ~Piece()
     {
-        if (job.run)
-            engine_work_cancel(&job);
+        if (work.run)
+            engine_work_cancel(&work);
     }
 
-    void submit(time_slice *share, std::vector<int> *to, int as)
+    void submit(time_slice *slice, std::vector<int> *to, int as)
     {
-        list_init(&job.node);
-        job.share = share;
-        job.run = run;
+        list_init(&work.node);
+        work.slice = slice;
+        work.run = run;
         done = to;
         name = as;
-        engine_submit(&job);
+        engine_work_submit(&work);
     }
 
-    static void run(engine_work *job)
+    static void run(engine_work *work)
     {
-        Job *self = reinterpret_cast<Job *>(job);
+        Piece *self = reinterpret_cast<Piece *>(work);
         if (self->is_long)
             use_processor();
         self->done->push_back(self->name);
@@ -64,12 +64,12 @@ class Loop
     {
         REQUIRE(engine_);
         time_slice_init(&one, engine_);
-        task_.task.run = end_turn;
-        list_init(&task_.task.node);
+        note_.deferred.run = end_turn;
+        list_init(&note_.deferred.node);
     }
     ~Loop()
     {
-        engine_deferred_cancel(&task_.task);
+        engine_deferred_cancel(&note_.deferred);
         time_slice_deinit(&one);
         engine_free(engine_);
     }
@@ -80,62 +80,62 @@ class Loop
     {
         return engine_;
     }
-    // How many jobs were done when the first turn ended.
+    // How many pieces of work were done when the first turn ended.
     void note_first_turn(const std::vector<int> *done)
     {
-        task_.done = done;
-        engine_defer(engine_, &task_.task);
+        note_.done = done;
+        engine_defer(engine_, &note_.deferred);
     }
     size_t in_first_turn() const
     {
-        return task_.count;
+        return note_.count;
     }
 
     time_slice one{};
 
   private:
     struct Note {
-        engine_deferred task{};
+        engine_deferred deferred{};
         const std::vector<int> *done = nullptr;
         size_t count = 0;
     };
-    static void end_turn(engine_deferred *task)
+    static void end_turn(engine_deferred *deferred)
     {
-        Note *note = reinterpret_cast<Note *>(task);
+        Note *note = reinterpret_cast<Note *>(deferred);
         note->count = note->done->size();
     }
 
     engine *engine_;
-    Note task_;
+    Note note_;
 };
 
 } // namespace
 
-TEST_CASE("a share does in one turn what it has to do, as long as it is the only one")
+TEST_CASE("a slice does in one turn what it has to do, as long as it is the only one")
 {
     Loop loop;
     std::vector<int> done;
-    Job jobs[4];
+    Piece pieces[4];
     for (int i = 0; i < 4; i++) {
-        jobs[i].is_long = true;
-        jobs[i].submit(&loop.one, &done, i);
+        pieces[i].is_long = true;
+        pieces[i].submit(&loop.one, &done, i);
     }
-    jobs[3].stops = loop.get();
+    pieces[3].stops = loop.get();
     loop.note_first_turn(&done);
     CHECK(engine_run(loop.get()) == 0);
     CHECK(done == std::vector<int>{0, 1, 2, 3});
     CHECK(loop.in_first_turn() == 4);
 }
 
-TEST_CASE("beside another share it has to wait when its slice is over, and goes on in its order")
+TEST_CASE("beside another slice it has to wait when its time is over, and goes on in its order")
 {
     Loop loop;
     time_slice other;
     time_slice_init(&other, loop.get());
     std::vector<int> done;
     {
-        Job floods[4];
-        Job polite;
+        Piece floods[4];
+        Piece polite;
         for (int i = 0; i < 4; i++) {
             floods[i].is_long = true;
             floods[i].submit(&loop.one, &done, i);
@@ -150,19 +150,19 @@ TEST_CASE("beside another share it has to wait when its slice is over, and goes 
     time_slice_deinit(&other);
 }
 
-TEST_CASE("a job that is submitted twice runs once, and one that is cancelled does not run")
+TEST_CASE("work that is submitted twice runs once, and one that is cancelled does not run")
 {
     Loop loop;
     std::vector<int> done;
-    Job twice;
-    Job cancelled;
-    Job last;
+    Piece twice;
+    Piece cancelled;
+    Piece last;
     twice.submit(&loop.one, &done, 1);
-    engine_submit(&twice.job);
+    engine_work_submit(&twice.work);
     cancelled.submit(&loop.one, &done, 2);
     last.stops = loop.get();
     last.submit(&loop.one, &done, 3);
-    engine_work_cancel(&cancelled.job);
+    engine_work_cancel(&cancelled.work);
     CHECK(engine_run(loop.get()) == 0);
     CHECK(done == std::vector<int>{1, 3});
 }
