@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Runs jobs and counts what passed, for scripts that run several: .ci/run and tools/nightly source this. At the end
 # print_sum prints what failed once more, and "N passed, N failed", with ", N skipped" if some were.
+# shellcheck shell=bash
 
 passed=0
 failed=0
@@ -50,6 +51,7 @@ check_job() {
 print_sum() {
     local total="$passed passed, $failed failed"
     ((skipped == 0)) || total+=", $skipped skipped"
+    echo "== all jobs took $SECONDS s"
     ((${#failures[@]} == 0)) || printf 'FAIL %s\n' "${failures[@]}"
     echo "$total"
     ((failed == 0 && passed > 0))
