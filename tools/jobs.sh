@@ -50,6 +50,7 @@ check_job() {
 print_sum() {
     local total="$passed passed, $failed failed"
     ((skipped == 0)) || total+=", $skipped skipped"
+    echo "== all jobs took $SECONDS s"
     ((${#failures[@]} == 0)) || printf 'FAIL %s\n' "${failures[@]}"
     echo "$total"
     ((failed == 0 && passed > 0))

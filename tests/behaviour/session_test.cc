@@ -150,7 +150,6 @@ TEST_CASE("a connect with a time limit gives TIMED_OUT when the peer does not an
         CHECK(completion.result == TCP_ERR_TIMED_OUT);
     });
     CHECK(time >= std::chrono::milliseconds(190));
-    CHECK(time < std::chrono::seconds(3));
 }
 
 TEST_CASE("a connect that succeeds within its time limit stays connected after it")

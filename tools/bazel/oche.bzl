@@ -22,9 +22,14 @@ OCHE_COPTS = _WARNINGS + [
     "-Wstrict-prototypes",
 ]
 
-# For C++, in which only tests are written: quick to compile matters more than quick to run.
+# For C++, in which only tests are written. Most of a build is compiling them, and what they do themselves takes next to
+# no time: so they are not optimised, and have line numbers but no more for a debugger (--config=debug has). UBSan stays
+# out of them: it makes them take twice as long to compile, and judges the product, not its tests.
 OCHE_CXXOPTS = _WARNINGS + [
-    "-O1",
+    "-O0",
+    "-g1",
+    "-U_FORTIFY_SOURCE",
+    "-fno-sanitize=undefined",
     "-std=c++17",
     "-D_GNU_SOURCE",
 ]
@@ -53,13 +58,34 @@ def oche_test(name, copts = [], deps = [], size = "small", **kwargs):
         **kwargs
     )
 
-def oche_test_program(name, copts = [], linkopts = [], deps = [], **kwargs):
-    """A Catch2 test as a program, for a rule that says how it runs."""
+def oche_test_program(name, copts = [], linkopts = [], **kwargs):
+    """A program for oche_program_test: C++, with its main."""
     cc_binary(
         name = name,
         testonly = True,
         copts = OCHE_CXXOPTS + copts,
         linkopts = ["-lstdc++"] + linkopts,
-        deps = deps + ["//tests/support:main"],
         **kwargs
     )
+
+def _oche_program_test_impl(ctx):
+    test = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.symlink(output = test, target_file = ctx.executable.program, is_executable = True)
+    return [
+        DefaultInfo(
+            executable = test,
+            runfiles = ctx.attr.program[DefaultInfo].default_runfiles,
+        ),
+        testing.TestEnvironment(ctx.attr.env),
+    ]
+
+# A test that runs a program of its own target, with "args" as any test has them. So tests that differ in their arguments
+# or their environment share one program, which is linked once.
+oche_program_test = rule(
+    implementation = _oche_program_test_impl,
+    test = True,
+    attrs = {
+        "program": attr.label(executable = True, cfg = "target", mandatory = True),
+        "env": attr.string_dict(),
+    },
+)
