@@ -1,6 +1,7 @@
 /*
  * oche.h without Dart. Each function takes the mutex of the session, which the layers below expect to be held, and
- * calls the function of the same name there.
+ * calls the function of the same name there. The layers below know the structs of this version only; what they get from
+ * the caller, and what the caller gets from them, is translated here.
  */
 #include "client/export.h"
 #include "client/os/diagnostics.h"
@@ -10,6 +11,7 @@
 #include "client/session/lifecycle.h"
 #include "client/session/operations.h"
 #include "client/session/options.h"
+#include "client/session/public_struct.h"
 #include "client/session/session.h"
 #include "proto/errors.h"
 #include "proto/version.h"
@@ -38,7 +40,16 @@ EXPORT const char *oche_last_error(void)
 
 EXPORT int64_t oche_session_open(const struct oche_session_options *options, oche_session **session)
 {
-    return lifecycle_open(options, NULL, session);
+    struct oche_session_options known = {.size = sizeof known};
+    if (options && !public_struct_take(&known, sizeof known, options,
+                                       PUBLIC_STRUCT_UNTIL(struct oche_session_options, arena_size))) {
+        *session = NULL;
+        diagnostics_fail(
+            0, "the size of struct oche_session_options is not set, or options are set that this version, " OCHE_VERSION
+               ", does not have");
+        return OCHE_ERR_INVALID_ARGUMENT;
+    }
+    return lifecycle_open(&known, NULL, session);
 }
 
 EXPORT void oche_session_close(oche_session *session)
@@ -71,7 +82,15 @@ EXPORT int64_t oche_session_reopen(oche_session *session)
 
 EXPORT bool oche_session_pop(oche_session *session, struct oche_completion *completion)
 {
-    return dispatch_pop(session, completion);
+    const size_t least = PUBLIC_STRUCT_UNTIL(struct oche_completion, os_error);
+    struct oche_completion known;
+    if (!dispatch_pop(session, &known))
+        return false;
+    /* What has completed must not get lost, and there is no way to say that the size is missing. */
+    if (completion->size < least)
+        completion->size = least;
+    public_struct_give(completion, &known, sizeof known, least);
+    return true;
 }
 
 EXPORT void oche_data_free(void *data_owner)
@@ -81,8 +100,12 @@ EXPORT void oche_data_free(void *data_owner)
 
 EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
+    struct oche_connect_options known;
+    if (!options || !public_struct_take(&known, sizeof known, options,
+                                        PUBLIC_STRUCT_UNTIL(struct oche_connect_options, source_scope_id)))
+        return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
-    int64_t status = operation_connect(session, request_id, options);
+    int64_t status = operation_connect(session, request_id, &known);
     session_unlock(session);
     return status;
 }
@@ -97,8 +120,12 @@ EXPORT int64_t oche_cancel(oche_session *session, int64_t request_id)
 
 EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
+    struct oche_listen_options known;
+    if (!options ||
+        !public_struct_take(&known, sizeof known, options, PUBLIC_STRUCT_UNTIL(struct oche_listen_options, durable)))
+        return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
-    int64_t status = operation_listen(session, request_id, options);
+    int64_t status = operation_listen(session, request_id, &known);
     session_unlock(session);
     return status;
 }
@@ -208,14 +235,16 @@ EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id, st
     return status;
 }
 
-static void copy_endpoint(struct oche_endpoint *to, const struct endpoint *from)
+static int64_t give_endpoint(struct oche_endpoint *to, const struct endpoint *from)
 {
-    *to = (struct oche_endpoint){
+    struct oche_endpoint known = {
         .address_length = from->address_length,
         .port = from->port,
         .scope_id = from->scope_id,
     };
-    memcpy(to->address, from->address, sizeof to->address);
+    memcpy(known.address, from->address, sizeof known.address);
+    bool given = public_struct_give(to, &known, sizeof known, PUBLIC_STRUCT_UNTIL(struct oche_endpoint, scope_id));
+    return given ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
 EXPORT int64_t oche_get_local(oche_session *session, int64_t handle, struct oche_endpoint *endpoint)
@@ -224,9 +253,7 @@ EXPORT int64_t oche_get_local(oche_session *session, int64_t handle, struct oche
     session_lock(session);
     int64_t status = cached_local(session, handle, &local);
     session_unlock(session);
-    if (status == 0)
-        copy_endpoint(endpoint, &local);
-    return status;
+    return status < 0 ? status : give_endpoint(endpoint, &local);
 }
 
 EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpoint *endpoint)
@@ -235,9 +262,7 @@ EXPORT int64_t oche_get_remote(oche_session *session, int64_t handle, struct och
     session_lock(session);
     int64_t status = cached_remote(session, handle, &remote);
     session_unlock(session);
-    if (status == 0)
-        copy_endpoint(endpoint, &remote);
-    return status;
+    return status < 0 ? status : give_endpoint(endpoint, &remote);
 }
 
 EXPORT int64_t oche_get_keep_alive(oche_session *session, int64_t handle)

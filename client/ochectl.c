@@ -107,7 +107,7 @@ static int64_t ask(oche_session *session, struct oche_statistics *statistics)
 {
     int64_t status = oche_get_statistics(session, 1, statistics);
     while (status == 0) {
-        struct oche_completion completion;
+        struct oche_completion completion = {.size = sizeof completion};
         if (oche_session_pop(session, &completion))
             return completion.result;
         struct pollfd pollfd = {.fd = oche_session_get_fd(session), .events = POLLIN};
@@ -139,6 +139,7 @@ static bool is_served(const char *socket_path)
 static int show_statistics(const char *socket_path, bool json)
 {
     const struct oche_session_options options = {
+        .size = sizeof options,
         .socket_path = socket_path,
         .never_start = true,
         .lane = OCHE_LANE_PLAIN,

@@ -10,6 +10,7 @@
 
 #include "client/session/following.h"
 #include "client/session/public_handle.h"
+#include "client/session/public_struct.h"
 #include "client/session/request.h"
 #include "client/session/session.h"
 #include "proto/errors.h"
@@ -118,8 +119,6 @@ int64_t operation_connect(struct oche_session *session, int64_t request_id, cons
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
         return status;
-    if (!options)
-        return OCHE_ERR_INVALID_ARGUMENT;
     status = check_address(options->address, options->address_length);
     if (status < 0)
         return status;
@@ -170,8 +169,6 @@ int64_t operation_listen(struct oche_session *session, int64_t request_id, const
     int64_t status = check_open_or_awaited(session);
     if (status < 0)
         return status;
-    if (!options)
-        return OCHE_ERR_INVALID_ARGUMENT;
     status = check_address(options->address, options->address_length);
     if (status < 0)
         return status;
@@ -404,7 +401,7 @@ int64_t operation_statistics(struct oche_session *session, int64_t request_id, s
     int64_t status = check_open(session);
     if (status < 0)
         return status;
-    if (!statistics || statistics->size < offsetof(struct oche_statistics, user))
+    if (!statistics || statistics->size < PUBLIC_STRUCT_UNTIL(struct oche_statistics, user_connection_rate))
         return OCHE_ERR_INVALID_ARGUMENT;
     struct pending_request *request;
     status = make(session, FRAME_STATISTICS, request_id, 0, &request);

@@ -11,6 +11,7 @@
 #include "client/session/durable.h"
 #include "client/session/following.h"
 #include "client/session/public_handle.h"
+#include "client/session/public_struct.h"
 #include "client/session/request.h"
 #include "client/session/session.h"
 #include "proto/endpoints.h"
@@ -147,7 +148,6 @@ static const char *take_statistics(struct oche_session *session, const struct pe
     if (!numbers)
         return "statistics that cannot be read";
     const struct oche_statistics statistics = {
-        .size = request->statistics->size,
         .uptime_seconds = numbers->uptime_seconds,
         .sessions_open = numbers->sessions_open,
         .sessions_total = numbers->sessions_total,
@@ -167,8 +167,8 @@ static const char *take_statistics(struct oche_session *session, const struct pe
         .user_session_rate = take_quota(numbers->user_session_rate),
         .user_connection_rate = take_quota(numbers->user_connection_rate),
     };
-    size_t size = statistics.size < sizeof statistics ? statistics.size : sizeof statistics;
-    memcpy(request->statistics, &statistics, size);
+    public_struct_give(request->statistics, &statistics, sizeof statistics,
+                       PUBLIC_STRUCT_UNTIL(struct oche_statistics, user_connection_rate));
     oche__statistics__free_unpacked(numbers, NULL);
     return take_nothing(session, request, message, completion);
 }

@@ -9,6 +9,7 @@
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
+#include "tests/support/sized.h"
 #include "tests/support/text.h"
 
 using namespace test_support;
@@ -65,7 +66,7 @@ TEST_CASE("oche_abort does the same without Dart")
     oche_session *session = nullptr;
     REQUIRE(oche_session_open(nullptr, &session) == 0);
     const auto complete = [&](int64_t returned) {
-        oche_completion completion{};
+        auto completion = sized<oche_completion>();
         if (returned < 0) {
             return returned;
         }
@@ -77,7 +78,7 @@ TEST_CASE("oche_abort does the same without Dart")
         oche_data_free(completion.data_owner);
         return completion.result;
     };
-    oche_connect_options target{};
+    auto target = sized<oche_connect_options>();
     target.address = listener.address().data();
     target.address_length = listener.address().size();
     target.port = listener.port();

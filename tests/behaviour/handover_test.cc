@@ -11,6 +11,7 @@
 #include "tests/support/descriptor_table.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
+#include "tests/support/sized.h"
 #include "tests/support/successor.h"
 #include "tests/support/text.h"
 
@@ -27,7 +28,7 @@ struct SessionCloser {
 
 oche_completion next_completion(oche_session *session)
 {
-    oche_completion completion{};
+    auto completion = sized<oche_completion>();
     const bool popped = eventually([&] {
         pollfd waited{oche_session_get_fd(session), POLLIN, 0};
         poll(&waited, 1, 10);
@@ -411,13 +412,13 @@ TEST_CASE("a session without Dart follows while it dispatches")
     REQUIRE(oche_session_open(nullptr, &opened) == 0);
     const std::unique_ptr<oche_session, SessionCloser> session(opened);
     const Address address = loopback4();
-    oche_listen_options options{};
+    auto options = sized<oche_listen_options>();
     options.address = address.data();
     options.address_length = address.size();
     REQUIRE(oche_listen(session.get(), 1, &options) == 0);
     const int64_t listener = next_completion(session.get()).result;
     REQUIRE(listener > 0);
-    oche_endpoint local{};
+    auto local = sized<oche_endpoint>();
     REQUIRE(oche_get_local(session.get(), listener, &local) == 0);
     REQUIRE(oche_accept(session.get(), 2, listener) == 0);
     const Successor successor(daemon.place());

@@ -8,6 +8,7 @@
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
 #include "tests/support/setting.h"
+#include "tests/support/sized.h"
 #include "tests/support/text.h"
 
 using namespace test_support;
@@ -69,7 +70,7 @@ TEST_CASE("without shared memory a session that insists on it is refused, and to
     Isolate isolate;
     CHECK(init_with_lane(isolate, "memory") == TCP_ERR_DAEMON_UNAVAILABLE);
     CHECK(std::string(oche_last_error()).find("memory") != std::string::npos);
-    oche_session_options options{};
+    auto options = sized<oche_session_options>();
     options.lane = OCHE_LANE_MEMORY;
     oche_session *session = nullptr;
     CHECK(oche_session_open(&options, &session) == TCP_ERR_DAEMON_UNAVAILABLE);
@@ -84,7 +85,7 @@ TEST_CASE("a lane that does not exist is refused with INVALID_ARGUMENT, and told
         CHECK(init_with_lane(isolate, lane) == TCP_ERR_INVALID_ARGUMENT);
         CHECK(std::string(oche_last_error()).find("OCHE_LANE") != std::string::npos);
     }
-    oche_session_options options{};
+    auto options = sized<oche_session_options>();
     options.lane = static_cast<oche_lane>(3);
     oche_session *session = nullptr;
     CHECK(oche_session_open(&options, &session) == TCP_ERR_INVALID_ARGUMENT);
@@ -95,7 +96,7 @@ TEST_CASE("a lane that does not exist is refused with INVALID_ARGUMENT, and told
 TEST_CASE("the lane of the options goes before that of the environment")
 {
     const Daemon daemon;
-    oche_session_options options{};
+    auto options = sized<oche_session_options>();
     oche_session *session = nullptr;
     for (const auto &[lane, name] : {std::pair(OCHE_LANE_PLAIN, "plain"), std::pair(OCHE_LANE_MEMORY, "memory")}) {
         options.lane = lane;

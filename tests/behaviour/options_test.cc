@@ -13,6 +13,7 @@
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/pair.h"
+#include "tests/support/sized.h"
 #include "tests/support/skip.h"
 
 using namespace test_support;
@@ -313,7 +314,7 @@ TEST_CASE("a program without Dart gets the value with the completion")
     const PeerListener peers;
     oche_session *session = nullptr;
     REQUIRE(oche_session_open(nullptr, &session) == 0);
-    oche_completion completion{};
+    auto completion = sized<oche_completion>();
     const auto complete = [&](int64_t returned) {
         CHECK(returned == 0);
         return eventually([&] {
@@ -324,7 +325,7 @@ TEST_CASE("a program without Dart gets the value with the completion")
         });
     };
     const Address address = loopback4();
-    oche_connect_options options{};
+    auto options = sized<oche_connect_options>();
     options.address = address.data();
     options.address_length = address.size();
     options.port = peers.port();

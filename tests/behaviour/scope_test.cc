@@ -14,6 +14,7 @@
 #include "tests/support/daemon.h"
 #include "tests/support/isolate.h"
 #include "tests/support/process.h"
+#include "tests/support/sized.h"
 #include "tests/support/skip.h"
 
 using namespace test_support;
@@ -88,7 +89,7 @@ Session open_session()
 oche_completion completion_of(const Session &session, int64_t returned)
 {
     REQUIRE(returned == 0);
-    oche_completion completion{};
+    auto completion = sized<oche_completion>();
     REQUIRE(eventually([&] {
         pollfd waited{oche_session_get_fd(session.get()), POLLIN, 0};
         poll(&waited, 1, 10);
@@ -100,7 +101,7 @@ oche_completion completion_of(const Session &session, int64_t returned)
 
 oche_completion listen_at(const Session &session, uint32_t scope_id, uint16_t port = 0, bool shared = false)
 {
-    oche_listen_options options{};
+    auto options = sized<oche_listen_options>();
     options.address = link_local.data();
     options.address_length = link_local.size();
     options.scope_id = scope_id;
@@ -111,7 +112,7 @@ oche_completion listen_at(const Session &session, uint32_t scope_id, uint16_t po
 
 oche_completion connect_to(const Session &session, uint32_t scope_id, uint16_t port, uint32_t source_scope_id = 0)
 {
-    oche_connect_options options{};
+    auto options = sized<oche_connect_options>();
     options.address = link_local.data();
     options.address_length = link_local.size();
     options.scope_id = scope_id;
@@ -126,14 +127,14 @@ oche_completion connect_to(const Session &session, uint32_t scope_id, uint16_t p
 
 oche_endpoint local_of(const Session &session, int64_t handle)
 {
-    oche_endpoint endpoint{};
+    auto endpoint = sized<oche_endpoint>();
     CHECK(oche_get_local(session.get(), handle, &endpoint) == 0);
     return endpoint;
 }
 
 oche_endpoint remote_of(const Session &session, int64_t handle)
 {
-    oche_endpoint endpoint{};
+    auto endpoint = sized<oche_endpoint>();
     CHECK(oche_get_remote(session.get(), handle, &endpoint) == 0);
     return endpoint;
 }

@@ -8,6 +8,7 @@
 #include "oche/oche.h"
 #include "tests/support/daemon.h"
 #include "tests/support/peer.h"
+#include "tests/support/sized.h"
 #include "tests/support/text.h"
 
 using namespace test_support;
@@ -34,7 +35,7 @@ SessionPointer open_session(const oche_session_options *options = nullptr)
 // Dispatches until a completion can be popped.
 oche_completion next_completion(oche_session *session)
 {
-    oche_completion completion{};
+    auto completion = sized<oche_completion>();
     const auto deadline = Clock::now() + patience;
     while (!oche_session_pop(session, &completion)) {
         pollfd waited{oche_session_get_fd(session), POLLIN, 0};
@@ -49,7 +50,7 @@ oche_completion next_completion(oche_session *session)
 
 oche_connect_options to(const Address &address, uint16_t port)
 {
-    oche_connect_options options{};
+    auto options = sized<oche_connect_options>();
     options.address = address.data();
     options.address_length = address.size();
     options.port = port;
@@ -69,8 +70,7 @@ int64_t connect_to(oche_session *session, const Endpoint &endpoint)
 // Nothing else may be about to complete.
 oche_statistics statistics_of(oche_session *session)
 {
-    oche_statistics statistics{};
-    statistics.size = sizeof statistics;
+    auto statistics = sized<oche_statistics>();
     REQUIRE(oche_get_statistics(session, 1000, &statistics) == 0);
     const oche_completion completion = next_completion(session);
     REQUIRE(completion.request_id == 1000);
@@ -111,17 +111,17 @@ TEST_CASE("a session listens and accepts, and the getters know both ends")
 {
     const Daemon daemon;
     const SessionPointer session = open_session();
-    oche_listen_options options{};
+    auto options = sized<oche_listen_options>();
     const Address address = loopback4();
     options.address = address.data();
     options.address_length = address.size();
     REQUIRE(oche_listen(session.get(), 1, &options) == 0);
     const int64_t listener = next_completion(session.get()).result;
     REQUIRE(listener > 0);
-    oche_endpoint local{};
+    auto local = sized<oche_endpoint>();
     REQUIRE(oche_get_local(session.get(), listener, &local) == 0);
     CHECK(local.address_length == 4);
-    oche_endpoint remote{};
+    auto remote = sized<oche_endpoint>();
     CHECK(oche_get_remote(session.get(), listener, &remote) == TCP_ERR_INVALID_HANDLE);
 
     REQUIRE(oche_accept(session.get(), 2, listener) == 0);
@@ -221,7 +221,7 @@ TEST_CASE("what is no pending connect of the session is not cancelled: INVALID_A
 TEST_CASE("with quiet_writes a write with a request id of 0 or less completes only if it fails")
 {
     const Daemon daemon;
-    oche_session_options quiet{};
+    auto quiet = sized<oche_session_options>();
     quiet.quiet_writes = true;
     const SessionPointer session = open_session(&quiet);
     const PeerListener listener;
@@ -289,8 +289,7 @@ TEST_CASE("the statistics count sessions, connections and bytes")
     CHECK(read.result == 3);
     oche_data_free(read.data_owner);
 
-    oche_statistics statistics{};
-    statistics.size = sizeof statistics;
+    auto statistics = sized<oche_statistics>();
     REQUIRE(oche_get_statistics(session.get(), 4, &statistics) == 0);
     const oche_completion completion = next_completion(session.get());
     CHECK(completion.request_id == 4);
@@ -375,7 +374,7 @@ TEST_CASE("a lost session completes what was pending, refuses more, and can be r
 TEST_CASE("never_start opens no session when nobody serves, and says so")
 {
     const Place place;
-    oche_session_options options{};
+    auto options = sized<oche_session_options>();
     options.never_start = true;
     oche_session *session = reinterpret_cast<oche_session *>(1);
     CHECK(oche_session_open(&options, &session) == TCP_ERR_DAEMON_UNAVAILABLE);
@@ -389,7 +388,7 @@ TEST_CASE("the paths of the options go before those of the environment")
     const Daemon daemon;
     const std::string path = daemon.place().socket_path();
     setenv("OCHE_SOCKET", "/nonexistent/oched.sock", 1);
-    oche_session_options options{};
+    auto options = sized<oche_session_options>();
     options.socket_path = path.c_str();
     options.never_start = true;
     const SessionPointer session = open_session(&options);

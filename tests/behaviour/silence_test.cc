@@ -10,6 +10,7 @@
 #include "tests/support/isolate.h"
 #include "tests/support/misconduct.h"
 #include "tests/support/pair.h"
+#include "tests/support/sized.h"
 
 using namespace test_support;
 
@@ -35,7 +36,7 @@ SessionPointer open_session()
 // Waits on the session's descriptor alone, as long as it takes, until something completes.
 oche_completion next_completion(oche_session *session)
 {
-    oche_completion completion{};
+    auto completion = sized<oche_completion>();
     while (!oche_session_pop(session, &completion)) {
         pollfd waited{oche_session_get_fd(session), POLLIN, 0};
         if (poll(&waited, 1, static_cast<int>(much_patience.count())) != 1) {
@@ -48,7 +49,7 @@ oche_completion next_completion(oche_session *session)
 
 oche_connect_options to(const Address &address, uint16_t port, uint32_t limit)
 {
-    oche_connect_options options{};
+    auto options = sized<oche_connect_options>();
     options.address = address.data();
     options.address_length = address.size();
     options.port = port;
@@ -190,8 +191,7 @@ TEST_CASE("a session without a thread learns from its descriptor alone that the 
 {
     const Daemon daemon;
     const SessionPointer session = open_session();
-    oche_statistics statistics{};
-    statistics.size = sizeof statistics;
+    auto statistics = sized<oche_statistics>();
     const Stopped stopped(daemon.pid());
     REQUIRE(oche_get_statistics(session.get(), 1, &statistics) == 0);
     CHECK(next_completion(session.get()).result == TCP_ERR_DAEMON_LOST);

@@ -20,6 +20,7 @@
 #include "tests/support/place.h"
 #include "tests/support/process.h"
 #include "tests/support/report.h"
+#include "tests/support/sized.h"
 #include "tests/support/text.h"
 
 using namespace chaos;
@@ -336,7 +337,7 @@ class Chaos
         for (const auto &load : crew_) {
             sessions += load->isolates();
         }
-        oche_statistics statistics{};
+        auto statistics = sized<oche_statistics>();
         const bool clean = eventually([&] {
             statistics = ask_daemon();
             return statistics.sockets_open == 0 && statistics.sessions_open == sessions;

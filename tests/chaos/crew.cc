@@ -11,6 +11,7 @@
 #include "tests/support/descriptor_table.h"
 #include "tests/support/process.h"
 #include "tests/support/sanitized.h"
+#include "tests/support/sized.h"
 
 using namespace test_support;
 
@@ -167,15 +168,14 @@ bool Load::quit()
 
 oche_statistics ask_daemon()
 {
-    oche_session_options options{};
+    auto options = sized<oche_session_options>();
     options.never_start = true;
     oche_session *session = nullptr;
     if (oche_session_open(&options, &session) < 0) {
         throw std::runtime_error(std::string("the daemon cannot be asked: ") + oche_last_error());
     }
-    oche_statistics statistics{};
-    statistics.size = sizeof statistics;
-    oche_completion completion{};
+    auto statistics = sized<oche_statistics>();
+    auto completion = sized<oche_completion>();
     int64_t status = oche_get_statistics(session, 1, &statistics);
     bool done = false;
     while (status == 0 && !done) {

@@ -14,6 +14,7 @@
 #include "tests/support/place.h"
 #include "tests/support/process.h"
 #include "tests/support/report.h"
+#include "tests/support/sized.h"
 #include "tests/support/text.h"
 
 using namespace chaos;
@@ -168,7 +169,7 @@ class Soak
 
     void take_samples()
     {
-        oche_statistics statistics{};
+        auto statistics = sized<oche_statistics>();
         const bool clean = eventually([&] {
             statistics = ask_daemon();
             return statistics.sockets_open == 0 && statistics.sessions_open == sessions_ + 1;

@@ -67,7 +67,7 @@ static void completed(struct played_application *application, const struct oche_
 
 void played_application_take(struct played_application *application, unsigned count)
 {
-    struct oche_completion completion;
+    struct oche_completion completion = {.size = sizeof completion};
     while (count-- > 0 && oche_session_pop(application->session, &completion))
         completed(application, &completion);
 }
@@ -81,6 +81,7 @@ static void ask_connect(struct played_application *application, uint8_t how)
 {
     static const uint8_t address[16] = {127, 0, 0, 1};
     struct oche_connect_options options = {
+        .size = sizeof options,
         .address = address,
         .address_length = how & 1 ? 4 : 16,
         .port = how & 2 ? 0 : 80,
@@ -95,6 +96,7 @@ static void ask_listen(struct played_application *application, uint8_t how)
 {
     static const uint8_t address[16] = {127, 0, 0, 1};
     struct oche_listen_options options = {
+        .size = sizeof options,
         .address = address,
         .address_length = how & 1 ? 16 : 4,
         .port = how,
@@ -107,7 +109,7 @@ static void ask_listen(struct played_application *application, uint8_t how)
 
 static void get(const struct played_application *application, int64_t handle)
 {
-    struct oche_endpoint endpoint;
+    struct oche_endpoint endpoint = {.size = sizeof endpoint};
     if (oche_get_local(application->session, handle, &endpoint) == 0)
         CHECK(endpoint.address_length == 4 || endpoint.address_length == 16);
     if (oche_get_remote(application->session, handle, &endpoint) == 0)

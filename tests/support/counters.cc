@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "tests/support/patience.h"
+#include "tests/support/sized.h"
 
 namespace test_support
 {
@@ -21,12 +22,11 @@ Counters::~Counters()
 
 oche_statistics Counters::look() const
 {
-    oche_statistics statistics{};
-    statistics.size = sizeof statistics;
+    auto statistics = sized<oche_statistics>();
     if (oche_get_statistics(session_, 1, &statistics) < 0) {
         throw std::runtime_error("the daemon cannot be asked for its counters");
     }
-    oche_completion completion{};
+    auto completion = sized<oche_completion>();
     while (!oche_session_pop(session_, &completion)) {
         pollfd readable{oche_session_get_fd(session_), POLLIN, 0};
         if (poll(&readable, 1, static_cast<int>(patience.count())) <= 0 || oche_session_dispatch(session_) < 0) {

@@ -14,6 +14,7 @@
 #include <poll.h>
 
 #include "tests/support/descriptor.h"
+#include "tests/support/sized.h"
 #include "tests/support/text.h"
 
 using namespace test_support;
@@ -442,7 +443,7 @@ class Session
         if (returned < 0) {
             throw Ended(std::string("a request is refused: ") + oche_error_name(returned));
         }
-        oche_completion completion;
+        auto completion = sized<oche_completion>();
         while (!oche_session_pop(session_, &completion)) {
             pollfd polled{oche_session_get_fd(session_), POLLIN, 0};
             if (poll(&polled, 1, static_cast<int>(patience.count())) == 0) {
@@ -472,7 +473,7 @@ void pulling(Stage &)
     const PeerListener listener(loopback4());
     const std::string bytes = pattern(20'000);
     Session session;
-    oche_connect_options target{};
+    auto target = sized<oche_connect_options>();
     target.address = listener.address().data();
     target.address_length = listener.address().size();
     target.port = listener.port();
@@ -486,7 +487,7 @@ void pulling(Stage &)
         session.complete(3, oche_read(session.get(), 3, handle), &received);
     }
     compare(received, bytes);
-    oche_statistics statistics;
+    auto statistics = sized<oche_statistics>();
     session.complete(4, oche_get_statistics(session.get(), 4, &statistics));
     session.complete(5, oche_close(session.get(), 5, handle));
 }

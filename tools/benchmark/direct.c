@@ -38,7 +38,7 @@ int64_t vm_port(void)
 
 static size_t pop(void)
 {
-    struct oche_completion completion;
+    struct oche_completion completion = {.size = sizeof completion};
     size_t count = 0;
     while (count < BATCH && oche_session_pop(session, &completion)) {
         messages[count++] = (struct vm_message){
@@ -84,6 +84,7 @@ int64_t tcp_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, i
                     int64_t source_addr_len, int64_t source_port)
 {
     struct oche_connect_options options = {
+        .size = sizeof options,
         .address = addr,
         .address_length = (size_t)addr_len,
         .port = (uint16_t)port,
@@ -98,6 +99,7 @@ int64_t tcp_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, in
                    int64_t backlog, bool shared)
 {
     struct oche_listen_options options = {
+        .size = sizeof options,
         .address = addr,
         .address_length = (size_t)addr_len,
         .port = (uint16_t)port,
@@ -130,7 +132,7 @@ int64_t tcp_close(int64_t request_id, int64_t handle)
 
 int64_t tcp_get_local_port(int64_t handle)
 {
-    struct oche_endpoint endpoint;
+    struct oche_endpoint endpoint = {.size = sizeof endpoint};
     int64_t result = oche_get_local(session, handle, &endpoint);
     return result < 0 ? result : endpoint.port;
 }

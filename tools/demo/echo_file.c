@@ -103,13 +103,14 @@ int main(int argc, char **argv)
         errx(2, "usage: echo_file PORT < FILE > COPY");
     if (oche_session_open(NULL, &transfer.session) < 0)
         errx(1, "%s", oche_last_error());
-    struct oche_connect_options options = {.address = loopback, .address_length = 4, .port = (uint16_t)port};
+    struct oche_connect_options options = {
+        .size = sizeof options, .address = loopback, .address_length = 4, .port = (uint16_t)port};
     check(oche_connect(transfer.session, CONNECT, &options), "connect");
 
     struct pollfd polled = {.fd = oche_session_get_fd(transfer.session), .events = POLLIN};
     while (!transfer.done) {
         int64_t status = oche_session_dispatch(transfer.session);
-        struct oche_completion completion;
+        struct oche_completion completion = {.size = sizeof completion};
         while (oche_session_pop(transfer.session, &completion))
             on_completion(&transfer, &completion);
         check(status, "daemon");

@@ -61,7 +61,7 @@ static void on_completion(struct server *server, const struct oche_completion *c
 {
     enum kind kind = (enum kind)(completion->request_id >> 32);
     uint32_t index = (uint32_t)completion->request_id;
-    struct oche_endpoint local;
+    struct oche_endpoint local = {.size = sizeof local};
 
     switch (kind) {
     case LISTENED:
@@ -104,7 +104,7 @@ static void serve(struct server *server)
     };
     for (;;) {
         int64_t status = oche_session_dispatch(server->session);
-        struct oche_completion completion;
+        struct oche_completion completion = {.size = sizeof completion};
         while (oche_session_pop(server->session, &completion))
             on_completion(server, &completion);
         check(status, "daemon");
@@ -122,7 +122,8 @@ int main(int argc, char **argv)
         errx(2, "usage: echo_server [PORT]");
     if (oche_session_open(NULL, &server.session) < 0)
         errx(1, "%s", oche_last_error());
-    struct oche_listen_options options = {.address = loopback, .address_length = 4, .port = (uint16_t)port};
+    struct oche_listen_options options = {
+        .size = sizeof options, .address = loopback, .address_length = 4, .port = (uint16_t)port};
     check(oche_listen(server.session, id(LISTENED, 0), &options), "listen");
     serve(&server);
     oche_session_close(server.session);

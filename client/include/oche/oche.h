@@ -6,12 +6,14 @@
  *     oche_session *session;
  *     if (oche_session_open(NULL, &session) < 0)
  *         errx(1, "%s", oche_last_error());
- *     oche_connect(session, 1, &(struct oche_connect_options){.address = loopback, .address_length = 4, .port = 80});
+ *     struct oche_connect_options target = {
+ *         .size = sizeof target, .address = loopback, .address_length = 4, .port = 80};
+ *     oche_connect(session, 1, &target);
  *     for (;;) {
  *         struct pollfd pollfd = {.fd = oche_session_get_fd(session), .events = POLLIN};
  *         poll(&pollfd, 1, -1);
  *         int64_t status = oche_session_dispatch(session);
- *         struct oche_completion completion;
+ *         struct oche_completion completion = {.size = sizeof completion};
  *         while (oche_session_pop(session, &completion))
  *             handle(&completion);
  *         if (status < 0)
@@ -20,6 +22,10 @@
  *
  * Requests return 0 and complete exactly once, or return a negative TCP_ERR_ code (tcp_socket.h) and do not complete.
  * The meaning of each request and its results are those of the tcp_ function of the same name in tcp_socket.h.
+ *
+ * Each struct starts with its size, which the caller sets, also in those that the library fills: so a program and a
+ * library of different versions understand each other. Everything else that the caller leaves 0 is the default. A call
+ * with a size that was not set, or with fields set that the library is too old for, returns TCP_ERR_INVALID_ARGUMENT.
  *
  * Threads: requests, getters and oche_session_get_fd may be called from any thread at any time. Dispatch, pop and
  * reopen are for one thread at a time. oche_session_close ends all other use: nobody may be in a call, or call again.
@@ -67,8 +73,8 @@ enum oche_lane {
     OCHE_LANE_MEMORY = 2, /* or no session */
 };
 
-/* Everything 0 or NULL means: the default. */
 struct oche_session_options {
+    size_t size; /* sizeof(struct oche_session_options), set by the caller */
     /* $OCHE_SOCKET, else $XDG_RUNTIME_DIR/oche/oched.sock if that directory is the user's, else
      * /tmp/oche-UID/oched.sock; in a network namespace of its own, oched-N.sock there. */
     const char *socket_path;
@@ -84,7 +90,7 @@ struct oche_session_options {
  * Opens a session; starts the daemon if need be. `options` may be NULL. Blocks for five seconds at most.
  * 0 and *session, which is closed with oche_session_close; or TCP_ERR_DAEMON_UNAVAILABLE (also: no memory lane, which
  * was insisted on), TCP_ERR_PROTOCOL, TCP_ERR_QUOTA, TCP_ERR_OUT_OF_MEMORY, TCP_ERR_INVALID_ARGUMENT (there is no such
- * lane), and *session is NULL.
+ * lane, or the size of the options), and *session is NULL.
  */
 int64_t oche_session_open(const struct oche_session_options *options, oche_session **session);
 
@@ -124,6 +130,7 @@ int64_t oche_session_dispatch(oche_session *session);
 int64_t oche_session_reopen(oche_session *session);
 
 struct oche_completion {
+    size_t size; /* sizeof(struct oche_completion), set by the caller */
     int64_t request_id;
     int64_t result;   /* what the tcp_ function of the request completes with */
     uint8_t *data;    /* `result` bytes of a successful read; else NULL */
@@ -131,7 +138,8 @@ struct oche_completion {
     int32_t os_error; /* errno of a failure, in the daemon's system; 0 if there is none */
 };
 
-/* Takes the next completion. True: *completion is one. False: there is none. */
+/* Takes the next completion. True: *completion is one; if its size was not set, this sets it, to that of the first
+ * version of the struct. False: there is none. */
 bool oche_session_pop(oche_session *session, struct oche_completion *completion);
 
 /* Gives the bytes of a read back. May outlive the session. Not in the child of a fork, which cannot read the bytes
@@ -139,6 +147,7 @@ bool oche_session_pop(oche_session *session, struct oche_completion *completion)
 void oche_data_free(void *data_owner);
 
 struct oche_connect_options {
+    size_t size;            /* sizeof(struct oche_connect_options), set by the caller */
     const uint8_t *address; /* network order */
     size_t address_length;  /* 4 or 16 */
     uint16_t port;          /* 1 to 65535 */
@@ -152,6 +161,7 @@ struct oche_connect_options {
 };
 
 struct oche_listen_options {
+    size_t size;            /* sizeof(struct oche_listen_options), set by the caller */
     const uint8_t *address; /* network order */
     size_t address_length;  /* 4 or 16 */
     uint16_t port;          /* 0: the system chooses */
@@ -194,7 +204,7 @@ int64_t oche_set_no_delay(oche_session *session, int64_t request_id, int64_t han
  * oche_set_option copies `size` bytes at `value`, and completes with 0. oche_get_option completes with how many bytes
  * it has written to `value`, `size` at most; the memory must be there until then. Both complete with
  * TCP_ERR_SOCKET_OPTION and the system's error otherwise: ENOPROTOOPT, the option is not one of these; EOPNOTSUPP, it
- * can only be read. TCP_ERR_SOCKET_OPTION at once: the daemon is too old.
+ * can only be read.
  */
 int64_t oche_set_option(oche_session *session, int64_t request_id, int64_t handle, int level, int name,
                         const void *value, size_t size);
@@ -202,13 +212,15 @@ int64_t oche_get_option(oche_session *session, int64_t request_id, int64_t handl
                         size_t size);
 
 struct oche_endpoint {
+    size_t size;           /* sizeof(struct oche_endpoint), set by the caller */
     uint8_t address[16];   /* network order */
     size_t address_length; /* 4 or 16 */
     uint16_t port;
     uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
 };
 
-/* Answered from memory: 0 and *endpoint, or TCP_ERR_INVALID_HANDLE. A listener has no remote end. */
+/* Answered from memory: 0 and *endpoint, or TCP_ERR_INVALID_HANDLE, or TCP_ERR_INVALID_ARGUMENT (its size). A listener
+ * has no remote end. */
 int64_t oche_get_local(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
 int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
 
@@ -225,7 +237,7 @@ struct oche_quota {
 
 /* Counters since the daemon started, over all sessions, unless the name says otherwise. */
 struct oche_statistics {
-    size_t size; /* sizeof(struct oche_statistics), set by the caller: later versions have more behind the last field */
+    size_t size; /* sizeof(struct oche_statistics), set by the caller */
     uint64_t uptime_seconds;
     uint64_t sessions_open;
     uint64_t sessions_total;
@@ -237,7 +249,7 @@ struct oche_statistics {
     uint64_t session_handles;      /* of this session */
     uint64_t session_queued_bytes; /* of this session */
 
-    /* Of all sessions together of the user who asks. A daemon that does not tell is one where all are 0. */
+    /* Of all sessions together of the user who asks. */
     uint64_t user; /* the system's number of the user */
     struct oche_quota user_sessions;
     struct oche_quota user_handles;         /* sockets, and one more for each listener that waits for a connection */
@@ -266,11 +278,14 @@ enum oche_feature {
      * Without this, or if nothing was written, it shows with the next write only. */
     OCHE_FEATURE_BREAKS = 1 << 3,
     /* A connect, listen or accept that succeeds posts the ends of the new socket in the place of null, so that they are
-     * known also when the daemon is lost in the same moment: a Uint8List of 48 bytes or, in later versions, more, and
-     * 40 from a daemon that knows no scope ids. 0 length of the local address, 4 or 16    1 length of the remote
-     * address; 0: it is a listener 2 local port, 4 remote port, of two bytes each, little-endian 8 local address, 24
-     * remote address, of 16 bytes each, in network order 40 scope id of the local address, 44 of the remote one, of
-     * four bytes each, little-endian */
+     * known also when the daemon is lost in the same moment: a Uint8List of 48 bytes or, in later versions, more.
+     * Numbers are little-endian, addresses in network order:
+     *
+     *      0  length of the local address, 4 or 16     1  of the remote one; 0: this is a listener
+     *      2  local port, 2 bytes                      4  remote port, 2 bytes
+     *      8  local address, 16 bytes                 24  remote address, 16 bytes
+     *     40  scope id of the local one, 4 bytes      44  of the remote one, 4 bytes
+     */
     OCHE_FEATURE_ENDPOINTS = 1 << 4,
 };
 

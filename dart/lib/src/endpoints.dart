@@ -33,9 +33,7 @@ final class Endpoints {
   InternetAddress _address(int offset, int length, int scopeOffset) =>
       addressOf(Uint8List.fromList(Uint8List.sublistView(_bytes, offset, offset + length)), _scope(scopeOffset));
 
-  /// An older daemon knows no scopes.
-  int _scope(int offset) =>
-      _bytes.length < offset + 4 ? 0 : _bytes.buffer.asByteData(_bytes.offsetInBytes).getUint32(offset, Endian.little);
+  int _scope(int offset) => _bytes.buffer.asByteData(_bytes.offsetInBytes).getUint32(offset, Endian.little);
 
   int _port(int offset) => _bytes[offset] | _bytes[offset + 1] << 8;
 }
