@@ -79,6 +79,11 @@ bool ring_publish(struct ring_producer *ring)
     return atomic_load(&ring->shared->consumer_sleeps) && atomic_exchange(&ring->shared->consumer_sleeps, 0);
 }
 
+uint32_t ring_consumed(const struct ring_producer *ring)
+{
+    return atomic_load_explicit(&ring->shared->tail, memory_order_relaxed);
+}
+
 bool ring_wait_for_room(struct ring_producer *ring)
 {
     uint32_t seen = ring->tail;

@@ -94,6 +94,9 @@ void ring_commit(struct ring_producer *ring, uint32_t size);
 /* Shows the consumer what was committed. True: it sleeps, ring its bell. */
 bool ring_publish(struct ring_producer *ring);
 
+/* How far the consumer has come, as it says: it changes when the consumer is at work. */
+uint32_t ring_consumed(const struct ring_producer *ring);
+
 /* The producer found no room and wants a bell when there is more. True: wait for it. False: there is room already. */
 bool ring_wait_for_room(struct ring_producer *ring);
 

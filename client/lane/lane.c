@@ -108,6 +108,11 @@ void lane_flush(struct lane *lane)
         plain_lane_flush(&lane->plain);
 }
 
+uint32_t lane_taken(const struct lane *lane)
+{
+    return is_on_memory(lane) ? ring_consumed(&lane->memory.requests) : lane->plain.times_emptied;
+}
+
 unsigned lane_wait(struct lane *lane, int timeout)
 {
     struct epoll_event events[LANE_EPOLL_DATA_END + OTHERS];

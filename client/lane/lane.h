@@ -58,6 +58,10 @@ void lane_put(struct lane *lane, const struct frame *frame, const void *body, co
 /* Sends what is queued, as far as it goes. */
 void lane_flush(struct lane *lane);
 
+/* A number that changes when the daemon has taken something of what lay ready for it. That it stays the same says less:
+ * on the plain lane it changes only when there was more than the socket took. */
+uint32_t lane_taken(const struct lane *lane);
+
 /* What lane_wait() found, as bits; those of other descriptors in the set are 1 << their number. */
 enum { LANE_SOCKET = 1 << PLAIN_LANE_EPOLL_DATA };
 

@@ -58,6 +58,7 @@ int plain_lane_attach(struct plain_lane *lane, int fd, bool carries_frames)
     }
     lane->fd = fd;
     lane->waits_to_send = false;
+    lane->full = false;
     return 0;
 }
 
@@ -93,17 +94,26 @@ int plain_lane_reserve(struct plain_lane *lane, size_t size)
 /* Returns how many bytes of the parts are done with. That is all of them when the connection is
  * broken: nobody will read them, and the dispatcher, which shutdown() wakes, tells the application.
  */
-static size_t send_parts(const struct plain_lane *lane, struct iovec *parts, size_t count)
+static size_t send_parts(struct plain_lane *lane, struct iovec *parts, size_t count)
 {
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += parts[i].iov_len;
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
     ssize_t sent;
     do
         sent = sendmsg(lane->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
-    if (sent >= 0)
+    if (sent >= 0) {
+        if (lane->full)
+            lane->times_emptied++;
+        lane->full = (size_t)sent < size;
         return (size_t)sent;
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        lane->full = true;
         return 0;
+    }
     shutdown(lane->fd, SHUT_RDWR);
     return SIZE_MAX;
 }

@@ -10,6 +10,13 @@ void heartbeat_begin(struct heartbeat *heartbeat)
     *heartbeat = (struct heartbeat){.state = HEARTBEAT_RESTING, .silence = HEARTBEAT_SILENCE};
 }
 
+void heartbeat_see(struct heartbeat *heartbeat, uint32_t taken)
+{
+    if (taken != heartbeat->taken)
+        heartbeat_hear(heartbeat);
+    heartbeat->taken = taken;
+}
+
 void heartbeat_watch(struct heartbeat *heartbeat, int64_t now)
 {
     heartbeat->silence = HEARTBEAT_SILENCE;

@@ -3,8 +3,9 @@
  *
  * A daemon that is stopped, or that hangs, keeps its connections, so nothing tells its clients. Therefore a daemon that
  * owes an answer and says nothing for two seconds is asked whether it is there (PING), and when it has said nothing
- * for four seconds more, it is lost. Any word of it counts. While it owes nothing, nobody asks and nobody wakes up: a
- * read or an accept may wait for hours.
+ * for four seconds more, it is lost. Any word of it counts. So does that it takes what lies ready for it, for there may
+ * be more before the question than it can take in four seconds on a busy machine. While it owes nothing, nobody asks
+ * and nobody wakes up: a read or an accept may wait for hours.
  *
  * An answer may also be owed for long because a peer takes its time, as with a write to one that does not read. So
  * each question that was answered doubles the silence before the next one, up to a minute; a new request begins with
@@ -34,6 +35,7 @@ struct heartbeat {
     unsigned ticks_left; /* before an asked daemon is lost */
     int64_t silence;     /* milliseconds of it before a question */
     int64_t due;         /* the time of the next tick; 0: none */
+    uint32_t taken;      /* as heartbeat_see() was told last */
 };
 
 enum heartbeat_verdict {
@@ -58,6 +60,9 @@ static inline void heartbeat_hear(struct heartbeat *heartbeat)
 {
     heartbeat->heard = true;
 }
+
+/* How much the daemon has taken, as any number that changes with it. To be called before each tick. */
+void heartbeat_see(struct heartbeat *heartbeat, uint32_t taken);
 
 /* A request begins whose answer the daemon owes: whether heartbeat_watch() has to be called. Cheap, for there are many
  * requests. */

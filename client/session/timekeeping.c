@@ -26,6 +26,7 @@ static bool run_heartbeat(struct oche_session *session, int64_t now)
 {
     struct heartbeat *heartbeat = &session->schedule.heartbeat;
     const struct frame ping = {.opcode = FRAME_PING};
+    heartbeat_see(heartbeat, lane_taken(&session->lane));
     switch (heartbeat_tick(heartbeat, now, session->pending.owed > 0)) {
     case HEARTBEAT_FINE:
         return false;

@@ -31,7 +31,7 @@ struct played_session *played_session_new(bool with_heartbeat)
         return NULL; /* a test that fails may leave something */
     session->generation = 1;
     session->tag = public_tag_make(session->index, session->generation);
-    session->queued_bytes_max = 1024 * 1024;
+    session->queued_bytes_max = 16 * 1024 * 1024;
     session->state = SESSION_OPEN;
     if (with_heartbeat)
         schedule_begin(&session->schedule, false);
@@ -62,13 +62,15 @@ unsigned played_session_pending(const struct played_session *played)
 bool played_session_take(struct played_session *played, struct frame *frame)
 {
     struct frame_message message;
-    size_t room;
-    oche_session_dispatch(played->session); /* what is queued */
-    uint8_t *at = frame_reader_room(&played->in, &room);
-    ssize_t received = recv(played->fd, at, room, MSG_DONTWAIT);
-    frame_reader_filled(&played->in, received > 0 ? (size_t)received : 0);
-    if (frame_reader_next(&played->in, &message) != FRAME_READER_FRAME)
-        return false;
+    while (frame_reader_next(&played->in, &message) != FRAME_READER_FRAME) {
+        size_t room;
+        oche_session_dispatch(played->session); /* what is queued */
+        uint8_t *at = frame_reader_room(&played->in, &room);
+        ssize_t received = recv(played->fd, at, room, MSG_DONTWAIT);
+        if (received <= 0)
+            return false;
+        frame_reader_filled(&played->in, (size_t)received);
+    }
     *frame = message.frame;
     free(message.payload);
     return true;

@@ -34,6 +34,7 @@ class Played
     {
         const std::array<uint8_t, 4> address{127, 0, 0, 1};
         oche_connect_options options{};
+        options.size = sizeof options;
         options.address = address.data();
         options.address_length = address.size();
         options.port = 80;
@@ -44,6 +45,7 @@ class Played
     std::optional<oche_completion> completion() const
     {
         oche_completion popped{};
+        popped.size = sizeof popped;
         return oche_session_pop(session(), &popped) ? std::optional(popped) : std::nullopt;
     }
 
@@ -251,6 +253,26 @@ TEST_CASE("a daemon that answers is not lost, however long a write takes")
     }
     CHECK(played.answer(write, 1) == 0);
     CHECK(played.completion()->result == 1);
+}
+
+TEST_CASE("a daemon that is slow is not lost while it takes what was sent, and is when it takes no more")
+{
+    const Played played;
+    const int64_t handle = played.connected();
+    const std::vector<uint8_t> block(FRAME_PAYLOAD_MAX, 'x');
+    int writes = 0;
+    while (oche_write(played.session(), 2 + writes, handle, block.data(), block.size()) == 0) {
+        writes++; // more than the socket holds, up to the limit on queued bytes
+    }
+    for (int i = 0; i < writes / 2; i++) {
+        played.take(FRAME_WRITE);
+        CHECK_FALSE(played_session_tick(played.played));
+    }
+    bool lost = false;
+    for (int ticks = 0; ticks < 10 && !lost; ticks++) {
+        lost = played_session_tick(played.played);
+    }
+    CHECK(lost);
 }
 
 TEST_CASE("a read may wait for ever: nothing is due, and nobody is asked")
