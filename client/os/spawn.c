@@ -45,7 +45,8 @@ static pid_t clone_process(int exit_signal)
 }
 
 /* The child calls the kernel itself where libc's function may be a sanitizer's: that one does not know of the child,
- * takes its descriptors for the host's, looks for the host's threads at its end, and ends it for a race or a leak. */
+ * takes its descriptors for the host's, waits for locks that the host's threads had, looks for these threads at its
+ * end, and ends it for a race or a leak. */
 
 static void assign_descriptor(int fd, int number, int flags)
 {
@@ -67,17 +68,18 @@ static void close_from(int first)
     struct rlimit limit;
     int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX ? (int)limit.rlim_cur : 1 << 20;
     for (int fd = first; fd < end; fd++)
-        close(fd);
+        syscall(SYS_close, fd);
 }
 
+/* The kernel's own struct sigaction begins with the handler, is longer than libc's on no system, and is SIG_DFL without
+ * flags when it is all 0. */
 static void reset_signals(void)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++)
-        sigaction(number, &action, NULL); /* fails for SIGKILL, SIGSTOP and libc's own: they are as they must be */
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    static const struct sigaction by_default;
+    static const sigset_t none;
+    for (int number = 1; number < _NSIG; number++)
+        syscall(SYS_rt_sigaction, number, &by_default, NULL, _NSIG / 8L); /* SIGKILL and SIGSTOP are as they must be */
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, _NSIG / 8L);
 }
 
 static void reset_descriptors(const struct launch *launch)
@@ -93,7 +95,7 @@ static _Noreturn void become_program(const struct launch *launch)
 {
     execve(launch->argv[0], launch->argv, launch->envp);
     int error = errno;
-    while (write(REPORT, &error, sizeof error) < 0 && errno == EINTR) {
+    while (syscall(SYS_write, REPORT, &error, sizeof error) < 0 && errno == EINTR) {
     }
     end_process(EXEC_FAILED);
 }
@@ -110,9 +112,9 @@ static _Noreturn void become_launcher(const struct launch *launch)
     if (program == 0)
         become_program(launch);
     int status = 0;
-    pid_t ended;
+    long ended;
     do
-        ended = waitpid(program, &status, 0);
+        ended = syscall(SYS_wait4, program, &status, 0, NULL);
     while (ended < 0 && errno == EINTR);
     if (ended != program)
         end_process(EXEC_FAILED);
