@@ -110,7 +110,7 @@ void lane_flush(struct lane *lane)
 
 uint32_t lane_taken(const struct lane *lane)
 {
-    return is_on_memory(lane) ? ring_consumed(&lane->memory.requests) : lane->plain.times_emptied;
+    return is_on_memory(lane) ? ring_consumed(&lane->memory.requests) : lane->plain.refills;
 }
 
 unsigned lane_wait(struct lane *lane, int timeout)

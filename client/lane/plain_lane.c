@@ -106,7 +106,7 @@ static size_t send_parts(struct plain_lane *lane, struct iovec *parts, size_t co
     while (sent < 0 && errno == EINTR);
     if (sent >= 0) {
         if (lane->full)
-            lane->times_emptied++;
+            lane->refills++;
         lane->full = (size_t)sent < size;
         return (size_t)sent;
     }

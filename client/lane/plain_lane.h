@@ -23,8 +23,8 @@ struct plain_lane {
     int epoll_fd;
     int fd; /* -1: detached */
     bool waits_to_send;
-    bool full;              /* the socket has not taken all that it was given last */
-    uint32_t times_emptied; /* how often it took something when it had been full: the daemon has received */
+    bool full;        /* the socket has not taken all that it was given last */
+    uint32_t refills; /* how often the socket took something after it had been full: then the daemon has received */
     struct bytes out;
     struct frame_reader in;
 };

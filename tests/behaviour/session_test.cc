@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <poll.h>
 
 #include "oche/oche.h"
@@ -105,6 +106,40 @@ TEST_CASE("a session connects, writes, reads and closes without callbacks, by di
     REQUIRE(oche_close(session.get(), 4, handle) == 0);
     CHECK(next_completion(session.get()).result == 0);
     CHECK(peer.end() == End::fin);
+}
+
+TEST_CASE("a struct whose size is not set is refused, and a completion is delivered all the same")
+{
+    const Daemon daemon;
+    const oche_session_options unsized_options{};
+    oche_session *none = nullptr;
+    CHECK(oche_session_open(&unsized_options, &none) == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(none == nullptr);
+    CHECK(std::string(oche_last_error()).find("size") != std::string::npos);
+
+    const SessionPointer session = open_session();
+    const PeerListener listener;
+    const Address address = loopback4();
+    oche_connect_options connect = to(address, listener.port());
+    connect.size = 0;
+    CHECK(oche_connect(session.get(), 1, &connect) == TCP_ERR_INVALID_ARGUMENT);
+    auto listen = sized<oche_listen_options>();
+    listen.address = address.data();
+    listen.address_length = address.size();
+    listen.size = 0;
+    CHECK(oche_listen(session.get(), 1, &listen) == TCP_ERR_INVALID_ARGUMENT);
+    const int64_t handle = connect_to(session.get(), {loopback4(), listener.port()});
+    oche_endpoint endpoint{};
+    CHECK(oche_get_local(session.get(), handle, &endpoint) == TCP_ERR_INVALID_ARGUMENT);
+
+    REQUIRE(oche_close(session.get(), 7, handle) == 0);
+    oche_completion completion{};
+    REQUIRE(eventually([&] {
+        oche_session_dispatch(session.get());
+        return oche_session_pop(session.get(), &completion) && completion.request_id == 7;
+    }));
+    CHECK(completion.result == 0);
+    CHECK(completion.size >= offsetof(oche_completion, os_error));
 }
 
 TEST_CASE("a session listens and accepts, and the getters know both ends")

@@ -315,22 +315,24 @@ void explorer_access(const void *data)
     append(object, 0, EXPLORER_RELAXED);
 }
 
-void explorer_ring(void *bell)
+/* Kernel objects order what is done before and after, whoever uses them. */
+static void use_bell(void *bell, enum step_kind kind, bool is_rung)
 {
     struct object *object = object_at(bell, 0);
-    come_to(RINGS, object);
+    come_to(kind, object);
     note("\n");
     join(&last_value(object)->carries);
-    append(object, 1, EXPLORER_SC);
+    append(object, is_rung, EXPLORER_SC);
+}
+
+void explorer_ring(void *bell)
+{
+    use_bell(bell, RINGS, true);
 }
 
 void explorer_wait(void *bell)
 {
-    struct object *object = object_at(bell, 0);
-    come_to(WAITS, object);
-    note("\n");
-    join(&last_value(object)->carries);
-    append(object, 0, EXPLORER_SC);
+    use_bell(bell, WAITS, false);
 }
 
 void explorer_fail(const char *fault)

@@ -90,7 +90,7 @@ struct oche_session_options {
  * Opens a session; starts the daemon if need be. `options` may be NULL. Blocks for five seconds at most.
  * 0 and *session, which is closed with oche_session_close; or TCP_ERR_DAEMON_UNAVAILABLE (also: no memory lane, which
  * was insisted on), TCP_ERR_PROTOCOL, TCP_ERR_QUOTA, TCP_ERR_OUT_OF_MEMORY, TCP_ERR_INVALID_ARGUMENT (there is no such
- * lane, or the size of the options), and *session is NULL.
+ * lane, or the size of the options is not set), and *session is NULL.
  */
 int64_t oche_session_open(const struct oche_session_options *options, oche_session **session);
 
@@ -219,8 +219,8 @@ struct oche_endpoint {
     uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
 };
 
-/* Answered from memory: 0 and *endpoint, or TCP_ERR_INVALID_HANDLE, or TCP_ERR_INVALID_ARGUMENT (its size). A listener
- * has no remote end. */
+/* Answered from memory: 0 and *endpoint, TCP_ERR_INVALID_HANDLE, or TCP_ERR_INVALID_ARGUMENT (the
+ * size of *endpoint is not set). A listener has no remote end. */
 int64_t oche_get_local(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
 int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
 
