@@ -30,7 +30,7 @@ void engine_socket_is_broken(struct engine_socket *socket);
 void engine_socket_landed(struct engine_socket *socket);
 
 /* From a backend: the result of an operation for which it has returned ENGINE_IN_FLIGHT. */
-void engine_socket_inward_done(struct engine_socket *socket, ssize_t result, const struct sockaddr_storage *peer);
+void engine_socket_inward_done(struct engine_socket *socket, ssize_t result);
 void engine_socket_outward_done(struct engine_socket *socket, ssize_t result);
 
 #endif
