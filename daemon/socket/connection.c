@@ -55,6 +55,20 @@ static struct connection *connection_new(struct session *session)
     return connection;
 }
 
+/* Until this was called, the system may have the room of a receive and the bytes of a send. */
+static void close_engine_socket(struct connection *connection)
+{
+    struct engine_socket *socket = connection->socket.engine_socket;
+    if (connection->is_shut)
+        return;
+    connection->is_shut = true;
+    if (connection->outgoing.cut)
+        engine_socket_reset(socket);
+    else
+        engine_socket_close(socket);
+    lane_give_back(&connection->socket.session->lane, &connection->room);
+}
+
 static void detach(struct connection *connection)
 {
     struct socket *socket = &connection->socket;
@@ -67,10 +81,7 @@ static void detach(struct connection *connection)
     connection->state = CONNECTION_CLOSED;
     list_remove(&socket->node);
     engine_timer_deinit(&connection->timer);
-    if (connection->outgoing.cut)
-        engine_socket_reset(socket->engine_socket);
-    else
-        engine_socket_close(socket->engine_socket);
+    close_engine_socket(connection);
     socket_give_back_charge(session);
     starvation_relieve(&session->host->starvation);
 }
@@ -79,6 +90,7 @@ static void abort_connection(struct connection *connection)
 {
     static const struct write_failure closed = {.code = OCHE_ERR_CLOSED};
     connection->outgoing.cut = true;
+    close_engine_socket(connection);
     outgoing_fail(&connection->outgoing, closed);
     /* Answering may have ended the session, for want of memory, and with it this connection. */
     if (connection->state != CONNECTION_CLOSED)
@@ -94,9 +106,10 @@ static void abort_socket(struct socket *socket)
 static void abandon(struct socket *socket, bool whole)
 {
     struct connection *connection = connection_of(socket);
-    outgoing_drop(&connection->outgoing);
-    if (!whole)
+    if (connection->outgoing.first || !whole)
         connection->outgoing.cut = true;
+    close_engine_socket(connection);
+    outgoing_drop(&connection->outgoing);
     detach(connection);
 }
 
@@ -376,15 +389,19 @@ static uint8_t *on_receive_buffer(void *owner, size_t *size)
      * closed, as it does for everybody who closes without having read. */
     if (connection->state == CONNECTION_LINGERING)
         return NULL;
-    uint8_t *room = lane_room(&session->lane, connection->expects_many, size);
-    if (!room) {
+    size_t most = connection->credit < UINT32_MAX ? (size_t)connection->credit : UINT32_MAX;
+    if (!lane_reserve(&session->lane, connection->expects_many, most, &connection->room)) {
         list_append(&session->waiting_for_room, &connection->socket.node);
         return NULL;
     }
-    if ((int64_t)*size > connection->credit)
-        *size = (size_t)connection->credit;
-    connection->offered = (uint32_t)*size;
-    return room;
+    *size = connection->room.size;
+    return connection->room.data;
+}
+
+static void on_room_unused(void *owner)
+{
+    struct connection *connection = owner;
+    lane_give_back(&connection->socket.session->lane, &connection->room);
 }
 
 static void end_reading(struct connection *connection, int os_error)
@@ -412,7 +429,15 @@ static void on_received(void *owner, ssize_t result)
     struct connection *connection = owner;
     struct session *session = connection->socket.session;
     connection->receiving = false;
+    /* The client has closed it while the system had the receive. Who closes without having read resets the connection.
+     */
+    if (connection->state == CONNECTION_LINGERING) {
+        lane_give_back(&session->lane, &connection->room);
+        connection->outgoing.cut |= result > 0;
+        return;
+    }
     if (result <= 0) {
+        lane_give_back(&session->lane, &connection->room);
         /* When a send has met the reset first, the kernel reports it to nobody else: what recv calls the end of the
          * stream is where it was cut off. */
         end_reading(connection, result < 0 ? (int)-result : connection->outgoing.broken);
@@ -427,12 +452,12 @@ static void on_received(void *owner, ssize_t result)
     };
     connection->credit -= result;
     /* With some inertia, so that messages of a few KiB keep coming whole. */
-    if ((uint32_t)result == connection->offered)
+    if ((uint32_t)result == connection->room.size)
         connection->expects_many = true;
     else if (result < FEW)
         connection->expects_many = false;
     statistics_add(&session->host->daemon->statistics.bytes_received, (uint64_t)result);
-    if (lane_put_room(&session->lane, &frame) < 0)
+    if (lane_commit(&session->lane, &connection->room, &frame) < 0)
         session_end(session, "no memory for data", ENOMEM);
     else
         start_receiving(connection);
@@ -474,6 +499,7 @@ static void on_broke(void *owner, int os_error)
 static const struct engine_handlers handlers = {
     .receive_buffer = on_receive_buffer,
     .received = on_received,
+    .room_unused = on_room_unused,
     .send_vectors = on_send_vectors,
     .sent = on_sent,
     .connected = on_connected,

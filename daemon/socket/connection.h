@@ -14,6 +14,7 @@
 #define OCHE_DAEMON_SOCKET_CONNECTION_H
 
 #include "daemon/engine/engine.h"
+#include "daemon/lane/lane_state.h"
 #include "daemon/session/request.h"
 #include "daemon/session/socket.h"
 #include "daemon/socket/address.h"
@@ -34,14 +35,15 @@ enum connection_state {
 struct connection {
     struct socket socket;
     enum connection_state state;
+    bool is_shut;            /* the engine's socket is closed */
     int64_t accepted_by;     /* handle of the listener, 0 if there was none */
     struct request connects; /* held while connecting */
 
-    int64_t credit;    /* bytes that the client lets us receive */
-    bool receiving;    /* a receive is under way */
-    uint32_t offered;  /* room of the receive under way */
-    bool expects_many; /* a receive filled its room, and none got little since */
-    bool read_ended;   /* the client was told of the end, or of a failure */
+    int64_t credit;        /* bytes that the client lets us receive */
+    bool receiving;        /* a receive is under way */
+    struct lane_room room; /* of the receive that the system has */
+    bool expects_many;     /* a receive filled its room, and none got little since */
+    bool read_ended;       /* the client was told of the end, or of a failure */
 
     struct outgoing outgoing;
 
