@@ -240,13 +240,15 @@ EXPORT int64_t oche_isolate_abort(int64_t request_id, int64_t handle)
     return status;
 }
 
-EXPORT int64_t oche_isolate_ahead(int64_t handle)
+EXPORT int64_t oche_isolate_ahead(int64_t handle, int64_t count)
 {
     int64_t status;
+    if (count < 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
     struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
-    status = ahead_count(session, handle);
+    status = ahead_count(session, handle, (uint64_t)count);
     session_unlock(session);
     return status;
 }

@@ -358,11 +358,13 @@ int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t name, uin
 
 /*
  * What has come on a connection behind the data of the last read, and that a tcp_read would bring next.
- * oche_isolate_ahead says how many bytes that are, 0 if there are none or if a read is pending. oche_isolate_take
- * copies the first of them to `into`, from `offset` on, as far as they came in pieces that fit into `count` bytes, and
- * says how many it copied; they count as read. Both let as much again come as was read. May be leaf calls.
+ * oche_isolate_take copies the first of it to `into`, from `offset` on, as far as it came in pieces that fit into
+ * `count` bytes, and says how many bytes it copied; they count as read. oche_isolate_ahead says how many
+ * oche_isolate_take would copy, which are 0 also while a read is pending. Both let as much again come as was read. Both
+ * return TCP_ERR_INVALID_ARGUMENT for a negative count, and TCP_ERR_INVALID_HANDLE for what is no open connection. May
+ * be leaf calls.
  */
-int64_t oche_isolate_ahead(int64_t handle);
+int64_t oche_isolate_ahead(int64_t handle, int64_t count);
 int64_t oche_isolate_take(int64_t handle, uint8_t *into, int64_t offset, int64_t count);
 
 /*

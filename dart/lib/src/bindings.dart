@@ -240,11 +240,11 @@ external int oche_isolate_get_option(
   Pointer<Int32> os_error,
 );
 
-/// How many bytes have come behind the data of the last read.
-@Native<Int64 Function(Int64)>(isLeaf: true)
-external int oche_isolate_ahead(int handle);
+/// How many of the bytes that have come behind the data of the last read [oche_isolate_take] would copy.
+@Native<Int64 Function(Int64, Int64)>(isLeaf: true)
+external int oche_isolate_ahead(int handle, int count);
 
-/// Copies the first of them to `into`, from `offset` on, as far as `count` bytes go; returns how many.
+/// Copies the first of these bytes to `into`, from `offset` on, as far as `count` bytes go; returns how many.
 @Native<Int64 Function(Int64, Pointer<Uint8>, Int64, Int64)>(isLeaf: true)
 external int oche_isolate_take(int handle, Pointer<Uint8> into, int offset, int count);
 
