@@ -361,8 +361,8 @@ int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t name, uin
  * oche_isolate_take copies the first of it to `into`, from `offset` on, as far as it came in pieces that fit into
  * `count` bytes, and says how many bytes it copied; they count as read. oche_isolate_ahead says how many
  * oche_isolate_take would copy, which are 0 also while a read is pending. Both let as much again come as was read. Both
- * return TCP_ERR_INVALID_ARGUMENT for a negative count, and TCP_ERR_INVALID_HANDLE for what is no open connection. May
- * be leaf calls.
+ * return TCP_ERR_INVALID_ARGUMENT for a negative count, and TCP_ERR_INVALID_HANDLE for what is no open connection.
+ * They may be leaf calls.
  */
 int64_t oche_isolate_ahead(int64_t handle, int64_t count);
 int64_t oche_isolate_take(int64_t handle, uint8_t *into, int64_t offset, int64_t count);
