@@ -46,6 +46,14 @@ enum { ENGINE_VECTORS_PER_SEND = 64 };
 /* No errno is that large. */
 #define ENGINE_IN_FLIGHT ((ssize_t)INT32_MIN)
 
+/* Bytes that were received and given back. */
+struct engine_pushed_back {
+    struct engine_pushed_back *next; /* what was given back before, and comes after this */
+    size_t size;
+    size_t taken; /* bytes, from the first one on */
+    uint8_t bytes[];
+};
+
 /* The part of a socket that all backends have; a backend's own struct begins with it. */
 struct engine_socket {
     struct engine_work work; /* its node may be in engine->closing, too */
@@ -66,6 +74,7 @@ struct engine_socket {
     bool watches_read;
     bool watches_write;
     size_t room_size; /* of the receive in flight */
+    struct engine_pushed_back *pushed_back; /* bytes that come before what the system has; NULL: none */
     ssize_t inward_result;
     ssize_t outward_result;
 };

@@ -70,6 +70,19 @@ void engine_recv_retry(struct engine_socket *socket)
         engine_socket_start_inward(socket, INWARD_MESSAGE);
 }
 
+int engine_push_back(struct engine_socket *socket, const void *bytes, size_t size)
+{
+    if (size == 0)
+        return 0;
+    struct engine_pushed_back *pushed_back = malloc(sizeof *pushed_back + size);
+    if (!pushed_back)
+        return -ENOMEM;
+    *pushed_back = (struct engine_pushed_back){.size = size};
+    memcpy(pushed_back->bytes, bytes, size);
+    engine_socket_push_back(socket, pushed_back);
+    return 0;
+}
+
 void engine_send(struct engine_socket *socket)
 {
     engine_socket_start_outward(socket, OUTWARD_SEND);

@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* ---- what is watched, and what is runnable ---- */
@@ -103,6 +104,37 @@ void engine_socket_start_outward(struct engine_socket *socket, enum engine_outwa
 
 /* ---- receiving and accepting ---- */
 
+void engine_socket_push_back(struct engine_socket *socket, struct engine_pushed_back *bytes)
+{
+    assert(socket->fd >= 0 && socket->inward_progress == PROGRESS_NONE);
+    bytes->next = socket->pushed_back;
+    socket->pushed_back = bytes;
+    socket->readable = true;
+    if (socket->inward == INWARD_RECV)
+        make_runnable(socket);
+}
+
+static void drop_pushed_back(struct engine_socket *socket)
+{
+    struct engine_pushed_back *bytes = socket->pushed_back;
+    socket->pushed_back = bytes->next;
+    free(bytes);
+}
+
+/* The socket stays readable: behind these bytes are others, or it is worth a try. */
+static void receive_pushed_back(struct engine_socket *socket, uint8_t *room, size_t size)
+{
+    struct engine_pushed_back *bytes = socket->pushed_back;
+    size_t left = bytes->size - bytes->taken;
+    size_t count = left < size ? left : size;
+    memcpy(room, bytes->bytes + bytes->taken, count);
+    bytes->taken += count;
+    if (bytes->taken == bytes->size)
+        drop_pushed_back(socket);
+    socket->inward = INWARD_NONE;
+    socket->handlers->received(socket->owner, (ssize_t)count);
+}
+
 static void finish_recv(struct engine_socket *socket, ssize_t result)
 {
     socket->inward_progress = PROGRESS_NONE;
@@ -132,6 +164,10 @@ static void perform_recv(struct engine_socket *socket)
     if (!room) {
         socket->inward = INWARD_RECV_HELD;
         unwatch_read(socket);
+        return;
+    }
+    if (socket->pushed_back) {
+        receive_pushed_back(socket, room, size);
         return;
     }
     socket->room_size = size;
@@ -372,6 +408,8 @@ void engine_socket_free_closed(struct engine *engine)
         struct engine_socket *socket = list_entry(node, struct engine_socket, work.node);
         void (*closed)(void *) = socket->handlers->closed;
         void *owner = socket->owner;
+        while (socket->pushed_back)
+            drop_pushed_back(socket);
         free(socket);
         closed(owner);
     }

@@ -22,7 +22,7 @@ enum {
     CHECKS_MAX = LINGER_MS / CHECK_MS,
 };
 
-static const struct engine_handlers handlers;
+static const struct stream_user user;
 
 struct connection *connection_of(struct socket *socket)
 {
@@ -38,11 +38,13 @@ static int attach(struct connection *connection, int fd)
     int code = socket_enter_table(socket);
     if (code < 0)
         return code;
-    socket->engine_socket = engine_socket_new(&socket->session->tenant->slice, fd, &handlers, connection);
-    if (socket->engine_socket)
-        return 0;
-    socket_leave_table(socket);
-    return OCHE_ERR_OUT_OF_MEMORY;
+    if (socket_stream_init(&connection->lowest, &socket->session->tenant->slice, fd, &user, connection) < 0) {
+        socket_leave_table(socket);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    socket->engine_socket = connection->lowest.socket;
+    connection->outgoing.stream = connection->stream = &connection->lowest.stream;
+    return 0;
 }
 
 static struct connection *connection_new(struct session *session)
@@ -56,16 +58,12 @@ static struct connection *connection_new(struct session *session)
 }
 
 /* Until this was called, the system may have the room of a receive and the bytes of a send. */
-static void close_engine_socket(struct connection *connection)
+static void shut_stream(struct connection *connection)
 {
-    struct engine_socket *socket = connection->socket.engine_socket;
     if (connection->is_shut)
         return;
     connection->is_shut = true;
-    if (connection->outgoing.cut)
-        engine_socket_reset(socket);
-    else
-        engine_socket_close(socket);
+    stream_close(connection->stream, connection->outgoing.cut ? STREAM_END_RESET : STREAM_END_CLOSE);
     lane_give_back(&connection->socket.session->lane, &connection->room);
 }
 
@@ -81,7 +79,7 @@ static void detach(struct connection *connection)
     connection->state = CONNECTION_CLOSED;
     list_remove(&socket->node);
     engine_timer_deinit(&connection->timer);
-    close_engine_socket(connection);
+    shut_stream(connection);
     socket_give_back_charge(session);
     starvation_relieve(&session->host->starvation);
 }
@@ -90,7 +88,7 @@ static void abort_connection(struct connection *connection)
 {
     static const struct write_failure closed = {.code = OCHE_ERR_CLOSED};
     connection->outgoing.cut = true;
-    close_engine_socket(connection);
+    shut_stream(connection);
     outgoing_fail(&connection->outgoing, closed);
     /* Answering may have ended the session, for want of memory, and with it this connection. */
     if (connection->state != CONNECTION_CLOSED)
@@ -108,7 +106,7 @@ static void abandon(struct socket *socket, bool whole)
     struct connection *connection = connection_of(socket);
     if (connection->outgoing.first || !whole)
         connection->outgoing.cut = true;
-    close_engine_socket(connection);
+    shut_stream(connection);
     outgoing_drop(&connection->outgoing);
     detach(connection);
 }
@@ -223,7 +221,7 @@ static void connect_failed(struct connection *connection, int code, int os_error
         detach(connection);
 }
 
-static void on_connected(void *owner, int result)
+static void on_opened(void *owner, int result)
 {
     struct connection *connection = owner;
     struct socket *socket = &connection->socket;
@@ -304,8 +302,8 @@ static int begin_connect(struct request *request, const struct connection_target
     code = attach(connection, fd);
     if (code < 0)
         goto failed;
-    engine_connect(connection->socket.engine_socket, (const struct sockaddr *)&target->remote.storage,
-                   target->remote.length);
+    socket_stream_connect(&connection->lowest, (const struct sockaddr *)&target->remote.storage,
+                          target->remote.length);
     return 0;
 
 failed:
@@ -363,7 +361,7 @@ static void start_receiving(struct connection *connection)
     if (connection->receiving || connection->read_ended || connection->credit <= 0)
         return;
     connection->receiving = true;
-    engine_recv(connection->socket.engine_socket);
+    stream_receive(connection->stream);
 }
 
 static bool grant(struct socket *socket, int64_t credit)
@@ -378,10 +376,10 @@ static bool grant(struct socket *socket, int64_t credit)
 
 static void relieve(struct socket *socket)
 {
-    engine_recv_retry(socket->engine_socket);
+    stream_receive_retry(connection_of(socket)->stream);
 }
 
-static uint8_t *on_receive_buffer(void *owner, size_t *size)
+static uint8_t *on_room(void *owner, size_t *size)
 {
     struct connection *connection = owner;
     struct session *session = connection->socket.session;
@@ -416,7 +414,7 @@ static void end_reading(struct connection *connection, int os_error)
     };
     connection->read_ended = true;
     if (!os_error)
-        engine_watch_break(connection->socket.engine_socket);
+        stream_watch_break(connection->stream);
     else
         log_failure(LOG_INFO, "session=%llu event=read-failed handle=%lld error=\"%s\" errno=%d",
                     (unsigned long long)session->number, (long long)connection->socket.handle, errno_text(os_error),
@@ -476,7 +474,7 @@ static int shut_down(struct socket *socket, struct request *request, int *os_err
     return outgoing_shut_down(&connection_of(socket)->outgoing, request, os_error);
 }
 
-static int on_send_vectors(void *owner, struct iovec *vectors, int max)
+static int on_vectors(void *owner, struct iovec *vectors, int max)
 {
     const struct connection *connection = owner;
     return outgoing_vectors(&connection->outgoing, vectors, max);
@@ -496,13 +494,13 @@ static void on_broke(void *owner, int os_error)
     outgoing_break(&connection->outgoing, os_error);
 }
 
-static const struct engine_handlers handlers = {
-    .receive_buffer = on_receive_buffer,
+static const struct stream_user user = {
+    .opened = on_opened,
+    .room = on_room,
     .received = on_received,
     .room_unused = on_room_unused,
-    .send_vectors = on_send_vectors,
+    .vectors = on_vectors,
     .sent = on_sent,
-    .connected = on_connected,
     .broke = on_broke,
     .closed = on_closed,
 };

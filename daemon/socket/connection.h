@@ -19,6 +19,7 @@
 #include "daemon/session/socket.h"
 #include "daemon/socket/address.h"
 #include "daemon/socket/outgoing.h"
+#include "daemon/stream/socket_stream.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,8 +35,10 @@ enum connection_state {
 
 struct connection {
     struct socket socket;
+    struct socket_stream lowest;
+    struct stream *stream; /* the topmost */
     enum connection_state state;
-    bool is_shut;            /* the engine's socket is closed */
+    bool is_shut;            /* the stream is closed */
     int64_t accepted_by;     /* handle of the listener, 0 if there was none */
     struct request connects; /* held while connecting */
 

@@ -1,6 +1,5 @@
 #include "daemon/socket/outgoing.h"
 
-#include "daemon/engine/engine.h"
 #include "daemon/log/errno_text.h"
 #include "daemon/log/log.h"
 #include "daemon/session/daemon_state.h"
@@ -8,11 +7,11 @@
 #include "daemon/session/session.h"
 #include "daemon/session/session_host.h"
 #include "daemon/session/socket_kind.h"
+#include "daemon/stream/stream.h"
 #include "proto/errors.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 /* A WRITE, or a CLOSE_WRITE, whose turn comes when all before it is sent. */
 struct write {
@@ -104,7 +103,7 @@ void outgoing_drop(struct outgoing *outgoing)
 /* Sends the end of the stream: 0 or errno. */
 static int shut_down_now(struct outgoing *outgoing)
 {
-    return -engine_socket_shut_down(outgoing->socket->engine_socket, SHUT_WR);
+    return -stream_shut_down(outgoing->stream);
 }
 
 /* Does not take a write, nor any that comes after it. */
@@ -161,7 +160,7 @@ int outgoing_write(struct outgoing *outgoing, struct request *request, const str
     bool idle = !outgoing->first;
     append_write(outgoing, write);
     if (idle)
-        engine_send(outgoing->socket->engine_socket);
+        stream_send(outgoing->stream);
     return 0;
 }
 
@@ -275,5 +274,5 @@ void outgoing_sent(struct outgoing *outgoing, ssize_t result)
     }
     complete_empty(outgoing);
     if (session->state != SESSION_ENDED && outgoing->first)
-        engine_send(outgoing->socket->engine_socket);
+        stream_send(outgoing->stream);
 }

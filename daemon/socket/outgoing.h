@@ -21,6 +21,7 @@
 
 struct request;
 struct socket;
+struct stream;
 struct write;
 
 /* An outcome that stays: later writes fail the same way. Code 0: no write has failed. */
@@ -29,9 +30,10 @@ struct write_failure {
     uint16_t os_error;
 };
 
-/* All zero but for `socket`: nothing to send. */
+/* All zero but for `socket` and `stream`: nothing to send. */
 struct outgoing {
     struct socket *socket;
+    struct stream *stream;
     struct write *first; /* in the order of the requests */
     struct write *last;
     size_t sent;     /* bytes of *first */
@@ -50,7 +52,7 @@ int outgoing_write(struct outgoing *outgoing, struct request *request, const str
 /* The end of the stream, behind all writes. 0, or a code as above. */
 int outgoing_shut_down(struct outgoing *outgoing, struct request *request, int *os_error);
 
-/* For the engine: what to send, and what came of it. */
+/* For the stream: what to send, and what came of it. */
 int outgoing_vectors(const struct outgoing *outgoing, struct iovec *vectors, int max);
 void outgoing_sent(struct outgoing *outgoing, ssize_t result);
 
