@@ -27,6 +27,7 @@ static bool can_be_repeated(const struct oche_session *session, const struct pen
     switch (request->opcode) {
     case FRAME_CONNECT:
         return !request->cancelled && !request->no_completion;
+    case FRAME_DATAGRAM:
     case FRAME_LISTEN:
     case FRAME_ACCEPT:
     case FRAME_LISTENER_CLOSE:

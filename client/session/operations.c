@@ -13,13 +13,19 @@
 #include "client/session/public_struct.h"
 #include "client/session/request.h"
 #include "client/session/session.h"
+#include "proto/endpoints.h"
 #include "proto/errors.h"
 #include "proto/oche.pb-c.h"
 
 #include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
-enum { BODY_MAX = 128 /* bytes of the largest body that is made here */ };
+enum {
+    BODY_MAX = 128,       /* bytes of the largest body that is made here */
+    DATAGRAM_MAX = 65535, /* bytes; udp(7) knows none that is longer */
+};
 
 /* 0 if the session takes requests. */
 static int64_t check_open(const struct oche_session *session)
@@ -48,6 +54,13 @@ static struct handle_entry *find_connection(const struct oche_session *session, 
 {
     struct handle_entry *entry = session_find(session, handle);
     return entry && entry->kind == HANDLE_CONNECTION ? entry : NULL;
+}
+
+/* A connection or a datagram socket. */
+static struct handle_entry *find_readable(const struct oche_session *session, int64_t handle)
+{
+    struct handle_entry *entry = session_find(session, handle);
+    return entry && entry->kind != HANDLE_LISTENER ? entry : NULL;
 }
 
 static struct handle_entry *find_listener(const struct oche_session *session, int64_t handle)
@@ -184,6 +197,34 @@ int64_t operation_listen(struct oche_session *session, int64_t request_id, const
     return make_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0, options->durable);
 }
 
+int64_t operation_datagram(struct oche_session *session, int64_t request_id,
+                           const struct oche_datagram_options *options)
+{
+    int64_t status = check_open_or_awaited(session);
+    if (status < 0)
+        return status;
+    status = check_address(options->address, options->address_length);
+    if (status < 0)
+        return status;
+    if (options->peer_address_length != 0) {
+        if (options->peer_address_length != options->address_length)
+            return OCHE_ERR_INVALID_ADDRESS;
+        if (!options->peer_address || options->peer_port == 0)
+            return OCHE_ERR_INVALID_ARGUMENT;
+    }
+
+    Oche__Datagram message;
+    oche__datagram__init(&message);
+    message.address = binary(options->address, options->address_length);
+    message.port = options->port;
+    message.scope_id = options->scope_id;
+    message.v6_only = options->v6_only;
+    message.peer_address = binary(options->peer_address, options->peer_address_length);
+    message.peer_port = options->peer_port;
+    message.peer_scope_id = options->peer_scope_id;
+    return make_repeatable(session, FRAME_DATAGRAM, request_id, &message.base, 0, false);
+}
+
 int64_t operation_accept(struct oche_session *session, int64_t request_id, int64_t listener)
 {
     struct handle_entry *entry;
@@ -231,7 +272,7 @@ int64_t operation_read(struct oche_session *session, int64_t request_id, int64_t
     int64_t status = check_open(session);
     if (status < 0)
         return status;
-    struct handle_entry *entry = find_connection(session, handle);
+    struct handle_entry *entry = find_readable(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
     struct reading *reading = &entry->reading;
@@ -248,6 +289,22 @@ int64_t operation_read(struct oche_session *session, int64_t request_id, int64_t
     return 0;
 }
 
+/* A WRITE with so many bytes of payload, for which there is room. NULL: there is none. */
+static struct pending_request *begin_write(struct oche_session *session, int64_t request_id, int64_t handle,
+                                           size_t count)
+{
+    uint64_t charge = (uint64_t)count + FRAME_WRITE_OVERHEAD;
+    if (count > SIZE_MAX / 2 || session->queued_bytes_max < session->queued_bytes ||
+        charge > session->queued_bytes_max - session->queued_bytes)
+        return NULL;
+    struct pending_request *request = request_begin(session, FRAME_WRITE, request_id, handle, 0, count);
+    if (!request)
+        return NULL;
+    request->charge = charge;
+    session->queued_bytes += charge;
+    return request;
+}
+
 int64_t operation_write(struct oche_session *session, int64_t request_id, int64_t handle, const void *data,
                         size_t count)
 {
@@ -260,22 +317,54 @@ int64_t operation_write(struct oche_session *session, int64_t request_id, int64_
     if (!data && count > 0)
         return OCHE_ERR_INVALID_ARGUMENT;
 
-    uint64_t charge = (uint64_t)count + FRAME_WRITE_OVERHEAD;
-    if (count > SIZE_MAX / 2 || session->queued_bytes_max < session->queued_bytes ||
-        charge > session->queued_bytes_max - session->queued_bytes)
-        return OCHE_ERR_OUT_OF_MEMORY;
-
-    struct pending_request *request = request_begin(session, FRAME_WRITE, request_id, handle, 0, count);
+    struct pending_request *request = begin_write(session, request_id, handle, count);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = (int64_t)count;
-    request->charge = charge;
     request->no_ack = session->quiet_writes && request_id <= 0;
     entry->has_written = true;
     entry->last_write = request_id < 0 ? request_id : -request_id;
-    session->queued_bytes += charge;
     request_send_payload(session, request, data, count);
     return 0;
+}
+
+/* The bytes of a datagram, behind where it goes to. */
+static int64_t send_datagram(struct oche_session *session, int64_t request_id, int64_t handle,
+                             const struct endpoint *to, const void *data, size_t count)
+{
+    uint8_t *payload = malloc(ENDPOINT_SIZE + count);
+    struct pending_request *request =
+        payload ? begin_write(session, request_id, handle, ENDPOINT_SIZE + count) : NULL;
+    if (request) {
+        endpoint_encode(to, payload);
+        if (count > 0)
+            memcpy(payload + ENDPOINT_SIZE, data, count);
+        request->argument = (int64_t)count;
+        request_send_payload(session, request, payload, ENDPOINT_SIZE + count);
+    }
+    free(payload);
+    return request ? 0 : OCHE_ERR_OUT_OF_MEMORY;
+}
+
+int64_t operation_send(struct oche_session *session, int64_t request_id, int64_t handle, const struct endpoint *to,
+                       const void *data, size_t count)
+{
+    int64_t status = check_open(session);
+    if (status < 0)
+        return status;
+    const struct handle_entry *entry = session_find(session, handle);
+    if (!entry || entry->kind != HANDLE_DATAGRAM)
+        return OCHE_ERR_INVALID_HANDLE;
+    if ((!data && count > 0) || count > DATAGRAM_MAX)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    bool has_peer = entry->endpoints.remote.address_length > 0;
+    if (to->address_length == 0 && !has_peer)
+        return OCHE_ERR_INVALID_ADDRESS;
+    if (to->address_length != 0 && (has_peer || to->port == 0))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    if (to->address_length != 0 && to->address_length != entry->endpoints.local.address_length)
+        return OCHE_ERR_INVALID_ADDRESS;
+    return send_datagram(session, request_id, handle, to, data, count);
 }
 
 int64_t operation_close_write(struct oche_session *session, int64_t request_id, int64_t handle)
@@ -294,9 +383,9 @@ int64_t operation_close_write(struct oche_session *session, int64_t request_id, 
     return 0;
 }
 
-/* The connection is closed from now on: a read that is pending on it ends with the answer to `close`, and what came
+/* The socket is closed from now on: a read that is pending on it ends with the answer to `close`, and what came
  * ahead is not wanted any more. */
-static void forget_connection(struct oche_session *session, struct handle_entry *entry, struct pending_request *close)
+static void forget_readable(struct oche_session *session, struct handle_entry *entry, struct pending_request *close)
 {
     struct reading *reading = &entry->reading;
     struct data *data;
@@ -316,13 +405,13 @@ static int64_t close_with(struct oche_session *session, enum frame_opcode opcode
     int64_t status = check_open(session);
     if (status < 0)
         return status;
-    struct handle_entry *entry = find_connection(session, handle);
+    struct handle_entry *entry = find_readable(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
     struct pending_request *request;
     status = make(session, opcode, request_id, handle, &request);
     if (status == 0) /* after the frame was sent, for what is given back may take the room reserved for it */
-        forget_connection(session, entry, request);
+        forget_readable(session, entry, request);
     return status;
 }
 
@@ -341,7 +430,7 @@ static void forget_accepted(struct oche_session *session, int64_t listener, stru
     size_t position = 0;
     struct handle_entry *entry;
     while ((entry = handles_next_accepted(&session->handles, public_to_wire(listener), &position)))
-        forget_connection(session, entry, close);
+        forget_readable(session, entry, close);
 }
 
 /* The daemon closes with the listener also those connections that it has accepted and we have not heard of. */
@@ -386,7 +475,7 @@ int64_t operation_on_connection(struct oche_session *session, enum frame_opcode 
     int64_t status = check_open(session);
     if (status < 0)
         return status;
-    if (!find_connection(session, handle))
+    if (!find_readable(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
     size_t length = pack(message, body);
     *request = request_begin(session, opcode, request_id, handle, length, 0);

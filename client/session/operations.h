@@ -13,6 +13,7 @@
 #include <oche/oche.h>
 #include <protobuf-c/protobuf-c.h>
 
+struct endpoint;
 struct oche_session;
 struct pending_request;
 struct reading;
@@ -20,6 +21,11 @@ struct reading;
 int64_t operation_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options);
 int64_t operation_cancel(struct oche_session *session, int64_t request_id);
 int64_t operation_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options);
+int64_t operation_datagram(struct oche_session *session, int64_t request_id,
+                           const struct oche_datagram_options *options);
+/* `to` without an address: to the peer of the socket. */
+int64_t operation_send(struct oche_session *session, int64_t request_id, int64_t handle, const struct endpoint *to,
+                       const void *data, size_t count);
 int64_t operation_accept(struct oche_session *session, int64_t request_id, int64_t listener);
 int64_t operation_read(struct oche_session *session, int64_t request_id, int64_t handle);
 /* Lets the daemon receive more for the connection, if that is due. lane_reserve() has made room for the frame. */

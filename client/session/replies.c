@@ -37,13 +37,26 @@ static const char *add_durable(struct oche_session *session, const struct pendin
     return NULL;
 }
 
+/* Of the socket that the request has made. */
+static enum handle_kind kind_of(const struct pending_request *request)
+{
+    switch (request->opcode) {
+    case FRAME_LISTEN:
+        return HANDLE_LISTENER;
+    case FRAME_DATAGRAM:
+        return HANDLE_DATAGRAM;
+    default:
+        return HANDLE_CONNECTION;
+    }
+}
+
 static const char *add_handle(struct oche_session *session, const struct pending_request *request, int64_t handle,
                               const struct endpoints *endpoints, struct oche_completion *completion)
 {
-    enum handle_kind kind = request->opcode == FRAME_LISTEN ? HANDLE_LISTENER : HANDLE_CONNECTION;
-    struct handle_entry *entry = handles_add(&session->handles, handle, kind);
+    struct handle_entry *entry = handles_add(&session->handles, handle, kind_of(request));
     if (!entry)
         return "no memory for its handle";
+    entry->reading.datagrams = entry->kind == HANDLE_DATAGRAM;
     entry->endpoints = *endpoints;
     if (request->opcode == FRAME_ACCEPT)
         entry->listener = public_to_wire(request->handle);
@@ -51,7 +64,7 @@ static const char *add_handle(struct oche_session *session, const struct pending
     return NULL;
 }
 
-/* CONNECT, LISTEN, ACCEPT: a new handle and its endpoints. */
+/* CONNECT, LISTEN, ACCEPT, DATAGRAM: a new handle and its endpoints. */
 static const char *take_socket(struct oche_session *session, const struct pending_request *request,
                                struct lane_message *message, struct oche_completion *completion)
 {
@@ -63,7 +76,8 @@ static const char *take_socket(struct oche_session *session, const struct pendin
     if (message->frame.payload_length == 0 ||
         !endpoints_decode(&endpoints, message->data->bytes, message->frame.payload_length))
         return "a handle without endpoints";
-    if ((endpoints.remote.address_length == 0) != (request->opcode == FRAME_LISTEN))
+    if (kind_of(request) != HANDLE_DATAGRAM &&
+        (endpoints.remote.address_length == 0) != (kind_of(request) == HANDLE_LISTENER))
         return "endpoints of the other kind of socket";
     if (request->listener_closed) {
         /* The daemon accepted before it saw that the listener goes, and closes the connection with
@@ -183,6 +197,7 @@ static const struct reply_rule {
     [FRAME_CONNECT] = {take_socket, .has_payload = true},
     [FRAME_LISTEN] = {take_socket, .has_payload = true},
     [FRAME_ACCEPT] = {take_socket, .has_payload = true},
+    [FRAME_DATAGRAM] = {take_socket, .has_payload = true},
     [FRAME_WRITE] = {take_count},
     [FRAME_CLOSE_WRITE] = {take_nothing},
     [FRAME_CLOSE] = {take_nothing},
@@ -262,8 +277,13 @@ static const char *take_data(struct oche_session *session, struct reading *readi
     uint32_t length = message->frame.payload_length;
     if (length == 0 || message->frame.value != length)
         return "a count that is not the length of the data";
+    struct endpoint source;
+    if (reading->datagrams &&
+        (!endpoint_decode(&source, message->data->bytes, length) || source.address_length == 0))
+        return "a datagram without its source";
     if (!reading_come(reading, length))
         return "data that was not asked for";
+    message->data->datagram = reading->datagrams;
     if (reading->request) {
         struct oche_completion completion = reading_deliver(reading, message->data);
         complete_read(session, reading, &completion);
@@ -288,7 +308,7 @@ static const char *take_end(struct oche_session *session, struct reading *readin
     return NULL;
 }
 
-/* What came from a connection, or how it ended. The application may have closed it meanwhile: then nobody wants it. */
+/* What came from a connection or a datagram socket, or how it ended. The application may have closed it meanwhile: then nobody wants it. */
 static const char *take_reading(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
@@ -297,7 +317,7 @@ static const char *take_reading(struct oche_session *session, struct lane_messag
     struct handle_entry *entry = handles_find(&session->handles, frame->handle);
     if (!entry)
         return NULL;
-    if (entry->kind != HANDLE_CONNECTION)
+    if (entry->kind == HANDLE_LISTENER)
         return "data from a listener";
     return frame->value < 0 ? take_end(session, &entry->reading, message)
                             : take_data(session, &entry->reading, message);

@@ -10,6 +10,7 @@
 #include "daemon/session/session.h"
 #include "daemon/session/session_host.h"
 #include "daemon/socket/connection.h"
+#include "daemon/socket/datagram.h"
 #include "daemon/socket/listener.h"
 #include "daemon/socket/policy.h"
 #include "daemon/socket/socket_option.h"
@@ -206,6 +207,57 @@ static int handle_listen(struct call *call)
     return listener_listen(&call->request, &target, &call->os_error);
 }
 
+/* 0, or the code with which to refuse it. */
+static int decode_datagram(struct datagram_target *target, const Oche__Datagram *body)
+{
+    *target = (struct datagram_target){.v6_only = body->v6_only};
+    if (body->port > UINT16_MAX || body->peer_port > UINT16_MAX)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    if (!address_from_wire(&target->local, body->address.data, body->address.len, body->scope_id, body->port))
+        return OCHE_ERR_INVALID_ADDRESS;
+    if (body->peer_address.len == 0)
+        return 0;
+    if (body->peer_port == 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    if (body->peer_address.len != body->address.len ||
+        !address_from_wire(&target->peer, body->peer_address.data, body->peer_address.len, body->peer_scope_id,
+                           body->peer_port))
+        return OCHE_ERR_INVALID_ADDRESS;
+    return 0;
+}
+
+/* A socket that has a peer is like a connection: where it receives matters only if the client says where. One that has
+ * none hears everybody, like a listener. */
+static int check_datagram(struct call *call, const struct datagram_target *target)
+{
+    const struct policy *policy = call->session->host->daemon->policy;
+    if (target->peer.length > 0 && !policy_allows(&policy->connect, &target->peer))
+        return deny(call, "connect", &target->peer, OCHE_ERR_CONNECT_FAILED);
+    if (target->peer.length > 0 && address_is_any(&target->local))
+        return 0;
+    if (!policy_allows_listener(&policy->listen, &target->local, target->v6_only))
+        return deny(call, "bind", &target->local, OCHE_ERR_BIND_FAILED);
+    return 0;
+}
+
+static int handle_datagram(struct call *call)
+{
+    struct lane_message *message = call->message;
+    struct datagram_target target;
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Datagram *body = oche__datagram__unpack(&memory.allocator, message->frame.body_length, message->body);
+    if (!body)
+        return unpack_fault(&memory);
+    int code = decode_datagram(&target, body);
+    oche__datagram__free_unpacked(body, &memory.allocator);
+    if (code == 0)
+        code = check_datagram(call, &target);
+    if (code)
+        return code;
+    return datagram_open(&call->request, &target, &call->os_error);
+}
+
 static int handle_accept(struct call *call)
 {
     return call->socket->kind->accept(call->socket, &call->request);
@@ -330,6 +382,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_HELLO] = {HAS_BODY, handle_hello},
     [FRAME_CONNECT] = {HAS_BODY | BEGINS, handle_connect},
     [FRAME_LISTEN] = {HAS_BODY | BEGINS, handle_listen},
+    [FRAME_DATAGRAM] = {HAS_BODY | BEGINS, handle_datagram},
     [FRAME_ACCEPT] = {NEEDS_SOCKET | BEGINS, handle_accept},
     [FRAME_READ] = {NEEDS_SOCKET | IS_NOTICE, handle_read},
     [FRAME_WRITE] = {NEEDS_SOCKET | HAS_PAYLOAD, handle_write},

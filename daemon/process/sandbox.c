@@ -140,6 +140,7 @@ static const int allowed[] = {
     CALL(recvmsg),
     CALL(send),
     CALL(sendto),
+    CALL(sendmmsg),
     CALL(accept),
     CALL(bind),
     CALL(listen),

@@ -133,7 +133,7 @@ struct oche_completion {
     size_t size; /* sizeof(struct oche_completion), set by the caller */
     int64_t request_id;
     int64_t result;   /* what the tcp_ function of the request completes with */
-    uint8_t *data;    /* `result` bytes of a successful read; else NULL */
+    uint8_t *data;    /* `result` bytes of a successful read, which are 0 of an empty datagram; else NULL */
     void *data_owner; /* pass it to oche_data_free() when done with `data`, from any thread, exactly once; else NULL */
     int32_t os_error; /* errno of a failure, in the daemon's system; 0 if there is none */
 };
@@ -172,6 +172,27 @@ struct oche_listen_options {
     bool durable;      /* the listener outlives its daemon, see oche_session_dispatch */
 };
 
+struct oche_endpoint {
+    size_t size;           /* sizeof(struct oche_endpoint), set by the caller */
+    uint8_t address[16];   /* network order */
+    size_t address_length; /* 4 or 16 */
+    uint16_t port;
+    uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
+};
+
+struct oche_datagram_options {
+    size_t size;            /* sizeof(struct oche_datagram_options), set by the caller */
+    const uint8_t *address; /* where it receives, in network order; all zero: at all addresses of the family */
+    size_t address_length;  /* 4 or 16 */
+    uint16_t port;          /* 0: the system chooses */
+    bool v6_only;
+    uint32_t scope_id;           /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
+    const uint8_t *peer_address; /* the only end to receive from, and to send to */
+    size_t peer_address_length;  /* 0: no such peer; else as address_length */
+    uint16_t peer_port;          /* 1 to 65535 */
+    uint32_t peer_scope_id;
+};
+
 int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options);
 int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options);
 
@@ -179,6 +200,31 @@ int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche
  * made, with a handle. 0, TCP_ERR_INVALID_ARGUMENT (no such connect is pending, or not any more), or
  * TCP_ERR_DAEMON_LOST. */
 int64_t oche_cancel(oche_session *session, int64_t request_id);
+
+/*
+ * A UDP socket. Completes with its handle, or with TCP_ERR_BIND_FAILED (it cannot receive there) or
+ * TCP_ERR_CONNECT_FAILED (it cannot have that peer).
+ *
+ * oche_read brings the next datagram, whole, from whoever sent it, which oche_data_source says: it completes with the
+ * count of bytes, which may be 0, and with data in any case. Nothing is received ahead of the first read, and then what
+ * fits into a window of some KiB that grows; what comes beyond that the system keeps as far as it has room
+ * (SO_RCVBUF), and drops. oche_close and oche_abort drop what the system has not taken. A socket of a session that is
+ * lost is gone.
+ */
+int64_t oche_datagram(oche_session *session, int64_t request_id, const struct oche_datagram_options *options);
+
+/*
+ * Sends one datagram of at most 65,507 bytes (IPv4), which are copied, to `to`; NULL is the peer of the socket, and only
+ * of one that has a peer. Completes with the count when the system has taken it, which does not say that it arrives, or
+ * with TCP_ERR_WRITE_FAILED: among others EMSGSIZE, it is too long; EACCES, the daemon may not send there. A failure
+ * concerns that datagram alone. TCP_ERR_INVALID_ADDRESS: nowhere to send it to, or an address of the other family.
+ */
+int64_t oche_send(oche_session *session, int64_t request_id, int64_t handle, const struct oche_endpoint *to,
+                  const void *data, size_t count);
+
+/* Where a datagram came from, by the data_owner of its completion, before that is freed. 0 and *endpoint, or
+ * TCP_ERR_INVALID_ARGUMENT: this is no datagram, or the size of *endpoint is not set. */
+int64_t oche_data_source(const void *data_owner, struct oche_endpoint *endpoint);
 
 int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener);
 int64_t oche_read(oche_session *session, int64_t request_id, int64_t handle);
@@ -211,16 +257,9 @@ int64_t oche_set_option(oche_session *session, int64_t request_id, int64_t handl
 int64_t oche_get_option(oche_session *session, int64_t request_id, int64_t handle, int level, int name, void *value,
                         size_t size);
 
-struct oche_endpoint {
-    size_t size;           /* sizeof(struct oche_endpoint), set by the caller */
-    uint8_t address[16];   /* network order */
-    size_t address_length; /* 4 or 16 */
-    uint16_t port;
-    uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
-};
-
 /* Answered from memory: 0 and *endpoint, TCP_ERR_INVALID_HANDLE, or TCP_ERR_INVALID_ARGUMENT (the
- * size of *endpoint is not set). A listener has no remote end. */
+ * size of *endpoint is not set). A listener has no remote end, and a datagram socket only if it was made with a
+ * peer. */
 int64_t oche_get_local(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
 int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
 
