@@ -333,8 +333,7 @@ static int64_t send_datagram(struct oche_session *session, int64_t request_id, i
                              const struct endpoint *to, const void *data, size_t count)
 {
     uint8_t *payload = malloc(ENDPOINT_SIZE + count);
-    struct pending_request *request =
-        payload ? begin_write(session, request_id, handle, ENDPOINT_SIZE + count) : NULL;
+    struct pending_request *request = payload ? begin_write(session, request_id, handle, ENDPOINT_SIZE + count) : NULL;
     if (request) {
         endpoint_encode(to, payload);
         if (count > 0)

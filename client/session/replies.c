@@ -278,8 +278,7 @@ static const char *take_data(struct oche_session *session, struct reading *readi
     if (length == 0 || message->frame.value != length)
         return "a count that is not the length of the data";
     struct endpoint source;
-    if (reading->datagrams &&
-        (!endpoint_decode(&source, message->data->bytes, length) || source.address_length == 0))
+    if (reading->datagrams && (!endpoint_decode(&source, message->data->bytes, length) || source.address_length == 0))
         return "a datagram without its source";
     if (!reading_come(reading, length))
         return "data that was not asked for";
@@ -308,7 +307,8 @@ static const char *take_end(struct oche_session *session, struct reading *readin
     return NULL;
 }
 
-/* What came from a connection or a datagram socket, or how it ended. The application may have closed it meanwhile: then nobody wants it. */
+/* What came from a connection or a datagram socket, or how it ended. The application may have closed it meanwhile: then
+ * nobody wants it. */
 static const char *take_reading(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;

@@ -73,7 +73,7 @@ struct engine_socket {
     bool listens;      /* connections were, or are, accepted */
     bool watches_read;
     bool watches_write;
-    size_t room_size; /* of the receive in flight */
+    size_t room_size;                       /* of the receive in flight */
     struct engine_pushed_back *pushed_back; /* bytes that come before what the system has; NULL: none */
     ssize_t inward_result;
     ssize_t outward_result;

@@ -302,8 +302,7 @@ static int begin_connect(struct request *request, const struct connection_target
     code = attach(connection, fd);
     if (code < 0)
         goto failed;
-    socket_stream_connect(&connection->lowest, (const struct sockaddr *)&target->remote.storage,
-                          target->remote.length);
+    socket_stream_connect(&connection->lowest, (const struct sockaddr *)&target->remote.storage, target->remote.length);
     return 0;
 
 failed:

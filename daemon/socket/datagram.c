@@ -61,8 +61,7 @@ static size_t cost(const struct outgoing_datagram *out)
 static struct outgoing_datagram *take_first(struct datagram *datagram)
 {
     struct session *session = datagram->socket.session;
-    struct outgoing_datagram *out =
-        list_entry(list_take_first(&datagram->outgoing), struct outgoing_datagram, node);
+    struct outgoing_datagram *out = list_entry(list_take_first(&datagram->outgoing), struct outgoing_datagram, node);
     session->queued_bytes -= cost(out);
     account_give_back(session->account, ACCOUNT_QUEUED_BYTES, (int64_t)cost(out));
     lane_free_payload(&session->lane, &out->payload);

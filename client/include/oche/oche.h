@@ -214,10 +214,11 @@ int64_t oche_cancel(oche_session *session, int64_t request_id);
 int64_t oche_datagram(oche_session *session, int64_t request_id, const struct oche_datagram_options *options);
 
 /*
- * Sends one datagram of at most 65,507 bytes (IPv4), which are copied, to `to`; NULL is the peer of the socket, and only
- * of one that has a peer. Completes with the count when the system has taken it, which does not say that it arrives, or
- * with TCP_ERR_WRITE_FAILED: among others EMSGSIZE, it is too long; EACCES, the daemon may not send there. A failure
- * concerns that datagram alone. TCP_ERR_INVALID_ADDRESS: nowhere to send it to, or an address of the other family.
+ * Sends one datagram of at most 65,507 bytes (IPv4), which are copied, to `to`; NULL is the peer of the socket, and
+ * only of one that has a peer. Completes with the count when the system has taken it, which does not say that it
+ * arrives, or with TCP_ERR_WRITE_FAILED: among others EMSGSIZE, it is too long; EACCES, the daemon may not send there.
+ * A failure concerns that datagram alone. TCP_ERR_INVALID_ADDRESS: nowhere to send it to, or an address of the other
+ * family.
  */
 int64_t oche_send(oche_session *session, int64_t request_id, int64_t handle, const struct oche_endpoint *to,
                   const void *data, size_t count);

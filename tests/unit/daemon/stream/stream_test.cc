@@ -187,16 +187,11 @@ struct Shifting {
 };
 
 const stream_kind Shifting::made_kind = {Shifting::receive, Shifting::receive_retry, Shifting::push_back,
-                                           Shifting::send,    Shifting::shut_down,     Shifting::watch_break,
-                                           Shifting::close};
-const stream_user Shifting::made_user = {nullptr,
-                                         Shifting::on_room,
-                                         Shifting::on_received,
-                                         Shifting::on_room_unused,
-                                         Shifting::on_vectors,
-                                         Shifting::on_sent,
-                                         Shifting::on_broke,
-                                         Shifting::on_closed};
+                                         Shifting::send,    Shifting::shut_down,     Shifting::watch_break,
+                                         Shifting::close};
+const stream_user Shifting::made_user = {
+    nullptr,           Shifting::on_room,  Shifting::on_received, Shifting::on_room_unused, Shifting::on_vectors,
+    Shifting::on_sent, Shifting::on_broke, Shifting::on_closed};
 
 // An end of a connection, which reads on as long as something comes.
 struct End {
@@ -345,7 +340,7 @@ std::string a_text(size_t size)
 #define WITH_EACH_METHOD()                                                                                             \
     const auto method = GENERATE(ENGINE_EPOLL, ENGINE_SELECT, ENGINE_IO_URING);                                        \
     INFO(engine_method_name(method));                                                                                  \
-    if (!has_method(method)) {                                                                                          \
+    if (!has_method(method)) {                                                                                         \
         SKIP("this system has no io_uring for us");                                                                    \
     }
 
