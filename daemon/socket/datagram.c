@@ -170,10 +170,10 @@ static int on_messages(void *owner, struct engine_message **messages)
 /* The kernel has the first one. The answer counts its bytes, without the address. */
 static void complete_sent(struct datagram *datagram)
 {
-    struct list *node = datagram->outgoing.next;
-    size_t length = list_entry(node, struct outgoing_datagram, node)->content.iov_len;
-    statistics_add(&datagram->socket.session->host->daemon->statistics.bytes_sent, length);
-    complete_first(datagram, (int64_t)length, 0);
+    struct outgoing_datagram *out = take_first(datagram);
+    statistics_add(&datagram->socket.session->host->daemon->statistics.bytes_sent, out->content.iov_len);
+    request_complete(&out->request, (int64_t)out->content.iov_len, 0);
+    free(out);
 }
 
 static void on_messages_sent(void *owner, int result)
@@ -214,9 +214,29 @@ static void drop_room(struct datagram *datagram)
     datagram->room = NULL;
 }
 
+/* A client that takes nothing gets nothing more: datagrams stay in the kernel. */
+static bool has_lane_room(struct datagram *datagram)
+{
+    struct session *session = datagram->socket.session;
+    struct lane_room room = {0};
+    if (!lane_reserve(&session->lane, false, 1, &room)) {
+        list_append(&session->waiting_for_room, &datagram->socket.node);
+        return false;
+    }
+    lane_give_back(&session->lane, &room);
+    return true;
+}
+
+static void relieve(struct socket *socket)
+{
+    engine_recv_retry(socket->engine_socket);
+}
+
 static struct engine_message *on_message_room(void *owner)
 {
     struct datagram *datagram = owner;
+    if (!has_lane_room(datagram))
+        return NULL;
     datagram->room = malloc(ENDPOINT_SIZE + CONTENT_MAX);
     if (!datagram->room) {
         session_end(datagram->socket.session, "no memory for data", ENOMEM);
@@ -304,6 +324,7 @@ static void detach(struct datagram *datagram)
     struct socket *socket = &datagram->socket;
     struct session *session = socket->session;
     datagram->is_closed = true;
+    list_remove(&socket->node);
     socket_leave_table(socket);
     engine_socket_close(socket->engine_socket);
     socket_give_back_charge(session);
@@ -368,16 +389,15 @@ static int open_descriptor(const struct datagram_target *target, int *os_error)
         *os_error = errno;
         return OCHE_ERR_BIND_FAILED;
     }
-    int code = 0;
-    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) < 0)
-        code = OCHE_ERR_BIND_FAILED;
-    else if (bind(fd, (const struct sockaddr *)&target->local.storage, target->local.length) < 0)
-        code = OCHE_ERR_BIND_FAILED;
-    else if (target->peer.length > 0 &&
-             connect(fd, (const struct sockaddr *)&target->peer.storage, target->peer.length) < 0)
+    int code = OCHE_ERR_BIND_FAILED;
+    bool bound = (family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) == 0) &&
+                 bind(fd, (const struct sockaddr *)&target->local.storage, target->local.length) == 0;
+    if (bound) {
         code = OCHE_ERR_CONNECT_FAILED;
-    if (code == 0)
-        return fd;
+        if (target->peer.length == 0 ||
+            connect(fd, (const struct sockaddr *)&target->peer.storage, target->peer.length) == 0)
+            return fd;
+    }
     *os_error = errno;
     close(fd);
     return code;
@@ -452,6 +472,7 @@ const struct socket_kind datagram_kind = {
     .write = write_datagram,
     .close = close_for_client,
     .abort = abort_socket,
+    .relieve = relieve,
     .orphan = orphan,
     .abandon = abandon,
 };

@@ -14,6 +14,12 @@
 #include "tests/support/daemon.h"
 #include "tests/support/sized.h"
 #include "tests/support/skip.h"
+#include "tests/support/wire.h"
+
+extern "C" {
+#include "proto/endpoints.h"
+#include "proto/errors.h"
+}
 
 using namespace test_support;
 
@@ -368,4 +374,77 @@ TEST_CASE("a client that ends leaves no datagram socket behind")
     }
     Client next;
     CHECK(eventually([&] { return next.open(name).result > 0; }));
+}
+
+TEST_CASE("a client that takes nothing is sent no more than the lane holds, whatever it has granted")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const auto made = wire.ask(datagram_frame(1, {loopback4(), 0}));
+    REQUIRE(made);
+    REQUIRE(made->header.value > 0);
+    endpoints ends{};
+    REQUIRE(endpoints_decode(&ends, reinterpret_cast<const uint8_t *>(made->payload.data()), made->payload.size()));
+    const Endpoint name{loopback4(), ends.local.port};
+    wire.send(plain_frame(FRAME_READ, 0, made->header.value, FRAME_CREDIT_MAX));
+
+    // 16 MiB, a part at a time, so that the kernel drops none that the daemon would take.
+    const PlainDatagram peer;
+    const std::string bytes(32 * 1024, 'x');
+    const int sent = 480;
+    for (int i = 0; i < sent; i++) {
+        peer.send(bytes, name);
+        if (i % 4 == 3) {
+            Client().socket_at({loopback4(), 0}); // the daemon has had its turn
+        }
+    }
+    int came = 0;
+    while (wire.receive(came == 0 ? patience : moment)) {
+        came++;
+    }
+    CHECK(came > 0);
+    CHECK(came < sent / 2);
+}
+
+TEST_CASE("a datagram without a destination, or in several parts, is refused, and the session goes on")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const auto made = wire.ask(datagram_frame(1, {loopback4(), 0}));
+    REQUIRE(made);
+    const int64_t handle = made->header.value;
+
+    WireFrame write = plain_frame(FRAME_WRITE, 2, handle);
+    write.payload = "short";
+    auto reply = wire.ask(write);
+    REQUIRE(reply);
+    CHECK(reply->header.value == OCHE_ERR_INVALID_ADDRESS);
+
+    write.payload.assign(ENDPOINT_SIZE + 5, '\0');
+    reply = wire.ask(write);
+    REQUIRE(reply);
+    CHECK(reply->header.value == OCHE_ERR_INVALID_ADDRESS);
+
+    const uint8_t port_of_nobody[] = {4, 0, 0, 0};
+    std::copy(std::begin(port_of_nobody), std::end(port_of_nobody), write.payload.begin());
+    reply = wire.ask(write);
+    REQUIRE(reply);
+    CHECK(reply->header.value == OCHE_ERR_INVALID_ARGUMENT);
+
+    write.payload[2] = 9;
+    write.header.flags = FRAME_MORE;
+    wire.send(write);
+    write.header.flags = 0;
+    reply = wire.ask(write);
+    REQUIRE(reply);
+    CHECK(reply->header.value == OCHE_ERR_INVALID_ARGUMENT);
+
+    reply = wire.ask(plain_frame(FRAME_CLOSE_WRITE, 3, handle));
+    REQUIRE(reply);
+    CHECK(reply->header.value == OCHE_ERR_INVALID_HANDLE);
+    reply = wire.ask(plain_frame(FRAME_CLOSE, 4, handle));
+    REQUIRE(reply);
+    CHECK(reply->header.value == 0);
 }

@@ -19,7 +19,7 @@ String get libraryFile => _of('OCHE_LIBRARY', 'a library');
 
 /// The command that runs another Dart program as this one is run, up to the program: in QEMU if this VM is.
 List<String> get vmCommand => [
-      if (Platform.environment['OCHE_EMULATE'] == '1') ...['qemu-i386-static', '-L', '/'],
+      if (isEmulated) ...['qemu-i386-static', '-L', '/'],
       Platform.resolvedExecutable,
       ...Platform.executableArguments,
     ];
