@@ -139,7 +139,6 @@ int64_t operation_connect(struct oche_session *session, int64_t request_id, cons
     message.source_port = options->source_port;
     message.scope_id = options->scope_id;
     message.source_scope_id = options->source_scope_id;
-    message.timeout_ms = options->timeout_ms;
     return make_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms, false);
 }
 
