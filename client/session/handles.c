@@ -100,7 +100,10 @@ bool handles_keep_listeners(struct handles *handles)
             reading_deinit(&entry->reading);
             handles_remove(entry);
         }
-        any = any || (entry && entry->kind == HANDLE_LISTENER);
+        if (entry && entry->kind == HANDLE_LISTENER) {
+            entry->unclaimed = 0;
+            any = true;
+        }
     }
     return any;
 }
