@@ -118,6 +118,14 @@ EXPORT int64_t oche_cancel(oche_session *session, int64_t request_id)
     return status;
 }
 
+EXPORT int64_t oche_limit(oche_session *session, int64_t request_id, uint32_t milliseconds)
+{
+    session_lock(session);
+    int64_t status = operation_limit(session, request_id, milliseconds);
+    session_unlock(session);
+    return status;
+}
+
 EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     struct oche_listen_options known;

@@ -138,6 +138,21 @@ EXPORT int64_t oche_isolate_cancel(int64_t request_id)
     return status;
 }
 
+EXPORT int64_t oche_isolate_limit(int64_t request_id, int64_t milliseconds)
+{
+    struct poster *poster = isolates_lock(dart_port_current_isolate());
+    if (!poster)
+        return OCHE_ERR_NOT_INITIALIZED;
+    int64_t status = OCHE_ERR_INVALID_ARGUMENT;
+    if (milliseconds >= 0 && milliseconds <= UINT32_MAX) {
+        session_lock(poster->session);
+        status = operation_limit(poster->session, request_id, (uint32_t)milliseconds);
+        session_unlock(poster->session);
+    }
+    isolates_unlock();
+    return status;
+}
+
 static int64_t set_option(int64_t request_id, int64_t handle, enum options_flag flag, bool enabled)
 {
     int64_t status;

@@ -54,7 +54,7 @@ enum { FRAME_VERSION_MIN = 2, FRAME_VERSION_MAX = 2 };
     X(10, SET_OPTION)    /* handle, body Option → value 0 */                                                         \
     X(11, STATISTICS)    /* → body Statistics */                                                                     \
     X(12, RELEASE)       /* either way: the receiver of a payload in an arena is done with it */                       \
-    X(13, CANCEL)        /* value the request id of a CONNECT, which ends with CLOSED if it still can; no reply */     \
+    X(13, CANCEL)        /* value the request id of what waits, and ends with CLOSED if it still can; no reply */      \
     X(14, HANDOVER)      /* from a successor, and to clients: see proto/handover.h */                                  \
     X(15, ABORT)         /* handle → value 0 */                                                                      \
     X(16, GET_OPTION)    /* handle, body RawOption → value its length, body RawOption */                             \

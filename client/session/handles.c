@@ -99,6 +99,7 @@ bool handles_keep_listeners(struct handles *handles)
         if (!entry || entry->kind == HANDLE_NONE)
             continue;
         if (entry->kind == HANDLE_LISTENER) {
+            entry->unclaimed = 0;
             any = true;
         } else {
             reading_deinit(&entry->reading);

@@ -23,6 +23,8 @@ struct handle_entry {
     enum handle_kind kind;
     struct endpoints endpoints;
     struct reading reading;
+    uint32_t unclaimed; /* of a listener: connections that are */
+    bool is_unclaimed;  /* a connection, which came for an accept whose limit was over: the next accept gets it */
     bool has_written;   /* and has not been told since that the connection broke */
     int64_t last_write; /* the id under which it is told, 0 or less */
 };

@@ -15,6 +15,7 @@
 #include "client/session/session.h"
 #include "proto/endpoints.h"
 #include "proto/errors.h"
+#include "proto/handle.h"
 #include "proto/oche.pb-c.h"
 
 #include <assert.h>
@@ -152,29 +153,51 @@ int64_t operation_connect(struct oche_session *session, int64_t request_id, cons
     message.source_port = options->source_port;
     message.scope_id = options->scope_id;
     message.source_scope_id = options->source_scope_id;
-    message.timeout_ms = options->timeout_ms;
     return make_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms, false);
 }
 
-static struct pending_request *find_connect(struct oche_session *session, int64_t request_id)
+/* Whether the request is one of the application's that will complete, and has that id. */
+static bool is_called(const struct pending_request *request, int64_t request_id)
 {
+    bool may_wait = request->opcode == FRAME_SET_OPTION || request->opcode == FRAME_GET_OPTION;
+    return request->request_id == request_id && !request->no_completion && !(may_wait && request->waiter);
+}
+
+/* The request with that id that was made last; NULL: none is pending. Most are looked for when they are just made. */
+static struct pending_request *find_called(const struct oche_session *session, int64_t request_id)
+{
+    struct pending_request *found = pending_newest(&session->pending);
     struct pending_request *request = NULL;
+    if (found && is_called(found, request_id))
+        return found;
+    found = NULL;
     while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode == FRAME_CONNECT && request->request_id == request_id && !request->no_completion)
-            return request;
+        if (is_called(request, request_id) && (!found || request->serial > found->serial))
+            found = request;
     }
-    return NULL;
+    return found;
+}
+
+/* Why no request with some id is pending. */
+static int64_t not_pending(const struct oche_session *session)
+{
+    int64_t status = check_open_or_awaited(session);
+    return status < 0 ? status : OCHE_ERR_INVALID_ARGUMENT;
 }
 
 int64_t operation_cancel(struct oche_session *session, int64_t request_id)
 {
-    int64_t status = check_open_or_awaited(session);
-    if (status < 0)
-        return status;
-    struct pending_request *request = find_connect(session, request_id);
+    struct pending_request *request = find_called(session, request_id);
+    return request ? request_cancel(session, request) : not_pending(session);
+}
+
+int64_t operation_limit(struct oche_session *session, int64_t request_id, uint32_t milliseconds)
+{
+    struct pending_request *request = find_called(session, request_id);
     if (!request)
-        return OCHE_ERR_INVALID_ARGUMENT;
-    return request_cancel(session, request) ? 0 : OCHE_ERR_OUT_OF_MEMORY;
+        return not_pending(session);
+    request_limit(session, request, milliseconds);
+    return 0;
 }
 
 int64_t operation_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
@@ -225,12 +248,52 @@ int64_t operation_datagram(struct oche_session *session, int64_t request_id,
     return make_repeatable(session, FRAME_DATAGRAM, request_id, &message.base, 0, false);
 }
 
+/* The connection that has come for an accept whose limit was over; NULL: there is none. *handle: the wire's. */
+static struct handle_entry *find_unclaimed(const struct oche_session *session, int64_t listener, int64_t *handle)
+{
+    size_t position = 0;
+    struct handle_entry *entry;
+    while ((entry = handles_next_accepted(&session->handles, public_to_wire(listener), &position))) {
+        *handle = handle_make((uint32_t)position - 1, entry->generation);
+        if (entry->is_unclaimed)
+            return entry;
+    }
+    return NULL;
+}
+
+/* An accept that finds a connection is not even made. */
+static int64_t accept_at_once(struct oche_session *session, int64_t request_id, struct handle_entry *listener,
+                              struct handle_entry *connection, int64_t handle)
+{
+    struct oche_completion completion = {.request_id = request_id, .result = session->tag | handle};
+    if (!completions_reserve(&session->completions, session->pending.count + 1))
+        return OCHE_ERR_OUT_OF_MEMORY;
+    if (session->brings_endpoints) {
+        struct data *record = data_new_empty(ENDPOINTS_SIZE);
+        if (!record)
+            return OCHE_ERR_OUT_OF_MEMORY;
+        endpoints_encode(&connection->endpoints, record->bytes);
+        record->endpoints = true;
+        completion.data = record->bytes;
+        completion.data_owner = record;
+    }
+    connection->is_unclaimed = false;
+    listener->unclaimed--;
+    completions_push(&session->completions, &completion);
+    session_rouse(session);
+    return 0;
+}
+
 int64_t operation_accept(struct oche_session *session, int64_t request_id, int64_t listener)
 {
     struct handle_entry *entry;
+    int64_t handle;
     int64_t status = find_open_listener(session, listener, &entry);
     if (status < 0)
         return status;
+    struct handle_entry *unclaimed = entry->unclaimed > 0 ? find_unclaimed(session, listener, &handle) : NULL;
+    if (unclaimed)
+        return accept_at_once(session, request_id, entry, unclaimed, handle);
     struct pending_request *request = request_begin(session, FRAME_ACCEPT, request_id, listener, 0, 0);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
@@ -442,12 +505,33 @@ static void doom_accepts(struct oche_session *session, int64_t listener)
     }
 }
 
+/* Closes the connections of a listener that no accept will get. False: no memory. */
+static bool close_unclaimed(struct oche_session *session, int64_t listener, struct handle_entry *entry)
+{
+    struct handle_entry *connection;
+    int64_t handle;
+    while (entry->unclaimed > 0 && (connection = find_unclaimed(session, listener, &handle))) {
+        if (lane_reserve(&session->lane, 0, 0) < 0)
+            return false;
+        struct pending_request *request = request_begin_internal(session, FRAME_CLOSE, 0);
+        if (!request)
+            return false;
+        request->wire = handle;
+        request_send(session, request, NULL, 0);
+        handles_remove(connection);
+        entry->unclaimed--;
+    }
+    return true;
+}
+
 int64_t operation_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     struct handle_entry *entry;
     int64_t status = find_open_listener(session, listener, &entry);
     if (status < 0)
         return status;
+    if (!close_unclaimed(session, listener, entry))
+        return OCHE_ERR_OUT_OF_MEMORY;
     struct durable_listener *durable = durable_find(&session->durable, listener);
     if (durable && durable->wire == 0)
         return following_close_here(session, request_id, durable);

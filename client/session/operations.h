@@ -20,6 +20,7 @@ struct reading;
 
 int64_t operation_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options);
 int64_t operation_cancel(struct oche_session *session, int64_t request_id);
+int64_t operation_limit(struct oche_session *session, int64_t request_id, uint32_t milliseconds);
 int64_t operation_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options);
 int64_t operation_datagram(struct oche_session *session, int64_t request_id,
                            const struct oche_datagram_options *options);

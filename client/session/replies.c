@@ -60,6 +60,10 @@ static const char *add_handle(struct oche_session *session, const struct pending
     entry->endpoints = *endpoints;
     if (request->opcode == FRAME_ACCEPT)
         entry->listener = public_to_wire(request->handle);
+    if (request->opcode == FRAME_ACCEPT && request->no_completion) {
+        entry->is_unclaimed = true;
+        session_find(session, request->handle)->unclaimed++;
+    }
     completion->result = session->tag | handle;
     return NULL;
 }
@@ -85,7 +89,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
         completion->result = OCHE_ERR_CLOSED;
         return NULL;
     }
-    if (request->opcode == FRAME_CONNECT && request->no_completion)
+    if (request_is_unwanted(session, request))
         return NULL; /* take_reply() closes it */
     if (handles_slot_is_taken(&session->handles, handle))
         return "a new handle in the place of one that is open";
@@ -96,7 +100,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
 
     const char *fault = request->durable ? add_durable(session, request, handle, &endpoints, completion)
                                          : add_handle(session, request, handle, &endpoints, completion);
-    if (!fault && session->brings_endpoints) {
+    if (!fault && session->brings_endpoints && !request->no_completion) {
         completion->data = message->data->bytes;
         completion->data_owner = message->data;
         message->data->endpoints = true;
@@ -181,8 +185,9 @@ static const char *take_statistics(struct oche_session *session, const struct pe
         .user_session_rate = take_quota(numbers->user_session_rate),
         .user_connection_rate = take_quota(numbers->user_connection_rate),
     };
-    public_struct_give(request->statistics, &statistics, sizeof statistics,
-                       PUBLIC_STRUCT_UNTIL(struct oche_statistics, user_connection_rate));
+    if (request->statistics)
+        public_struct_give(request->statistics, &statistics, sizeof statistics,
+                           PUBLIC_STRUCT_UNTIL(struct oche_statistics, user_connection_rate));
     oche__statistics__free_unpacked(numbers, NULL);
     return take_nothing(session, request, message, completion);
 }
@@ -241,10 +246,12 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
 
     struct oche_completion completion = {.result = frame->value};
     if (frame->value >= 0) {
+        if (request->opcode == FRAME_ACCEPT && request->no_completion)
+            request_pass_on(session, request);
         const char *fault = take_success(session, request, message, &completion);
         if (fault)
             return fault;
-        if (request->opcode == FRAME_CONNECT && request->no_completion)
+        if (request_is_unwanted(session, request) && !request->listener_closed)
             return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
     } else {
         if (frame->payload_length != 0 || frame->body_length != 0)

@@ -33,10 +33,11 @@ struct engine_handlers {
     void (*room_unused)(void *owner);
 
     /* Fills up to `max` vectors with what shall be sent, and says how many. They are held until
-     * `sent` comes with the count of bytes taken, which may be less than offered, or -errno; or until they are asked
-     * for again. */
+     * `sent` comes with the count of bytes taken, which may be less than offered, or -errno; or until `bytes_unused`,
+     * because the system could take none: then they are asked for again when it can. NULL: that is of no interest. */
     int (*send_vectors)(void *owner, struct iovec *vectors, int max);
     void (*sent)(void *owner, ssize_t result);
+    void (*bytes_unused)(void *owner);
 
     /* How many descriptors go with the first of these bytes, over a Unix-domain socket, and which; they stay open, and
      * the handler's. At most FD_MESSAGE_DESCRIPTORS_MAX. NULL: never any. */

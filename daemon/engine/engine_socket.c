@@ -88,6 +88,18 @@ void engine_send(struct engine_socket *socket)
     engine_socket_start_outward(socket, OUTWARD_SEND);
 }
 
+void engine_accept_withdraw(struct engine_socket *socket)
+{
+    assert(socket->inward == INWARD_ACCEPT);
+    socket->inward = INWARD_NONE;
+}
+
+void engine_send_withdraw(struct engine_socket *socket)
+{
+    assert(socket->outward == OUTWARD_SEND && socket->outward_progress == PROGRESS_NONE);
+    socket->outward = OUTWARD_NONE;
+}
+
 void engine_recv_message(struct engine_socket *socket)
 {
     engine_socket_start_inward(socket, INWARD_MESSAGE);

@@ -38,6 +38,11 @@ void engine_send(struct engine_socket *socket);
 void engine_recv_message(struct engine_socket *socket);
 void engine_send_messages(struct engine_socket *socket);
 void engine_connect(struct engine_socket *socket, const struct sockaddr *address, socklen_t length);
+/* Nobody wants the connection any more that engine_accept() waits for: it stays with the system. */
+void engine_accept_withdraw(struct engine_socket *socket);
+/* There is nothing left of what engine_send() was to send. The system must not have any of it: between `send_vectors`
+ * and `sent` or `bytes_unused` a send cannot be withdrawn. */
+void engine_send_withdraw(struct engine_socket *socket);
 /* For a socket that receives nothing any more, and would learn of a reset by its next send only: `broke` runs, once,
  * when the connection breaks. */
 void engine_watch_break(struct engine_socket *socket);

@@ -248,6 +248,8 @@ static void finish_send(struct engine_socket *socket, ssize_t result)
     if (result == -EAGAIN) {
         socket->writable = false;
         watch_write(socket);
+        if (socket->handlers->bytes_unused) /* last, for it may withdraw the send or close the socket */
+            socket->handlers->bytes_unused(socket->owner);
         return;
     }
     socket->outward = OUTWARD_NONE;

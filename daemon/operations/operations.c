@@ -116,7 +116,6 @@ static bool is_source_given(const Oche__Connect *body)
 
 static int decode_target(struct connection_target *target, const Oche__Connect *body)
 {
-    target->timeout_ms = body->timeout_ms;
     target->source.length = 0;
     if (body->port == 0 || body->port > UINT16_MAX || body->source_port > UINT16_MAX)
         return OCHE_ERR_INVALID_ARGUMENT;

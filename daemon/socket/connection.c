@@ -229,7 +229,6 @@ static void on_opened(void *owner, int result)
         connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result);
         return;
     }
-    engine_timer_cancel(&connection->timer);
     struct sockaddr_storage peer;
     int r = engine_socket_peer(socket->engine_socket, &peer);
     if (r < 0) {
@@ -239,11 +238,6 @@ static void on_opened(void *owner, int result)
     }
     statistics_add(&socket->session->host->daemon->statistics.connections_made, 1);
     open_connection(connection, &connection->connects, &peer);
-}
-
-static void on_connect_timeout(void *owner)
-{
-    connect_failed(owner, OCHE_ERR_TIMED_OUT, ETIMEDOUT);
 }
 
 static void cancel_connect(struct request *request)
@@ -292,10 +286,6 @@ static int begin_connect(struct request *request, const struct connection_target
     connection = connection_new(session);
     if (!connection)
         goto failed;
-    if (target->timeout_ms) {
-        engine_timer_init(&connection->timer, session->host->engine, on_connect_timeout, connection);
-        engine_timer_set(&connection->timer, target->timeout_ms);
-    }
     code = request_hold(request, &connection->connects, cancel_connect);
     if (code < 0)
         goto failed;
@@ -306,10 +296,8 @@ static int begin_connect(struct request *request, const struct connection_target
     return 0;
 
 failed:
-    if (connection) {
+    if (connection)
         request_drop(&connection->connects);
-        engine_timer_deinit(&connection->timer);
-    }
     free(connection);
     close(fd);
     return code;
@@ -475,8 +463,14 @@ static int shut_down(struct socket *socket, struct request *request, int *os_err
 
 static int on_vectors(void *owner, struct iovec *vectors, int max)
 {
-    const struct connection *connection = owner;
+    struct connection *connection = owner;
     return outgoing_vectors(&connection->outgoing, vectors, max);
+}
+
+static void on_bytes_unused(void *owner)
+{
+    struct connection *connection = owner;
+    outgoing_unused(&connection->outgoing);
 }
 
 static void on_sent(void *owner, ssize_t result)
@@ -500,6 +494,7 @@ static const struct stream_user user = {
     .room_unused = on_room_unused,
     .vectors = on_vectors,
     .sent = on_sent,
+    .bytes_unused = on_bytes_unused,
     .broke = on_broke,
     .closed = on_closed,
 };

@@ -50,7 +50,7 @@ struct connection {
 
     struct outgoing outgoing;
 
-    struct engine_timer timer; /* limits connecting, if there is a limit, and lingering */
+    struct engine_timer timer; /* limits lingering */
     uint32_t checks;           /* while lingering: how often the peer did not have everything yet */
 };
 
@@ -59,7 +59,6 @@ extern const struct socket_kind connection_kind;
 struct connection_target {
     struct address remote;
     struct address source; /* length 0: any */
-    uint32_t timeout_ms;   /* 0: none */
 };
 
 /* Begins to connect, and holds the request: 0. Or a negative code with *os_error. */

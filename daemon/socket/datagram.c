@@ -23,6 +23,7 @@ enum { CONTENT_MAX = 65535 };
 /* A WRITE that waits for the kernel. */
 struct outgoing_datagram {
     struct list node; /* in datagram->outgoing */
+    struct datagram *datagram;
     struct request request;
     struct payload payload;
     struct engine_message message;
@@ -57,14 +58,20 @@ static size_t cost(const struct outgoing_datagram *out)
     return out->payload.length + FRAME_WRITE_OVERHEAD;
 }
 
-/* The first one, out of the queue, with nothing charged and without its bytes. */
-static struct outgoing_datagram *take_first(struct datagram *datagram)
+/* Out of the queue, with nothing charged and without its bytes. */
+static void take_out(struct datagram *datagram, struct outgoing_datagram *out)
 {
     struct session *session = datagram->socket.session;
-    struct outgoing_datagram *out = list_entry(list_take_first(&datagram->outgoing), struct outgoing_datagram, node);
+    list_remove(&out->node);
     session->queued_bytes -= cost(out);
     account_give_back(session->account, ACCOUNT_QUEUED_BYTES, (int64_t)cost(out));
     lane_free_payload(&session->lane, &out->payload);
+}
+
+static struct outgoing_datagram *take_first(struct datagram *datagram)
+{
+    struct outgoing_datagram *out = list_entry(datagram->outgoing.next, struct outgoing_datagram, node);
+    take_out(datagram, out);
     return out;
 }
 
@@ -112,6 +119,15 @@ static int find_destination(const struct datagram *datagram, const struct payloa
     return 0;
 }
 
+/* The kernel has none of those that are in the queue. */
+static void cancel(struct request *request)
+{
+    struct outgoing_datagram *out = list_entry(request, struct outgoing_datagram, request);
+    take_out(out->datagram, out);
+    request_complete(&out->request, OCHE_ERR_CLOSED, ECANCELED);
+    free(out);
+}
+
 /* Charges the user, and holds the request. 0, or a code: nothing was charged. */
 static int hold(struct outgoing_datagram *out, struct request *request)
 {
@@ -122,7 +138,7 @@ static int hold(struct outgoing_datagram *out, struct request *request)
         return session_refuse(session, ACCOUNT_QUEUED_BYTES, (int64_t)limit);
     if (!account_take(account, ACCOUNT_QUEUED_BYTES, (int64_t)cost(out)))
         return session_refuse(session, ACCOUNT_QUEUED_BYTES, account->quotas[ACCOUNT_QUEUED_BYTES].limit);
-    int code = request_hold(request, &out->request, NULL);
+    int code = request_hold(request, &out->request, cancel);
     if (code < 0)
         account_give_back(account, ACCOUNT_QUEUED_BYTES, (int64_t)cost(out));
     return code;
@@ -138,6 +154,7 @@ static int write_datagram(struct socket *socket, struct request *request, const 
     struct outgoing_datagram *out = calloc(1, sizeof *out);
     if (!out)
         return OCHE_ERR_OUT_OF_MEMORY;
+    out->datagram = datagram;
     out->payload = *payload;
     int code = find_destination(datagram, payload, &out->message, os_error);
     if (code == 0)
@@ -157,6 +174,7 @@ static int write_datagram(struct socket *socket, struct request *request, const 
     return 0;
 }
 
+/* All may have been cancelled since they were announced: then there are none. */
 static int on_messages(void *owner, struct engine_message **messages)
 {
     const struct datagram *datagram = owner;

@@ -29,6 +29,11 @@ static void send_bytes(struct stream *stream)
     engine_send(engine_socket_of(stream));
 }
 
+static void send_withdraw(struct stream *stream)
+{
+    engine_send_withdraw(engine_socket_of(stream));
+}
+
 static int shut_down(struct stream *stream)
 {
     return engine_socket_shut_down(engine_socket_of(stream), SHUT_WR);
@@ -52,6 +57,7 @@ static const struct stream_kind socket_kind = {
     .receive_retry = receive_retry,
     .push_back = push_back,
     .send = send_bytes,
+    .send_withdraw = send_withdraw,
     .shut_down = shut_down,
     .watch_break = watch_break,
     .close = close_socket,
@@ -95,6 +101,12 @@ static void on_sent(void *owner, ssize_t result)
     stream->user->sent(stream->owner, result);
 }
 
+static void on_bytes_unused(void *owner)
+{
+    struct stream *stream = owner;
+    stream->user->bytes_unused(stream->owner);
+}
+
 static void on_broke(void *owner, int os_error)
 {
     struct stream *stream = owner;
@@ -113,6 +125,7 @@ static const struct engine_handlers handlers = {
     .room_unused = on_room_unused,
     .send_vectors = on_send_vectors,
     .sent = on_sent,
+    .bytes_unused = on_bytes_unused,
     .connected = on_connected,
     .broke = on_broke,
     .closed = on_closed,

@@ -35,9 +35,11 @@ struct stream_user {
     void (*room_unused)(void *owner);
 
     /* Fills up to `max` vectors with what shall be sent, and says how many. They are held until `sent` comes with the
-     * count of bytes taken, which may be less than offered, or -errno; or until they are asked for again. */
+     * count of bytes taken, which may be less than offered, or -errno; or until `bytes_unused`, because the system had
+     * no room for any. Then they are asked for again. */
     int (*vectors)(void *owner, struct iovec *vectors, int max);
     void (*sent)(void *owner, ssize_t result);
+    void (*bytes_unused)(void *owner);
 
     /* The connection broke, with this errno, while stream_watch_break() was in force. */
     void (*broke)(void *owner, int os_error);
@@ -57,6 +59,7 @@ struct stream_kind {
     void (*receive_retry)(struct stream *stream);
     int (*push_back)(struct stream *stream, const void *bytes, size_t size);
     void (*send)(struct stream *stream);
+    void (*send_withdraw)(struct stream *stream);
     int (*shut_down)(struct stream *stream);
     void (*watch_break)(struct stream *stream);
     void (*close)(struct stream *stream, enum stream_end end);
@@ -96,6 +99,13 @@ static inline int stream_push_back(struct stream *stream, const void *bytes, siz
 static inline void stream_send(struct stream *stream)
 {
     stream->kind->send(stream);
+}
+
+/* There is nothing left of what stream_send() was to send. Between `vectors` and `sent` or `bytes_unused` a send cannot
+ * be withdrawn. */
+static inline void stream_send_withdraw(struct stream *stream)
+{
+    stream->kind->send_withdraw(stream);
 }
 
 /* Sends the end of the stream; no send is under way. 0 or -errno. */

@@ -78,8 +78,6 @@ static void connect_body(struct request *request, struct input *input)
             body.address.len == 4 ? (ProtobufCBinaryData){4, loopback4} : (ProtobufCBinaryData){16, loopback6};
     if (how & 0x10)
         body.source_port = input_u32(input) & 0x1ffff;
-    if (how & 0x20)
-        body.timeout_ms = 60 * 1000; /* one that does not end here */
     if (how & 0x40)
         body.port = input_u32(input) & 0x1ffff;
     if (how & 0x80)

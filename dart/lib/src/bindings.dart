@@ -201,9 +201,13 @@ external int oche_isolate_listen(
   bool durable,
 );
 
-/// Gives up a connect that is pending: it completes with [TCP_ERR_CLOSED], or still succeeds.
+/// Gives up a request that is pending: it completes with [TCP_ERR_CLOSED], or still succeeds.
 @Native<Int64 Function(Int64)>()
 external int oche_isolate_cancel(int request_id);
+
+/// A request that is pending completes with [TCP_ERR_TIMED_OUT] after so many milliseconds; 0 takes the limit away.
+@Native<Int64 Function(Int64, Int64)>()
+external int oche_isolate_limit(int request_id, int milliseconds);
 
 /// [tcp_set_keep_alive] as a request.
 @Native<Int64 Function(Int64, Int64, Bool)>(isLeaf: true)

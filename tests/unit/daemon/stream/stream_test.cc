@@ -110,6 +110,10 @@ struct Shifting {
     {
         stream_send(of(object)->below);
     }
+    static void send_withdraw(stream *object)
+    {
+        stream_send_withdraw(of(object)->below);
+    }
     static int shut_down(stream *object)
     {
         return stream_shut_down(of(object)->below);
@@ -171,6 +175,10 @@ struct Shifting {
         }
         self->base.user->sent(self->base.owner, result);
     }
+    static void on_bytes_unused(void *owner)
+    {
+        of(owner)->base.user->bytes_unused(of(owner)->base.owner);
+    }
     static void on_broke(void *owner, int os_error)
     {
         of(owner)->base.user->broke(of(owner)->base.owner, os_error);
@@ -186,12 +194,12 @@ struct Shifting {
     static const stream_user made_user;
 };
 
-const stream_kind Shifting::made_kind = {Shifting::receive, Shifting::receive_retry, Shifting::push_back,
-                                         Shifting::send,    Shifting::shut_down,     Shifting::watch_break,
-                                         Shifting::close};
+const stream_kind Shifting::made_kind = {Shifting::receive,     Shifting::receive_retry, Shifting::push_back,
+                                         Shifting::send,        Shifting::send_withdraw, Shifting::shut_down,
+                                         Shifting::watch_break, Shifting::close};
 const stream_user Shifting::made_user = {
-    nullptr,           Shifting::on_room,  Shifting::on_received, Shifting::on_room_unused, Shifting::on_vectors,
-    Shifting::on_sent, Shifting::on_broke, Shifting::on_closed};
+    nullptr,           Shifting::on_room,         Shifting::on_received, Shifting::on_room_unused, Shifting::on_vectors,
+    Shifting::on_sent, Shifting::on_bytes_unused, Shifting::on_broke,    Shifting::on_closed};
 
 // An end of a connection, which reads on as long as something comes.
 struct End {
@@ -274,6 +282,9 @@ struct End {
             stream_send(self->top);
         }
     }
+    static void on_bytes_unused(void *)
+    {
+    }
     static void on_broke(void *owner, int os_error)
     {
         of(owner)->broke = os_error;
@@ -288,8 +299,9 @@ struct End {
     static const stream_user user;
 };
 
-const stream_user End::user = {nullptr,         End::on_room, End::on_received, End::on_room_unused,
-                               End::on_vectors, End::on_sent, End::on_broke,    End::on_closed};
+const stream_user End::user = {nullptr,         End::on_room, End::on_received,     End::on_room_unused,
+                               End::on_vectors, End::on_sent, End::on_bytes_unused, End::on_broke,
+                               End::on_closed};
 
 // Two ends of a TCP connection.
 struct Connected {
