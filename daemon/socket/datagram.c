@@ -42,6 +42,7 @@ struct datagram {
     uint8_t *room; /* of the receive: ENDPOINT_SIZE + CONTENT_MAX bytes; NULL: there is none */
 
     struct list outgoing;
+    bool sending; /* a send is under way, also if all that it was for has been cancelled */
 };
 
 static const struct engine_handlers handlers;
@@ -144,6 +145,14 @@ static int hold(struct outgoing_datagram *out, struct request *request)
     return code;
 }
 
+static void start_sending(struct datagram *datagram)
+{
+    if (datagram->sending || list_is_empty(&datagram->outgoing))
+        return;
+    datagram->sending = true;
+    engine_send_messages(datagram->socket.engine_socket);
+}
+
 static int write_datagram(struct socket *socket, struct request *request, const struct payload *payload, int64_t total,
                           int *os_error)
 {
@@ -167,10 +176,8 @@ static int write_datagram(struct socket *socket, struct request *request, const 
     out->message.vectors = &out->content;
     out->message.vector_count = 1;
     socket->session->queued_bytes += cost(out);
-    bool idle = list_is_empty(&datagram->outgoing);
     list_append(&datagram->outgoing, &out->node);
-    if (idle)
-        engine_send_messages(socket->engine_socket);
+    start_sending(datagram);
     return 0;
 }
 
@@ -198,12 +205,13 @@ static void on_messages_sent(void *owner, int result)
 {
     struct datagram *datagram = owner;
     const struct session *session = datagram->socket.session;
+    datagram->sending = false;
     if (result < 0)
         complete_first(datagram, OCHE_ERR_WRITE_FAILED, -result);
     for (int i = 0; i < result && session->state != SESSION_ENDED; i++)
         complete_sent(datagram);
-    if (!datagram->is_closed && !list_is_empty(&datagram->outgoing))
-        engine_send_messages(datagram->socket.engine_socket);
+    if (!datagram->is_closed)
+        start_sending(datagram);
 }
 
 /* ---- receiving ---- */

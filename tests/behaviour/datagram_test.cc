@@ -309,9 +309,11 @@ TEST_CASE("a port that is taken is BIND_FAILED with EADDRINUSE, and an address o
     auto no_size = end_of(peer.name());
     no_size.size = 0;
     CHECK(oche_send(client.get(), SEND, handle, &no_size, "x", 1) == TCP_ERR_INVALID_ARGUMENT);
-    oche_datagram_options options = at({loopback4(), 0}, {loopback6(), 9});
+    const Endpoint local{loopback4(), 0};
+    const Endpoint peer6{loopback6(), 9};
+    oche_datagram_options options = at(local, peer6);
     CHECK(oche_datagram(client.get(), OPEN, &options) == TCP_ERR_INVALID_ADDRESS);
-    options = at({loopback4(), 0}, {loopback4(), 0});
+    options = at(local, local);
     CHECK(oche_datagram(client.get(), OPEN, &options) == TCP_ERR_INVALID_ARGUMENT);
 }
 
@@ -447,4 +449,72 @@ TEST_CASE("a datagram without a destination, or in several parts, is refused, an
     reply = wire.ask(plain_frame(FRAME_CLOSE, 4, handle));
     REQUIRE(reply);
     CHECK(reply->header.value == 0);
+}
+
+TEST_CASE("a datagram that is cancelled before its turn is not sent, and the next one is")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const auto made = wire.ask(datagram_frame(1, {loopback4(), 0}));
+    REQUIRE(made);
+    const PlainDatagram peer;
+    endpoint to{};
+    to.address_length = 4;
+    to.port = peer.name().port;
+    const Address address = loopback4();
+    std::copy(address.begin(), address.end(), to.address);
+    uint8_t record[ENDPOINT_SIZE];
+    endpoint_encode(&to, record);
+
+    WireFrame write = plain_frame(FRAME_WRITE, 2, made->header.value);
+    write.payload.assign(reinterpret_cast<const char *>(record), sizeof record);
+    write.payload += "cancelled";
+    {
+        // So that all three come to the daemon at once.
+        const Stopped stopped(daemon.pid());
+        wire.send(write);
+        wire.send(plain_frame(FRAME_CANCEL, 0, 0, 2));
+        write.header.request_id = 3;
+        write.payload.replace(ENDPOINT_SIZE, std::string::npos, "sent");
+        wire.send(write);
+    }
+    const auto first = wire.receive();
+    REQUIRE(first);
+    CHECK(first->header.request_id == 2);
+    CHECK(first->header.value == OCHE_ERR_CLOSED);
+    CHECK(first->header.os_error == ECANCELED);
+    const auto second = wire.receive();
+    REQUIRE(second);
+    CHECK(second->header.request_id == 3);
+    CHECK(second->header.value == 4);
+    CHECK(peer.receive() == "sent");
+}
+
+TEST_CASE("the limit of a datagram that nobody sends ends its read, and the next read gets what comes")
+{
+    const Daemon daemon;
+    Client client;
+    const PlainDatagram peer;
+    const int64_t handle = client.socket_at({loopback4(), 0});
+    REQUIRE(oche_read(client.get(), READ, handle) == 0);
+    REQUIRE(oche_limit(client.get(), READ, 20) == 0);
+    const Completed timed_out = client.next();
+    CHECK(timed_out.result == TCP_ERR_TIMED_OUT);
+    CHECK(timed_out.os_error == ETIMEDOUT);
+    peer.send("late", client.name(handle));
+    CHECK(client.read(handle).text() == "late");
+}
+
+TEST_CASE("a datagram socket that is cancelled while it is made is closed")
+{
+    const Daemon daemon; // counts its descriptors at the end
+    Client client;
+    const Endpoint local{loopback4(), 0};
+    const oche_datagram_options options = at(local);
+    REQUIRE(oche_datagram(client.get(), OPEN, &options) == 0);
+    REQUIRE(oche_cancel(client.get(), OPEN) == 0);
+    const Completed opened = client.next();
+    CHECK(opened.result == TCP_ERR_CLOSED);
+    CHECK(opened.os_error == ECANCELED);
 }
