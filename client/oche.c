@@ -5,10 +5,12 @@
  */
 #include "client/export.h"
 #include "client/os/diagnostics.h"
+#include "client/session/accepting.h"
 #include "client/session/attachment.h"
 #include "client/session/cached.h"
 #include "client/session/dispatch.h"
 #include "client/session/lifecycle.h"
+#include "client/session/opening.h"
 #include "client/session/operations.h"
 #include "client/session/options.h"
 #include "client/session/public_struct.h"
@@ -105,7 +107,7 @@ EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const str
                                         PUBLIC_STRUCT_UNTIL(struct oche_connect_options, source_scope_id)))
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
-    int64_t status = operation_connect(session, request_id, &known);
+    int64_t status = opening_connect(session, request_id, &known);
     session_unlock(session);
     return status;
 }
@@ -133,7 +135,7 @@ EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const stru
         !public_struct_take(&known, sizeof known, options, PUBLIC_STRUCT_UNTIL(struct oche_listen_options, durable)))
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
-    int64_t status = operation_listen(session, request_id, &known);
+    int64_t status = opening_listen(session, request_id, &known);
     session_unlock(session);
     return status;
 }
@@ -157,7 +159,7 @@ EXPORT int64_t oche_datagram(oche_session *session, int64_t request_id, const st
                                         PUBLIC_STRUCT_UNTIL(struct oche_datagram_options, peer_scope_id)))
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
-    int64_t status = operation_datagram(session, request_id, &known);
+    int64_t status = opening_datagram(session, request_id, &known);
     session_unlock(session);
     return status;
 }
@@ -201,7 +203,7 @@ EXPORT int64_t oche_data_source(const void *data_owner, struct oche_endpoint *en
 EXPORT int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener)
 {
     session_lock(session);
-    int64_t status = operation_accept(session, request_id, listener);
+    int64_t status = accepting_accept(session, request_id, listener);
     session_unlock(session);
     return status;
 }
@@ -249,7 +251,7 @@ EXPORT int64_t oche_abort(oche_session *session, int64_t request_id, int64_t han
 EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     session_lock(session);
-    int64_t status = operation_listener_close(session, request_id, listener, force);
+    int64_t status = accepting_close(session, request_id, listener, force);
     session_unlock(session);
     return status;
 }

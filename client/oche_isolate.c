@@ -11,6 +11,7 @@
 #include "client/port/poster.h"
 #include "client/session/ahead.h"
 #include "client/session/cached.h"
+#include "client/session/opening.h"
 #include "client/session/operations.h"
 #include "client/session/options.h"
 #include "client/session/session.h"
@@ -87,7 +88,7 @@ EXPORT int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int
             .timeout_ms = (uint32_t)timeout_ms,
         };
         session_lock(poster->session);
-        status = operation_connect(poster->session, request_id, &options);
+        status = opening_connect(poster->session, request_id, &options);
         session_unlock(poster->session);
     }
     isolates_unlock();
@@ -119,7 +120,7 @@ EXPORT int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int6
             .durable = durable,
         };
         session_lock(poster->session);
-        status = operation_listen(poster->session, request_id, &options);
+        status = opening_listen(poster->session, request_id, &options);
         session_unlock(poster->session);
     }
     isolates_unlock();

@@ -1,7 +1,6 @@
 #include "daemon/operations/operations.h"
 
 #include "daemon/handover/handover_key.h"
-#include "daemon/log/log.h"
 #include "daemon/operations/call.h"
 #include "daemon/operations/hello.h"
 #include "daemon/operations/opening.h"
@@ -17,7 +16,6 @@
 #include "proto/oche.pb-c.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
