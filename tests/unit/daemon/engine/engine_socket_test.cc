@@ -38,6 +38,8 @@ struct Owner {
     bool is_closed = false;
     ssize_t received = -1;
     int sent = -1;
+    int accepted = -1;
+    int unused = 0; // how often bytes that were offered were given back
     bool has_room = true;
     std::string text; // to be sent
     std::function<void()> asked_for_text;
@@ -91,6 +93,10 @@ struct Owner {
     {
         of(owner)->sent = static_cast<int>(result);
     }
+    static void on_bytes_unused(void *owner)
+    {
+        of(owner)->unused++;
+    }
     static engine_message *on_message_room(void *owner)
     {
         Owner *self = of(owner);
@@ -112,6 +118,11 @@ struct Owner {
     {
         of(owner)->sent = result;
     }
+    static void on_accepted(void *owner, int result, const sockaddr_storage *)
+    {
+        of(owner)->accepted = result;
+        engine_stop(of(owner)->loop.get());
+    }
     static void on_closed(void *owner)
     {
         of(owner)->is_closed = true;
@@ -127,10 +138,12 @@ engine_handlers make_handlers()
     made.received = Owner::on_received;
     made.send_vectors = Owner::on_send_vectors;
     made.sent = Owner::on_sent;
+    made.bytes_unused = Owner::on_bytes_unused;
     made.message_room = Owner::on_message_room;
     made.message_received = Owner::on_received;
     made.messages = Owner::on_messages;
     made.messages_sent = Owner::on_messages_sent;
+    made.accepted = Owner::on_accepted;
     made.closed = Owner::on_closed;
     return made;
 }
@@ -243,6 +256,80 @@ TEST_CASE("a receive for which there is no room waits until there is, and a sock
     char byte;
     CHECK(recv(pair[1], &byte, 1, 0) <= 0);
     close(pair[1]);
+}
+
+TEST_CASE("a send that the system takes nothing of gives its bytes back, and can be withdrawn, and made again")
+{
+    const auto method = GENERATE(ENGINE_EPOLL, ENGINE_SELECT, ENGINE_IO_URING);
+    INFO(engine_method_name(method));
+    if (!has_method(method)) {
+        SKIP("this system has no io_uring for us");
+    }
+    Loop loop(method);
+    Owner owner(loop);
+    int pair[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+    const std::string much(1 << 16, 'x');
+    size_t filled = 0;
+    for (ssize_t sent; (sent = write(pair[0], much.data(), much.size())) > 0;) {
+        filled += static_cast<size_t>(sent);
+    }
+    owner.open(pair[0]);
+    owner.text = "yz";
+    engine_send(owner.socket);
+    loop.run_a_little();
+    CHECK(owner.unused == 1);
+    CHECK(owner.sent == -1);
+    engine_send_withdraw(owner.socket);
+    const auto drain = [&] {
+        std::string bytes(filled + 16, '\0');
+        size_t received = 0;
+        for (ssize_t count; (count = read(pair[1], &bytes[received], bytes.size() - received)) > 0;) {
+            received += static_cast<size_t>(count);
+        }
+        return bytes.substr(0, received);
+    };
+    CHECK(drain().size() == filled);
+    loop.run_a_little();
+    CHECK(owner.sent == -1);
+    CHECK(drain().empty());
+    engine_send(owner.socket);
+    loop.run_a_little();
+    CHECK(owner.sent == 2);
+    CHECK(owner.unused == 1);
+    CHECK(drain() == "yz");
+    engine_socket_close(owner.socket);
+    loop.run_a_little();
+    close(pair[1]);
+}
+
+TEST_CASE("an accept that is withdrawn leaves the connection that comes to the next one")
+{
+    const auto method = GENERATE(ENGINE_EPOLL, ENGINE_SELECT, ENGINE_IO_URING);
+    INFO(engine_method_name(method));
+    if (!has_method(method)) {
+        SKIP("this system has no io_uring for us");
+    }
+    Loop loop(method);
+    Owner owner(loop);
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = bound_to_loopback(listener);
+    REQUIRE(listen(listener, 1) == 0);
+    owner.open(listener);
+    engine_accept(owner.socket);
+    loop.run_a_little();
+    engine_accept_withdraw(owner.socket);
+    const int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(connect(peer, reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0);
+    loop.run_a_little();
+    CHECK(owner.accepted == -1);
+    engine_accept(owner.socket);
+    loop.run();
+    CHECK(owner.accepted >= 0);
+    close(owner.accepted);
+    close(peer);
+    engine_socket_close(owner.socket);
+    loop.run_a_little();
 }
 
 // More than a ring takes at a time, so some of it is with the system already and some is not.
