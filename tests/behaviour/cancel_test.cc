@@ -338,6 +338,51 @@ TEST_CASE(
     CHECK(session.untaken() == 0);
 }
 
+TEST_CASE("writes that come to the daemon together with what cancels them are sent, or not, and never torn")
+{
+    const Daemon daemon;
+    Session session;
+    const PeerListener listener;
+    std::mt19937 random(11);
+    int64_t id = 0;
+    for (int round = 0; round < 10; round++) {
+        CAPTURE(round);
+        const int64_t handle = session.connect(listener);
+        const Peer peer = listener.accept();
+        std::map<int64_t, std::string> writes;
+        {
+            const Stopped stopped(daemon.pid());
+            // So small that all fit into the ring, and so many that the daemon sends some before it has taken all: then
+            // it comes upon cancels of writes that the system has.
+            for (int i = 0; i < 1000; i++) {
+                const std::string bytes(1 + random() % 100, static_cast<char>('a' + id % 26));
+                writes[++id] = bytes;
+                REQUIRE(session.write(id, handle, bytes) == 0);
+                oche_cancel(session.get(), id - static_cast<int64_t>(random() % 600));
+            }
+        }
+        auto reader = std::async(std::launch::async, [&] { return peer.rest(); });
+        std::string expected;
+        bool failed = false;
+        for (const auto &[number, bytes] : writes) {
+            CAPTURE(number);
+            const Ended end = session.end(number);
+            failed = failed || end.result == TCP_ERR_WRITE_FAILED;
+            if (end.result == static_cast<int64_t>(bytes.size())) {
+                expected += bytes;
+            } else {
+                REQUIRE((is_cancelled(end) || (failed && end.os_error == ECANCELED)));
+            }
+        }
+        session.close(handle);
+        const Rest rest = reader.get();
+        CHECK(rest.end == (failed ? End::reset : End::fin));
+        CHECK((rest.bytes.substr(0, expected.size()) == expected));
+        CHECK((failed || rest.bytes.size() == expected.size()));
+    }
+    CHECK(session.untaken() == 0);
+}
+
 TEST_CASE("cancelling races with accepting: each connection is accepted once, and each accept completes once")
 {
     const Daemon daemon;

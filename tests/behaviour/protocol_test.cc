@@ -530,6 +530,56 @@ TEST_CASE("a write that is cancelled when a part of it is out fails, and with it
     CHECK(rest.bytes == std::string(rest.bytes.size(), 'x'));
 }
 
+TEST_CASE("a write in one frame that is cancelled when some of it is out is not taken back")
+{
+    constexpr int64_t count = 60;
+    const auto bytes_of = [](int64_t id) { return std::string(FRAME_PAYLOAD_MAX, static_cast<char>('A' + id)); };
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const PeerListener listener;
+    const auto made = wire.ask(connect_frame(1, {listener.address(), listener.port()}));
+    REQUIRE(made);
+    const Peer peer = listener.accept();
+    for (int64_t id = 0; id < count; id++) {
+        wire.send(write_frame(id, made->header.value, bytes_of(id)));
+    }
+    // The kernel may take more at any time, so it is tried until the first one that waits does not succeed.
+    int64_t first = 0;
+    std::optional<frame> refused;
+    while (!refused) {
+        wire.send(plain_frame(FRAME_CANCEL, 0, 0, first));
+        wire.send(plain_frame(FRAME_PING));
+        for (auto reply = wire.receive(); reply->header.opcode != FRAME_PING; reply = wire.receive()) {
+            if (reply->header.value > 0) {
+                first = reply->header.request_id + 1;
+            } else if (!refused) {
+                refused = reply->header;
+            }
+        }
+    }
+    CHECK(refused->request_id == first);
+    CHECK(refused->os_error == ECANCELED);
+    wire.send(plain_frame(FRAME_CLOSE, 99, made->header.value));
+    std::string expected;
+    for (int64_t id = 0; id < first; id++) {
+        expected += bytes_of(id);
+    }
+    const Rest rest = peer.rest();
+    if (refused->value == TCP_ERR_WRITE_FAILED) {
+        CHECK(rest.end == End::reset);
+        CHECK(rest.bytes.size() > expected.size());
+        expected += bytes_of(first).substr(0, rest.bytes.size() - expected.size());
+    } else { // the kernel had taken whole frames only
+        CHECK(refused->value == TCP_ERR_CLOSED);
+        CHECK(rest.end == End::fin);
+        for (int64_t id = first + 1; id < count; id++) {
+            expected += bytes_of(id);
+        }
+    }
+    CHECK((rest.bytes == expected));
+}
+
 TEST_CASE("an end of the stream that is cancelled before its turn is taken back, and writes go on")
 {
     const Daemon daemon;
