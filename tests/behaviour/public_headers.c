@@ -78,7 +78,6 @@ const struct public_function public_functions[] = {
     F(oche_isolate_get_option),
     F(oche_isolate_get_local_address),
     F(oche_isolate_get_remote_address),
-    F(oche_isolate_listen),
     F(oche_isolate_guard),
     F(oche_isolate_limit),
     F(oche_isolate_release),
