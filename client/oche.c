@@ -5,10 +5,12 @@
  */
 #include "client/export.h"
 #include "client/os/diagnostics.h"
+#include "client/session/accepting.h"
 #include "client/session/attachment.h"
 #include "client/session/cached.h"
 #include "client/session/dispatch.h"
 #include "client/session/lifecycle.h"
+#include "client/session/opening.h"
 #include "client/session/operations.h"
 #include "client/session/options.h"
 #include "client/session/public_struct.h"
@@ -105,7 +107,7 @@ EXPORT int64_t oche_connect(oche_session *session, int64_t request_id, const str
                                         PUBLIC_STRUCT_UNTIL(struct oche_connect_options, source_scope_id)))
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
-    int64_t status = operation_connect(session, request_id, &known);
+    int64_t status = opening_connect(session, request_id, &known);
     session_unlock(session);
     return status;
 }
@@ -118,6 +120,14 @@ EXPORT int64_t oche_cancel(oche_session *session, int64_t request_id)
     return status;
 }
 
+EXPORT int64_t oche_limit(oche_session *session, int64_t request_id, uint32_t milliseconds)
+{
+    session_lock(session);
+    int64_t status = operation_limit(session, request_id, milliseconds);
+    session_unlock(session);
+    return status;
+}
+
 EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     struct oche_listen_options known;
@@ -125,15 +135,75 @@ EXPORT int64_t oche_listen(oche_session *session, int64_t request_id, const stru
         !public_struct_take(&known, sizeof known, options, PUBLIC_STRUCT_UNTIL(struct oche_listen_options, durable)))
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
-    int64_t status = operation_listen(session, request_id, &known);
+    int64_t status = opening_listen(session, request_id, &known);
     session_unlock(session);
     return status;
+}
+
+static int64_t give_endpoint(struct oche_endpoint *to, const struct endpoint *from)
+{
+    struct oche_endpoint known = {
+        .address_length = from->address_length,
+        .port = from->port,
+        .scope_id = from->scope_id,
+    };
+    memcpy(known.address, from->address, sizeof known.address);
+    bool given = public_struct_give(to, &known, sizeof known, PUBLIC_STRUCT_UNTIL(struct oche_endpoint, scope_id));
+    return given ? 0 : OCHE_ERR_INVALID_ARGUMENT;
+}
+
+EXPORT int64_t oche_datagram(oche_session *session, int64_t request_id, const struct oche_datagram_options *options)
+{
+    struct oche_datagram_options known;
+    if (!options || !public_struct_take(&known, sizeof known, options,
+                                        PUBLIC_STRUCT_UNTIL(struct oche_datagram_options, peer_scope_id)))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    session_lock(session);
+    int64_t status = opening_datagram(session, request_id, &known);
+    session_unlock(session);
+    return status;
+}
+
+/* False: the size of *from is not set, or it is no address. */
+static bool take_endpoint(struct endpoint *to, const struct oche_endpoint *from)
+{
+    struct oche_endpoint known;
+    if (!public_struct_take(&known, sizeof known, from, PUBLIC_STRUCT_UNTIL(struct oche_endpoint, scope_id)))
+        return false;
+    *to = (struct endpoint){
+        .address_length = (uint8_t)known.address_length,
+        .port = known.port,
+        .scope_id = known.scope_id,
+    };
+    memcpy(to->address, known.address, sizeof to->address);
+    return known.address_length == 4 || known.address_length == 16;
+}
+
+EXPORT int64_t oche_send(oche_session *session, int64_t request_id, int64_t handle, const struct oche_endpoint *to,
+                         const void *data, size_t count)
+{
+    struct endpoint known = {0};
+    if (to && !take_endpoint(&known, to))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    session_lock(session);
+    int64_t status = operation_send(session, request_id, handle, &known, data, count);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_data_source(const void *data_owner, struct oche_endpoint *endpoint)
+{
+    const struct data *data = data_owner;
+    struct endpoint source;
+    if (!data || !data->datagram || !endpoint_decode(&source, data->bytes, data->length))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    return give_endpoint(endpoint, &source);
 }
 
 EXPORT int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener)
 {
     session_lock(session);
-    int64_t status = operation_accept(session, request_id, listener);
+    int64_t status = accepting_accept(session, request_id, listener);
     session_unlock(session);
     return status;
 }
@@ -181,7 +251,7 @@ EXPORT int64_t oche_abort(oche_session *session, int64_t request_id, int64_t han
 EXPORT int64_t oche_listener_close(oche_session *session, int64_t request_id, int64_t listener, bool force)
 {
     session_lock(session);
-    int64_t status = operation_listener_close(session, request_id, listener, force);
+    int64_t status = accepting_close(session, request_id, listener, force);
     session_unlock(session);
     return status;
 }
@@ -233,18 +303,6 @@ EXPORT int64_t oche_get_statistics(oche_session *session, int64_t request_id, st
     int64_t status = operation_statistics(session, request_id, statistics);
     session_unlock(session);
     return status;
-}
-
-static int64_t give_endpoint(struct oche_endpoint *to, const struct endpoint *from)
-{
-    struct oche_endpoint known = {
-        .address_length = from->address_length,
-        .port = from->port,
-        .scope_id = from->scope_id,
-    };
-    memcpy(known.address, from->address, sizeof known.address);
-    bool given = public_struct_give(to, &known, sizeof known, PUBLIC_STRUCT_UNTIL(struct oche_endpoint, scope_id));
-    return given ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
 EXPORT int64_t oche_get_local(oche_session *session, int64_t handle, struct oche_endpoint *endpoint)

@@ -11,6 +11,7 @@
 #include "client/port/poster.h"
 #include "client/session/ahead.h"
 #include "client/session/cached.h"
+#include "client/session/opening.h"
 #include "client/session/operations.h"
 #include "client/session/options.h"
 #include "client/session/session.h"
@@ -87,7 +88,7 @@ EXPORT int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int
             .timeout_ms = (uint32_t)timeout_ms,
         };
         session_lock(poster->session);
-        status = operation_connect(poster->session, request_id, &options);
+        status = opening_connect(poster->session, request_id, &options);
         session_unlock(poster->session);
     }
     isolates_unlock();
@@ -119,7 +120,7 @@ EXPORT int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int6
             .durable = durable,
         };
         session_lock(poster->session);
-        status = operation_listen(poster->session, request_id, &options);
+        status = opening_listen(poster->session, request_id, &options);
         session_unlock(poster->session);
     }
     isolates_unlock();
@@ -134,6 +135,21 @@ EXPORT int64_t oche_isolate_cancel(int64_t request_id)
     session_lock(poster->session);
     int64_t status = operation_cancel(poster->session, request_id);
     session_unlock(poster->session);
+    isolates_unlock();
+    return status;
+}
+
+EXPORT int64_t oche_isolate_limit(int64_t request_id, int64_t milliseconds)
+{
+    struct poster *poster = isolates_lock(dart_port_current_isolate());
+    if (!poster)
+        return OCHE_ERR_NOT_INITIALIZED;
+    int64_t status = OCHE_ERR_INVALID_ARGUMENT;
+    if (milliseconds >= 0 && milliseconds <= UINT32_MAX) {
+        session_lock(poster->session);
+        status = operation_limit(poster->session, request_id, (uint32_t)milliseconds);
+        session_unlock(poster->session);
+    }
     isolates_unlock();
     return status;
 }
@@ -240,13 +256,15 @@ EXPORT int64_t oche_isolate_abort(int64_t request_id, int64_t handle)
     return status;
 }
 
-EXPORT int64_t oche_isolate_ahead(int64_t handle)
+EXPORT int64_t oche_isolate_ahead(int64_t handle, int64_t count)
 {
     int64_t status;
+    if (count < 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
     struct oche_session *session = isolates_lock_session(handle, &status);
     if (!session)
         return status;
-    status = ahead_count(session, handle);
+    status = ahead_count(session, handle, (uint64_t)count);
     session_unlock(session);
     return status;
 }

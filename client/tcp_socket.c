@@ -7,6 +7,7 @@
 #include "client/export.h"
 #include "client/port/isolates.h"
 #include "client/port/poster.h"
+#include "client/session/accepting.h"
 #include "client/session/cached.h"
 #include "client/session/operations.h"
 #include "client/session/options.h"
@@ -62,7 +63,7 @@ static int64_t make_request(int64_t request_id, int64_t handle, request_maker *m
 
 EXPORT int64_t tcp_accept(int64_t request_id, int64_t listener)
 {
-    return make_request(request_id, listener, operation_accept);
+    return make_request(request_id, listener, accepting_accept);
 }
 
 EXPORT int64_t tcp_read(int64_t request_id, int64_t handle)
@@ -102,7 +103,7 @@ EXPORT int64_t tcp_listener_close(int64_t request_id, int64_t listener, bool for
     struct oche_session *session = isolates_lock_session(listener, &status);
     if (!session)
         return status;
-    status = operation_listener_close(session, request_id, listener, force);
+    status = accepting_close(session, request_id, listener, force);
     session_unlock(session);
     return status;
 }

@@ -68,6 +68,19 @@ static void warn_of_limit(void)
                  (unsigned long long)limit.rlim_max);
 }
 
+/* The method that was asked for, or epoll. */
+static enum engine_method choose_method(enum engine_method wanted)
+{
+    int r = engine_method_probe(wanted);
+    if (r == 0)
+        return wanted;
+    log_line(LOG_WARNING,
+             "event=no-method wanted=%s method=%s error=\"%s\" errno=%d advice=\"io_uring needs Linux 6.1; see "
+             "/proc/sys/kernel/io_uring_disabled, and what the container allows\"",
+             engine_method_name(wanted), engine_method_name(ENGINE_EPOLL), errno_text(-r), -r);
+    return ENGINE_EPOLL;
+}
+
 /* A daemon without a respawner serves, and hands over to whoever is started by hand. */
 static void fork_respawner(struct server_parts *parts, char **argv, int background)
 {
@@ -100,7 +113,7 @@ static int serve(struct server_parts *parts, struct sandbox *sandbox, int backgr
         log_line(LOG_INFO, "event=inherited listeners=%u", parts->inherited->count);
     if (background >= 0)
         background_ready(background);
-    sandbox_finish(sandbox, !options->no_seccomp);
+    sandbox_finish(sandbox, !options->no_seccomp, parts->method == ENGINE_IO_URING);
     set_signals(SIG_UNBLOCK);
     int r = server_run(server);
     set_signals(SIG_BLOCK);
@@ -116,6 +129,7 @@ static int confine_and_serve(struct server_parts *parts, char **argv, int backgr
     if (parts->rendezvous->evicted > 0)
         log_line(LOG_WARNING, "event=evicted pid=%d why=\"it did not answer\"", (int)parts->rendezvous->evicted);
     warn_of_limit();
+    parts->method = choose_method(parts->options->method);
     struct sandbox sandbox;
     sandbox_begin(&sandbox);
     fork_respawner(parts, argv, background);

@@ -93,14 +93,26 @@ uint8_t *arena_room(struct arena *arena, uint32_t least, uint32_t *size)
     return block->bytes + arena->used;
 }
 
+static uint32_t aligned(uint32_t size)
+{
+    return (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+}
+
 uint32_t arena_commit(struct arena *arena, uint32_t size)
 {
     assert(arena->current < arena->block_count && size > 0 && size <= ARENA_BLOCK - arena->used);
     uint32_t offset = arena->current * ARENA_BLOCK + arena->used;
-    arena->used += (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    arena->used += aligned(size);
     arena->blocks[arena->current].held++;
     arena->held++;
     return offset;
+}
+
+void arena_shrink(struct arena *arena, uint32_t offset, uint32_t size, uint32_t less)
+{
+    assert(less > 0 && less <= size);
+    if (offset / ARENA_BLOCK == arena->current && offset % ARENA_BLOCK + aligned(size) == arena->used)
+        arena->used = offset % ARENA_BLOCK + aligned(less);
 }
 
 bool arena_release(struct arena *arena, uint32_t offset, uint32_t size)

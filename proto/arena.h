@@ -66,6 +66,10 @@ uint8_t *arena_room(struct arena *arena, uint32_t least, uint32_t *size);
 /* The first `size` bytes of the room, at least one, are a payload now. Returns its offset in the arena. */
 uint32_t arena_commit(struct arena *arena, uint32_t size);
 
+/* Of a payload of `size` bytes only the first `less` ones, at least one, are needed: gives the others back if nothing
+ * was committed behind it. */
+void arena_shrink(struct arena *arena, uint32_t offset, uint32_t size, uint32_t less);
+
 /* The payload at `offset` of `size` bytes is not needed any more. False: there can be no such payload, and nothing has
  * changed. */
 bool arena_release(struct arena *arena, uint32_t offset, uint32_t size);

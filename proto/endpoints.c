@@ -37,3 +37,21 @@ bool endpoints_decode(struct endpoints *endpoints, const uint8_t *in, size_t len
     endpoints->remote.scope_id = get_u32(in + 44);
     return (local == 4 || local == 16) && (remote == 0 || remote == 4 || remote == 16);
 }
+
+void endpoint_encode(const struct endpoint *endpoint, uint8_t out[ENDPOINT_SIZE])
+{
+    out[0] = endpoint->address_length;
+    out[1] = 0;
+    put_u16(out + 2, endpoint->port);
+    put_u32(out + 4, endpoint->scope_id);
+    memcpy(out + 8, endpoint->address, 16);
+}
+
+bool endpoint_decode(struct endpoint *endpoint, const uint8_t *in, size_t length)
+{
+    if (length < ENDPOINT_SIZE)
+        return false;
+    *endpoint = (struct endpoint){.address_length = in[0], .port = get_u16(in + 2), .scope_id = get_u32(in + 4)};
+    memcpy(endpoint->address, in + 8, 16);
+    return in[0] == 0 || in[0] == 4 || in[0] == 16;
+}

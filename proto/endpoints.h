@@ -36,6 +36,23 @@ struct endpoints {
     bool no_delay;
 };
 
+/*
+ * One end alone, with which the payload of a datagram begins: where it comes from, or goes to.
+ *
+ *    offset  size  field
+ *         0     1  length of the address: 4, 16, or 0: the socket knows
+ *         1     1  0
+ *         2     2  port
+ *         4     4  scope id
+ *         8    16  address in network order, zero-padded
+ */
+enum { ENDPOINT_SIZE = 24 };
+
+void endpoint_encode(const struct endpoint *endpoint, uint8_t out[ENDPOINT_SIZE]);
+
+/* False if there are not so many bytes, or the address has an impossible length. */
+bool endpoint_decode(struct endpoint *endpoint, const uint8_t *in, size_t length);
+
 void endpoints_encode(const struct endpoints *endpoints, uint8_t out[ENDPOINTS_SIZE]);
 
 /* False if `length` is not that of the record, or an address has an impossible one. */

@@ -54,11 +54,12 @@ enum { FRAME_VERSION_MIN = 2, FRAME_VERSION_MAX = 2 };
     X(10, SET_OPTION)    /* handle, body Option → value 0 */                                                         \
     X(11, STATISTICS)    /* → body Statistics */                                                                     \
     X(12, RELEASE)       /* either way: the receiver of a payload in an arena is done with it */                       \
-    X(13, CANCEL)        /* value the request id of a CONNECT, which ends with CLOSED if it still can; no reply */     \
+    X(13, CANCEL)        /* value the request id of what waits, and ends with CLOSED if it still can; no reply */      \
     X(14, HANDOVER)      /* from a successor, and to clients: see proto/handover.h */                                  \
     X(15, ABORT)         /* handle → value 0 */                                                                      \
     X(16, GET_OPTION)    /* handle, body RawOption → value its length, body RawOption */                             \
-    X(17, PING)          /* → value 0, at once */
+    X(17, PING)          /* → value 0, at once */                                                                    \
+    X(18, DATAGRAM)      /* body Datagram → value handle, payload endpoints */
 
 enum frame_opcode {
 #define X(number, name) FRAME_##name = (number),
@@ -79,6 +80,10 @@ enum frame_flag {
  * comes is sent as it comes, in READ frames from the daemon: the handle, request id 0, a value of 1 or more, and that
  * many bytes of payload. The end of the stream and a failure are a READ frame with a negative value, after which there
  * is none any more for that handle, whatever credit is left.
+ *
+ * A datagram socket is read and written with READ and WRITE, too. Each of these frames from the client and from the
+ * daemon is one datagram, whose payload begins with the other end (ENDPOINT_SIZE bytes, proto/endpoints.h). A datagram
+ * comes whole as long as there is any credit, which it may exceed.
  */
 enum { FRAME_CREDIT_MAX = 16 * 1024 * 1024 }; /* bytes that a connection may have */
 

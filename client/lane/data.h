@@ -20,7 +20,8 @@ struct data {
     uint8_t *bytes;
     uint32_t length;
     uint32_t offset; /* in the receive arena, if they lie there */
-    bool endpoints;
+    bool endpoints;  /* these are the endpoints of a new socket */
+    bool datagram;   /* they begin with where they come from */
 };
 
 /* NULL: no memory. */

@@ -20,17 +20,17 @@ static void let_more_come(struct oche_session *session, int64_t handle, struct r
         operation_grant(session, handle, reading);
 }
 
-int64_t ahead_count(struct oche_session *session, int64_t handle)
+int64_t ahead_count(struct oche_session *session, int64_t handle, uint64_t count)
 {
     struct reading *reading = find_reading(session, handle);
     if (!reading)
         return OCHE_ERR_INVALID_HANDLE;
-    int64_t count = 0;
-    for (const struct data *data = reading->ahead.first; data; data = data->next)
-        count += data->length;
-    if (count == 0)
+    uint64_t fitting = 0;
+    for (const struct data *data = reading->ahead.first; data && data->length <= count - fitting; data = data->next)
+        fitting += data->length;
+    if (!reading->ahead.first)
         let_more_come(session, handle, reading);
-    return count;
+    return (int64_t)fitting;
 }
 
 int64_t ahead_take(struct oche_session *session, int64_t handle, uint8_t *into, uint64_t count)

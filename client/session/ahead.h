@@ -13,13 +13,11 @@
 
 struct oche_session;
 
-/* Bytes that have come and that no read has brought yet. If there are none, the daemon may receive more, as with a
- * read.
- */
-int64_t ahead_count(struct oche_session *session, int64_t handle);
+/* How many bytes ahead_take() would copy. If nothing is ahead, the daemon may receive more, as with a read. */
+int64_t ahead_count(struct oche_session *session, int64_t handle, uint64_t count);
 
-/* Copies whole pieces of them to `into`, as far as `count` bytes go, and lets the daemon receive as much again. Returns
- * how many bytes were copied. */
+/* Copies whole pieces of what has come and no read has brought yet to `into`, as far as `count` bytes go, and lets the
+ * daemon receive as much again. Returns how many bytes were copied. */
 int64_t ahead_take(struct oche_session *session, int64_t handle, uint8_t *into, uint64_t count);
 
 #endif

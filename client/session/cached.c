@@ -15,7 +15,7 @@ int64_t cached_local(const struct oche_session *session, int64_t handle, struct 
 int64_t cached_remote(const struct oche_session *session, int64_t handle, struct endpoint *endpoint)
 {
     const struct handle_entry *entry = session_find(session, handle);
-    if (!entry || entry->kind != HANDLE_CONNECTION)
+    if (!entry || entry->endpoints.remote.address_length == 0)
         return OCHE_ERR_INVALID_HANDLE;
     *endpoint = entry->endpoints.remote;
     return 0;

@@ -13,6 +13,7 @@
 #include "client/session/session.h"
 #include "proto/errors.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /* ---- what goes along ---- */
@@ -20,15 +21,22 @@
 /* Whether a request goes along to another daemon. */
 typedef bool rule(const struct oche_session *session, const struct pending_request *request);
 
+/* The application has not given it up, and its limit is not over. */
+static bool is_wanted(const struct pending_request *request)
+{
+    return request->reopens || (!request->cancelled && !request->no_completion);
+}
+
 /* To a successor. */
 static bool can_be_repeated(const struct oche_session *session, const struct pending_request *request)
 {
     (void)session;
     switch (request->opcode) {
     case FRAME_CONNECT:
-        return !request->cancelled && !request->no_completion;
     case FRAME_LISTEN:
+    case FRAME_DATAGRAM:
     case FRAME_ACCEPT:
+        return is_wanted(request);
     case FRAME_LISTENER_CLOSE:
         return true;
     default:
@@ -39,6 +47,8 @@ static bool can_be_repeated(const struct oche_session *session, const struct pen
 /* To a new daemon. */
 static bool is_durable(const struct oche_session *session, const struct pending_request *request)
 {
+    if (!is_wanted(request))
+        return false;
     if (request->opcode == FRAME_LISTEN)
         return request->durable;
     return request->opcode == FRAME_ACCEPT && durable_find(&session->durable, request->handle);
@@ -53,7 +63,10 @@ static void end_others(struct oche_session *session, rule *goes_along, int64_t c
         request->reads = 0;
         if (goes_along(session, request))
             continue;
-        struct oche_completion completion = {.result = request->cancelled ? OCHE_ERR_CLOSED : code};
+        struct oche_completion completion = {
+            .result = request->cancelled ? OCHE_ERR_CLOSED : code,
+            .os_error = request->cancelled ? ECANCELED : 0,
+        };
         request_complete(session, request, &completion);
     }
 }
@@ -101,6 +114,8 @@ bool following_prepare_for_successor(struct oche_session *session, bool *wanted)
 {
     end_others(session, can_be_repeated, OCHE_ERR_DAEMON_LOST);
     *wanted = handles_keep_listeners(&session->handles) || durable_is_open(&session->durable);
+    for (struct durable_listener *listener = session->durable.first; listener; listener = listener->next)
+        listener->entry.unclaimed = 0;
     return queue(session, 0);
 }
 
@@ -139,6 +154,7 @@ bool following_prepare_for_new(struct oche_session *session, int64_t code)
     while ((request = pending_next(&session->pending, request)))
         request->wire = 0; /* accepts wait until their listeners are open */
     for (struct durable_listener *listener = session->durable.first; listener; listener = listener->next) {
+        listener->entry.unclaimed = 0;
         if (!listen_again(session, listener))
             return false;
     }
@@ -147,7 +163,8 @@ bool following_prepare_for_new(struct oche_session *session, int64_t code)
 
 bool following_keeps(const struct oche_session *session, struct pending_request *request, int64_t code)
 {
-    bool leaves = code == OCHE_ERR_CLOSED || code == OCHE_ERR_INVALID_HANDLE || code == OCHE_ERR_DAEMON_LOST;
+    bool leaves = is_wanted(request) &&
+                  (code == OCHE_ERR_CLOSED || code == OCHE_ERR_INVALID_HANDLE || code == OCHE_ERR_DAEMON_LOST);
     if (!leaves || request->opcode != FRAME_ACCEPT || !durable_find(&session->durable, request->handle))
         return false;
     request->wire = 0;

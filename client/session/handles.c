@@ -96,11 +96,15 @@ bool handles_keep_listeners(struct handles *handles)
     for (size_t i = 0; i < handles->page_count * PAGE_ENTRIES; i++) {
         struct handles_page *page = handles->pages[i / PAGE_ENTRIES];
         struct handle_entry *entry = page ? &page->entries[i % PAGE_ENTRIES] : NULL;
-        if (entry && entry->kind == HANDLE_CONNECTION) {
+        if (!entry || entry->kind == HANDLE_NONE)
+            continue;
+        if (entry->kind == HANDLE_LISTENER) {
+            entry->unclaimed = 0;
+            any = true;
+        } else {
             reading_deinit(&entry->reading);
             handles_remove(entry);
         }
-        any = any || (entry && entry->kind == HANDLE_LISTENER);
     }
     return any;
 }

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum handle_kind { HANDLE_NONE, HANDLE_CONNECTION, HANDLE_LISTENER };
+enum handle_kind { HANDLE_NONE, HANDLE_CONNECTION, HANDLE_LISTENER, HANDLE_DATAGRAM };
 
 struct handle_entry {
     int64_t listener; /* the wire handle of the listener that accepted it; 0: none */
@@ -23,6 +23,8 @@ struct handle_entry {
     enum handle_kind kind;
     struct endpoints endpoints;
     struct reading reading;
+    uint32_t unclaimed; /* of a listener: connections that are */
+    bool is_unclaimed;  /* a connection, which came for an accept whose limit was over: the next accept gets it */
     bool has_written;   /* and has not been told since that the connection broke */
     int64_t last_write; /* the id under which it is told, 0 or less */
 };
@@ -55,7 +57,7 @@ void handles_note(struct handles *handles, int64_t handle);
 /* Removes a live handle, whose reading the caller has seen to. */
 void handles_remove(struct handle_entry *entry);
 
-/* Removes all connections, with what is ahead in them, and says whether there are listeners. */
+/* Removes all but listeners, with what is ahead in them, and says whether there are listeners. */
 bool handles_keep_listeners(struct handles *handles);
 
 /* A connection that the listener accepted and that is live, the first at or after *position, which is moved on behind

@@ -2,78 +2,23 @@
  * Each operation goes through the same steps: is the session in a state that takes it; are the arguments possible; does
  * the handle name an open socket of the right kind; is there room (request_begin). Only then anything changes: the
  * books are brought up to date and the frame is sent. So an operation that returns an error has done nothing.
- *
- * A session that is lost refuses what needs a daemon, but for two cases: with a bell (session.h), requests that make a
- * socket wait for the next daemon, and durable listeners take accepts and closes at any time.
  */
 #include "client/session/operations.h"
 
-#include "client/session/following.h"
+#include "client/session/admission.h"
+#include "client/session/body.h"
 #include "client/session/public_handle.h"
 #include "client/session/public_struct.h"
 #include "client/session/request.h"
 #include "client/session/session.h"
+#include "proto/endpoints.h"
 #include "proto/errors.h"
-#include "proto/oche.pb-c.h"
 
-#include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
-enum { BODY_MAX = 128 /* bytes of the largest body that is made here */ };
-
-/* 0 if the session takes requests. */
-static int64_t check_open(const struct oche_session *session)
-{
-    switch (session->state) {
-    case SESSION_OPEN:
-    case SESSION_FOLLOWING:
-        return 0;
-    case SESSION_LOST:
-    case SESSION_AWAITED:
-        return OCHE_ERR_DAEMON_LOST;
-    case SESSION_CLOSED:
-        break;
-    }
-    return OCHE_ERR_NOT_INITIALIZED;
-}
-
-/* 0 if the session takes requests that make a new socket: they may wait for a daemon. */
-static int64_t check_open_or_awaited(const struct oche_session *session)
-{
-    bool waits = session->state == SESSION_LOST || session->state == SESSION_AWAITED;
-    return waits && session->bell_fd >= 0 ? 0 : check_open(session);
-}
-
-static struct handle_entry *find_connection(const struct oche_session *session, int64_t handle)
-{
-    struct handle_entry *entry = session_find(session, handle);
-    return entry && entry->kind == HANDLE_CONNECTION ? entry : NULL;
-}
-
-static struct handle_entry *find_listener(const struct oche_session *session, int64_t handle)
-{
-    struct handle_entry *entry = session_find(session, handle);
-    return entry && entry->kind == HANDLE_LISTENER ? entry : NULL;
-}
-
-/* 0 and *entry, if the listener takes requests: a durable one does also while its daemon is lost. */
-static int64_t find_open_listener(const struct oche_session *session, int64_t handle, struct handle_entry **entry)
-{
-    *entry = find_listener(session, handle);
-    bool waits = session->state == SESSION_LOST || session->state == SESSION_AWAITED;
-    int64_t status = *entry && waits ? 0 : check_open(session); /* nothing but durable listeners is left then */
-    if (status < 0)
-        return status;
-    return *entry ? 0 : OCHE_ERR_INVALID_HANDLE;
-}
-
-/* The body of a request, whose length is returned. */
-static size_t pack(const ProtobufCMessage *message, uint8_t body[BODY_MAX])
-{
-    size_t length = protobuf_c_message_get_packed_size(message);
-    assert(length <= BODY_MAX);
-    return protobuf_c_message_pack(message, body);
-}
+enum { DATAGRAM_MAX = 65535 /* bytes; udp(7) knows none that is longer */ };
 
 /* A request without a body. */
 static int64_t make(struct oche_session *session, enum frame_opcode opcode, int64_t request_id, int64_t handle,
@@ -86,115 +31,47 @@ static int64_t make(struct oche_session *session, enum frame_opcode opcode, int6
     return 0;
 }
 
-/* A request that makes a socket. A successor of the daemon may have to be asked again. `limit_ms`: 0 is none. */
-static int64_t make_repeatable(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
-                               const ProtobufCMessage *message, uint32_t limit_ms, bool durable)
+/* Whether the request is one of the application's that will complete, and has that id. */
+static bool is_called(const struct pending_request *request, int64_t request_id)
 {
-    uint8_t body[BODY_MAX];
-    size_t length = pack(message, body);
-    struct pending_request *request = request_begin_repeatable(session, opcode, request_id, body, length);
-    if (!request)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    request_limit(session, request, limit_ms);
-    request->durable = durable;
-    request_send(session, request, body, length);
-    return 0;
+    bool may_wait = request->opcode == FRAME_SET_OPTION || request->opcode == FRAME_GET_OPTION;
+    return request->request_id == request_id && !request->no_completion && !(may_wait && request->waiter);
 }
 
-/* protobuf-c does not write through the pointer; its type cannot say so. */
-static ProtobufCBinaryData binary(const uint8_t *data, size_t length)
+/* The request with that id that was made last; NULL: none is pending. Most are looked for when they are just made. */
+static struct pending_request *find_called(const struct oche_session *session, int64_t request_id)
 {
-    return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)data};
-}
-
-static int64_t check_address(const uint8_t *address, size_t length)
-{
-    if (length != 4 && length != 16)
-        return OCHE_ERR_INVALID_ADDRESS;
-    return address ? 0 : OCHE_ERR_INVALID_ARGUMENT;
-}
-
-int64_t operation_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options)
-{
-    int64_t status = check_open_or_awaited(session);
-    if (status < 0)
-        return status;
-    status = check_address(options->address, options->address_length);
-    if (status < 0)
-        return status;
-    if (options->source_address_length != 0) {
-        if (options->source_address_length != options->address_length)
-            return OCHE_ERR_INVALID_ADDRESS;
-        if (!options->source_address)
-            return OCHE_ERR_INVALID_ARGUMENT;
-    }
-    if (options->port == 0)
-        return OCHE_ERR_INVALID_ARGUMENT;
-
-    Oche__Connect message;
-    oche__connect__init(&message);
-    message.address = binary(options->address, options->address_length);
-    message.port = options->port;
-    message.source_address = binary(options->source_address, options->source_address_length);
-    message.source_port = options->source_port;
-    message.scope_id = options->scope_id;
-    message.source_scope_id = options->source_scope_id;
-    message.timeout_ms = options->timeout_ms;
-    return make_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms, false);
-}
-
-static struct pending_request *find_connect(struct oche_session *session, int64_t request_id)
-{
+    struct pending_request *found = pending_newest(&session->pending);
     struct pending_request *request = NULL;
+    if (found && is_called(found, request_id))
+        return found;
+    found = NULL;
     while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode == FRAME_CONNECT && request->request_id == request_id && !request->no_completion)
-            return request;
+        if (is_called(request, request_id) && (!found || request->serial > found->serial))
+            found = request;
     }
-    return NULL;
+    return found;
+}
+
+/* Why no request with some id is pending. */
+static int64_t not_pending(const struct oche_session *session)
+{
+    int64_t status = admission_check_or_wait(session);
+    return status < 0 ? status : OCHE_ERR_INVALID_ARGUMENT;
 }
 
 int64_t operation_cancel(struct oche_session *session, int64_t request_id)
 {
-    int64_t status = check_open_or_awaited(session);
-    if (status < 0)
-        return status;
-    struct pending_request *request = find_connect(session, request_id);
-    if (!request)
-        return OCHE_ERR_INVALID_ARGUMENT;
-    return request_cancel(session, request) ? 0 : OCHE_ERR_OUT_OF_MEMORY;
+    struct pending_request *request = find_called(session, request_id);
+    return request ? request_cancel(session, request) : not_pending(session);
 }
 
-int64_t operation_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
+int64_t operation_limit(struct oche_session *session, int64_t request_id, uint32_t milliseconds)
 {
-    int64_t status = check_open_or_awaited(session);
-    if (status < 0)
-        return status;
-    status = check_address(options->address, options->address_length);
-    if (status < 0)
-        return status;
-
-    Oche__Listen message;
-    oche__listen__init(&message);
-    message.address = binary(options->address, options->address_length);
-    message.port = options->port;
-    message.v6_only = options->v6_only;
-    message.backlog = options->backlog;
-    message.shared = options->shared;
-    message.scope_id = options->scope_id;
-    return make_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0, options->durable);
-}
-
-int64_t operation_accept(struct oche_session *session, int64_t request_id, int64_t listener)
-{
-    struct handle_entry *entry;
-    int64_t status = find_open_listener(session, listener, &entry);
-    if (status < 0)
-        return status;
-    struct pending_request *request = request_begin(session, FRAME_ACCEPT, request_id, listener, 0, 0);
+    struct pending_request *request = find_called(session, request_id);
     if (!request)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    if (request->wire) /* else see following_reopened() */
-        request_send(session, request, NULL, 0);
+        return not_pending(session);
+    request_limit(session, request, milliseconds);
     return 0;
 }
 
@@ -228,10 +105,10 @@ static int64_t read_at_once(struct oche_session *session, int64_t request_id, in
 
 int64_t operation_read(struct oche_session *session, int64_t request_id, int64_t handle)
 {
-    int64_t status = check_open(session);
+    int64_t status = admission_check(session);
     if (status < 0)
         return status;
-    struct handle_entry *entry = find_connection(session, handle);
+    struct handle_entry *entry = admission_find_readable(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
     struct reading *reading = &entry->reading;
@@ -248,42 +125,89 @@ int64_t operation_read(struct oche_session *session, int64_t request_id, int64_t
     return 0;
 }
 
+/* A WRITE with so many bytes of payload, for which there is room. NULL: there is none. */
+static struct pending_request *begin_write(struct oche_session *session, int64_t request_id, int64_t handle,
+                                           size_t count)
+{
+    uint64_t charge = (uint64_t)count + FRAME_WRITE_OVERHEAD;
+    if (count > SIZE_MAX / 2 || session->queued_bytes_max < session->queued_bytes ||
+        charge > session->queued_bytes_max - session->queued_bytes)
+        return NULL;
+    struct pending_request *request = request_begin(session, FRAME_WRITE, request_id, handle, 0, count);
+    if (!request)
+        return NULL;
+    request->charge = charge;
+    session->queued_bytes += charge;
+    return request;
+}
+
 int64_t operation_write(struct oche_session *session, int64_t request_id, int64_t handle, const void *data,
                         size_t count)
 {
-    int64_t status = check_open(session);
+    int64_t status = admission_check(session);
     if (status < 0)
         return status;
-    struct handle_entry *entry = find_connection(session, handle);
+    struct handle_entry *entry = admission_find_connection(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
     if (!data && count > 0)
         return OCHE_ERR_INVALID_ARGUMENT;
 
-    uint64_t charge = (uint64_t)count + FRAME_WRITE_OVERHEAD;
-    if (count > SIZE_MAX / 2 || session->queued_bytes_max < session->queued_bytes ||
-        charge > session->queued_bytes_max - session->queued_bytes)
-        return OCHE_ERR_OUT_OF_MEMORY;
-
-    struct pending_request *request = request_begin(session, FRAME_WRITE, request_id, handle, 0, count);
+    struct pending_request *request = begin_write(session, request_id, handle, count);
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request->argument = (int64_t)count;
-    request->charge = charge;
     request->no_ack = session->quiet_writes && request_id <= 0;
     entry->has_written = true;
     entry->last_write = request_id < 0 ? request_id : -request_id;
-    session->queued_bytes += charge;
     request_send_payload(session, request, data, count);
     return 0;
 }
 
-int64_t operation_close_write(struct oche_session *session, int64_t request_id, int64_t handle)
+/* The bytes of a datagram, behind where it goes to. */
+static int64_t send_datagram(struct oche_session *session, int64_t request_id, int64_t handle,
+                             const struct endpoint *to, const void *data, size_t count)
 {
-    int64_t status = check_open(session);
+    uint8_t *payload = malloc(ENDPOINT_SIZE + count);
+    struct pending_request *request = payload ? begin_write(session, request_id, handle, ENDPOINT_SIZE + count) : NULL;
+    if (request) {
+        endpoint_encode(to, payload);
+        if (count > 0)
+            memcpy(payload + ENDPOINT_SIZE, data, count);
+        request->argument = (int64_t)count;
+        request_send_payload(session, request, payload, ENDPOINT_SIZE + count);
+    }
+    free(payload);
+    return request ? 0 : OCHE_ERR_OUT_OF_MEMORY;
+}
+
+int64_t operation_send(struct oche_session *session, int64_t request_id, int64_t handle, const struct endpoint *to,
+                       const void *data, size_t count)
+{
+    int64_t status = admission_check(session);
     if (status < 0)
         return status;
-    if (!find_connection(session, handle))
+    const struct handle_entry *entry = session_find(session, handle);
+    if (!entry || entry->kind != HANDLE_DATAGRAM)
+        return OCHE_ERR_INVALID_HANDLE;
+    if ((!data && count > 0) || count > DATAGRAM_MAX)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    bool has_peer = entry->endpoints.remote.address_length > 0;
+    if (to->address_length == 0 && !has_peer)
+        return OCHE_ERR_INVALID_ADDRESS;
+    if (to->address_length != 0 && (has_peer || to->port == 0))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    if (to->address_length != 0 && to->address_length != entry->endpoints.local.address_length)
+        return OCHE_ERR_INVALID_ADDRESS;
+    return send_datagram(session, request_id, handle, to, data, count);
+}
+
+int64_t operation_close_write(struct oche_session *session, int64_t request_id, int64_t handle)
+{
+    int64_t status = admission_check(session);
+    if (status < 0)
+        return status;
+    if (!admission_find_connection(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
     struct pending_request *request = request_begin(session, FRAME_CLOSE_WRITE, request_id, handle, 0, 0);
     if (!request)
@@ -294,9 +218,7 @@ int64_t operation_close_write(struct oche_session *session, int64_t request_id, 
     return 0;
 }
 
-/* The connection is closed from now on: a read that is pending on it ends with the answer to `close`, and what came
- * ahead is not wanted any more. */
-static void forget_connection(struct oche_session *session, struct handle_entry *entry, struct pending_request *close)
+void operation_forget(struct oche_session *session, struct handle_entry *entry, struct pending_request *close)
 {
     struct reading *reading = &entry->reading;
     struct data *data;
@@ -313,16 +235,16 @@ static void forget_connection(struct oche_session *session, struct handle_entry 
 /* CLOSE or ABORT. */
 static int64_t close_with(struct oche_session *session, enum frame_opcode opcode, int64_t request_id, int64_t handle)
 {
-    int64_t status = check_open(session);
+    int64_t status = admission_check(session);
     if (status < 0)
         return status;
-    struct handle_entry *entry = find_connection(session, handle);
+    struct handle_entry *entry = admission_find_readable(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
     struct pending_request *request;
     status = make(session, opcode, request_id, handle, &request);
     if (status == 0) /* after the frame was sent, for what is given back may take the room reserved for it */
-        forget_connection(session, entry, request);
+        operation_forget(session, entry, request);
     return status;
 }
 
@@ -336,59 +258,16 @@ int64_t operation_abort(struct oche_session *session, int64_t request_id, int64_
     return close_with(session, FRAME_ABORT, request_id, handle);
 }
 
-static void forget_accepted(struct oche_session *session, int64_t listener, struct pending_request *close)
-{
-    size_t position = 0;
-    struct handle_entry *entry;
-    while ((entry = handles_next_accepted(&session->handles, public_to_wire(listener), &position)))
-        forget_connection(session, entry, close);
-}
-
-/* The daemon closes with the listener also those connections that it has accepted and we have not heard of. */
-static void doom_accepts(struct oche_session *session, int64_t listener)
-{
-    struct pending_request *request = NULL;
-    while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode == FRAME_ACCEPT && request->handle == listener)
-            request->listener_closed = true;
-    }
-}
-
-int64_t operation_listener_close(struct oche_session *session, int64_t request_id, int64_t listener, bool force)
-{
-    struct handle_entry *entry;
-    int64_t status = find_open_listener(session, listener, &entry);
-    if (status < 0)
-        return status;
-    struct durable_listener *durable = durable_find(&session->durable, listener);
-    if (durable && durable->wire == 0)
-        return following_close_here(session, request_id, durable);
-    struct pending_request *request = request_begin(session, FRAME_LISTENER_CLOSE, request_id, listener, 0, 0);
-    if (!request)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    request->argument = force;
-    request_send(session, request, NULL, 0); /* first, as in close_with() */
-    if (force) {
-        forget_accepted(session, listener, request);
-        doom_accepts(session, listener);
-    }
-    if (durable)
-        durable_remove(&session->durable, durable);
-    else
-        handles_remove(entry);
-    return 0;
-}
-
 int64_t operation_on_connection(struct oche_session *session, enum frame_opcode opcode, int64_t request_id,
                                 int64_t handle, const ProtobufCMessage *message, struct pending_request **request)
 {
     uint8_t body[BODY_MAX];
-    int64_t status = check_open(session);
+    int64_t status = admission_check(session);
     if (status < 0)
         return status;
-    if (!find_connection(session, handle))
+    if (!admission_find_readable(session, handle))
         return OCHE_ERR_INVALID_HANDLE;
-    size_t length = pack(message, body);
+    size_t length = body_pack(message, body);
     *request = request_begin(session, opcode, request_id, handle, length, 0);
     if (!*request)
         return OCHE_ERR_OUT_OF_MEMORY;
@@ -398,7 +277,7 @@ int64_t operation_on_connection(struct oche_session *session, enum frame_opcode 
 
 int64_t operation_statistics(struct oche_session *session, int64_t request_id, struct oche_statistics *statistics)
 {
-    int64_t status = check_open(session);
+    int64_t status = admission_check(session);
     if (status < 0)
         return status;
     if (!statistics || statistics->size < PUBLIC_STRUCT_UNTIL(struct oche_statistics, user_connection_rate))

@@ -62,15 +62,23 @@ struct pending_request *pending_add(struct pending *pending, uint16_t opcode)
         .generation = request->generation,
         .opcode = opcode,
         .serial = ++pending->made,
+        .owed = pending_is_owed(opcode),
     };
+    pending->newest = pending_number(pending, request);
     return request;
+}
+
+void pending_owe(struct pending *pending, struct pending_request *request)
+{
+    pending->owed += !request->owed;
+    request->owed = true;
 }
 
 void pending_remove(struct pending *pending, struct pending_request *request)
 {
     assert(request->opcode != 0);
     free(request->body);
-    pending->owed -= pending_is_owed(request->opcode);
+    pending->owed -= request->owed;
     uint32_t generation = request->generation < GENERATION_MAX ? request->generation + 1 : 1;
     release(pending, (uint32_t)(request - pending->requests), generation);
     pending->count--;
@@ -84,6 +92,13 @@ bool pending_keep_body(struct pending_request *request, const uint8_t *body, siz
     memcpy(request->body, body, length);
     request->body_length = (uint16_t)length;
     return true;
+}
+
+void pending_drop_body(struct pending_request *request)
+{
+    free(request->body);
+    request->body = NULL;
+    request->body_length = 0;
 }
 
 int64_t pending_wire_id(const struct pending *pending, const struct pending_request *request)
@@ -109,6 +124,12 @@ struct pending_request *pending_find(const struct pending *pending, int64_t wire
         return NULL;
     struct pending_request *request = &pending->requests[index];
     return request->opcode && request->generation == wire_id >> 32 ? request : NULL;
+}
+
+struct pending_request *pending_newest(const struct pending *pending)
+{
+    struct pending_request *request = pending->newest ? &pending->requests[pending->newest - 1] : NULL;
+    return request && request->opcode && request->serial == pending->made ? request : NULL;
 }
 
 struct pending_request *pending_next(const struct pending *pending, const struct pending_request *request)

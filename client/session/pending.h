@@ -30,9 +30,9 @@ struct pending_request {
     union {
         struct oche_statistics *statistics; /* STATISTICS: where the numbers go */
         struct waiter *waiter;              /* SET_OPTION, GET_OPTION: who waits, NULL if a completion is wanted */
-        int64_t limit_at;                   /* CONNECT: when it times out, as deadline_now(); 0: not here, or done */
     };
-    uint8_t *value; /* GET_OPTION: where the value goes; NULL: nowhere any more */
+    uint8_t *value;   /* GET_OPTION: where the value goes; NULL: nowhere any more */
+    int64_t limit_at; /* when it times out, as deadline_now(); 0: never, or it has */
     uint32_t generation;
     uint32_t next_free;
     uint16_t opcode; /* 0: the slot is free */
@@ -40,9 +40,11 @@ struct pending_request {
     uint8_t option; /* SET_OPTION: an Oche__Option__Name, UNKNOWN if it has no getter */
     bool no_ack;    /* WRITE: only a failure is worth a completion */
     /* Nobody is told what the request comes to: it is one of the library's own; or a SET_OPTION or GET_OPTION whose
-     * caller has stopped waiting; or a CONNECT that has completed because its limit was over. */
+     * caller has stopped waiting; or it has completed because its limit was over, and the daemon still has to answer.
+     */
     bool no_completion;
-    bool cancelled;       /* CONNECT: by the application. The daemon may not know it yet */
+    bool cancelled;       /* by the application. The daemon may not know it yet */
+    bool owed;            /* the daemon owes an answer: counted in pending->owed */
     bool listener_closed; /* ACCEPT: by force, since the request was made; so is the connection that it accepts */
     bool listener_lost;   /* ACCEPT, LISTENER_CLOSE: the daemon has handed over, and the successor lacks the listener */
     bool durable;         /* LISTEN: it makes a durable listener */
@@ -56,8 +58,9 @@ struct pending {
     struct pending_request *requests;
     uint32_t capacity;
     uint32_t count;      /* in use */
-    uint32_t owed;       /* of these: see pending_is_owed() */
+    uint32_t owed;       /* of these: see pending_is_owed() and pending_owe() */
     uint32_t first_free; /* index + 1; 0: none */
+    uint32_t newest;     /* the last one that was added, as pending_number(), pending or not; 0: none was */
     uint64_t made;       /* ever */
 };
 
@@ -74,10 +77,16 @@ static inline bool pending_is_owed(uint16_t opcode)
  * NULL: no memory. */
 struct pending_request *pending_add(struct pending *pending, uint16_t opcode);
 
+/* The daemon owes an answer to this request from now on, also if its kind may wait for ever: it was cancelled. */
+void pending_owe(struct pending *pending, struct pending_request *request);
+
 void pending_remove(struct pending *pending, struct pending_request *request);
 
 /* Copies the body of its frame. False: no memory. */
 bool pending_keep_body(struct pending_request *request, const uint8_t *body, size_t length);
+
+/* Lets go of that. */
+void pending_drop_body(struct pending_request *request);
 
 int64_t pending_wire_id(const struct pending *pending, const struct pending_request *request);
 
@@ -89,6 +98,9 @@ struct pending_request *pending_numbered(const struct pending *pending, uint32_t
 
 /* NULL: no such request is pending. */
 struct pending_request *pending_find(const struct pending *pending, int64_t wire_id);
+
+/* The request that was made last, if it is still pending, or NULL. */
+struct pending_request *pending_newest(const struct pending *pending);
 
 /* The first request in use after `request`, NULL: the very first. NULL at the end. */
 struct pending_request *pending_next(const struct pending *pending, const struct pending_request *request);

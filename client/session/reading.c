@@ -1,5 +1,7 @@
 #include "client/session/reading.h"
 
+#include "proto/endpoints.h"
+
 void reading_deinit(struct reading *reading)
 {
     data_queue_deinit(&reading->ahead);
@@ -28,16 +30,21 @@ void reading_grant(struct reading *reading)
 
 bool reading_come(struct reading *reading, uint32_t length)
 {
-    if (reading->end || length > reading->credit)
+    if (reading->end || reading->credit == 0 || (length > reading->credit && !reading->datagrams))
         return false;
-    reading->credit -= length;
+    reading->credit -= length < reading->credit ? length : reading->credit;
     return true;
 }
 
 struct oche_completion reading_deliver(struct reading *reading, struct data *data)
 {
+    const uint32_t prefix = reading->datagrams ? ENDPOINT_SIZE : 0;
     reading->consumed += data->length;
-    return (struct oche_completion){.result = data->length, .data = data->bytes, .data_owner = data};
+    return (struct oche_completion){
+        .result = data->length - prefix,
+        .data = data->bytes + prefix,
+        .data_owner = data,
+    };
 }
 
 bool reading_finish(struct reading *reading, int32_t code, uint16_t os_error)

@@ -1,5 +1,5 @@
 /*
- * What comes from one connection: data ahead of the application's reads, the end, and the credit.
+ * What comes from one connection or datagram socket: data ahead of the application's reads, the end, and the credit.
  *
  * The daemon receives no more than it was granted. The first read grants a small window. Each time the application has
  * consumed half of the window it is filled up again, and doubles until it is at its largest: who reads on soon has much
@@ -23,6 +23,7 @@ enum {
 /* All zero: nothing was read yet. */
 struct reading {
     struct data_queue ahead;
+    bool datagrams;    /* each of what comes is one, and begins with its source (ENDPOINT_SIZE bytes) */
     uint32_t request;  /* the read that waits, as pending_number(); 0: none. Then nothing is ahead */
     uint32_t window;   /* bytes that may be granted, under way or ahead; 0: no read was made yet */
     uint32_t credit;   /* granted, and not come yet */
@@ -40,7 +41,8 @@ uint32_t reading_due(const struct reading *reading);
 /* What was due is granted. */
 void reading_grant(struct reading *reading);
 
-/* Data came. False: more than was granted, or after the end. It still has to be delivered or queued. */
+/* Data came. False: more than was granted, or after the end; but a datagram comes whole as long as anything is left of
+ * what was granted. It still has to be delivered or queued. */
 bool reading_come(struct reading *reading, uint32_t length);
 
 /* The application gets data that came: the completion that says so, and owns it, without a request id yet. */

@@ -37,21 +37,38 @@ static const char *add_durable(struct oche_session *session, const struct pendin
     return NULL;
 }
 
+/* Of the socket that the request has made. */
+static enum handle_kind kind_of(const struct pending_request *request)
+{
+    switch (request->opcode) {
+    case FRAME_LISTEN:
+        return HANDLE_LISTENER;
+    case FRAME_DATAGRAM:
+        return HANDLE_DATAGRAM;
+    default:
+        return HANDLE_CONNECTION;
+    }
+}
+
 static const char *add_handle(struct oche_session *session, const struct pending_request *request, int64_t handle,
                               const struct endpoints *endpoints, struct oche_completion *completion)
 {
-    enum handle_kind kind = request->opcode == FRAME_LISTEN ? HANDLE_LISTENER : HANDLE_CONNECTION;
-    struct handle_entry *entry = handles_add(&session->handles, handle, kind);
+    struct handle_entry *entry = handles_add(&session->handles, handle, kind_of(request));
     if (!entry)
         return "no memory for its handle";
+    entry->reading.datagrams = entry->kind == HANDLE_DATAGRAM;
     entry->endpoints = *endpoints;
     if (request->opcode == FRAME_ACCEPT)
         entry->listener = public_to_wire(request->handle);
+    if (request->opcode == FRAME_ACCEPT && request->no_completion) {
+        entry->is_unclaimed = true;
+        session_find(session, request->handle)->unclaimed++;
+    }
     completion->result = session->tag | handle;
     return NULL;
 }
 
-/* CONNECT, LISTEN, ACCEPT: a new handle and its endpoints. */
+/* CONNECT, LISTEN, ACCEPT, DATAGRAM: a new handle and its endpoints. */
 static const char *take_socket(struct oche_session *session, const struct pending_request *request,
                                struct lane_message *message, struct oche_completion *completion)
 {
@@ -63,7 +80,8 @@ static const char *take_socket(struct oche_session *session, const struct pendin
     if (message->frame.payload_length == 0 ||
         !endpoints_decode(&endpoints, message->data->bytes, message->frame.payload_length))
         return "a handle without endpoints";
-    if ((endpoints.remote.address_length == 0) != (request->opcode == FRAME_LISTEN))
+    if (kind_of(request) != HANDLE_DATAGRAM &&
+        (endpoints.remote.address_length == 0) != (kind_of(request) == HANDLE_LISTENER))
         return "endpoints of the other kind of socket";
     if (request->listener_closed) {
         /* The daemon accepted before it saw that the listener goes, and closes the connection with
@@ -71,7 +89,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
         completion->result = OCHE_ERR_CLOSED;
         return NULL;
     }
-    if (request->opcode == FRAME_CONNECT && request->no_completion)
+    if (request_is_unwanted(session, request))
         return NULL; /* take_reply() closes it */
     if (handles_slot_is_taken(&session->handles, handle))
         return "a new handle in the place of one that is open";
@@ -82,7 +100,7 @@ static const char *take_socket(struct oche_session *session, const struct pendin
 
     const char *fault = request->durable ? add_durable(session, request, handle, &endpoints, completion)
                                          : add_handle(session, request, handle, &endpoints, completion);
-    if (!fault && session->brings_endpoints) {
+    if (!fault && session->brings_endpoints && !request->no_completion) {
         completion->data = message->data->bytes;
         completion->data_owner = message->data;
         message->data->endpoints = true;
@@ -167,8 +185,9 @@ static const char *take_statistics(struct oche_session *session, const struct pe
         .user_session_rate = take_quota(numbers->user_session_rate),
         .user_connection_rate = take_quota(numbers->user_connection_rate),
     };
-    public_struct_give(request->statistics, &statistics, sizeof statistics,
-                       PUBLIC_STRUCT_UNTIL(struct oche_statistics, user_connection_rate));
+    if (request->statistics)
+        public_struct_give(request->statistics, &statistics, sizeof statistics,
+                           PUBLIC_STRUCT_UNTIL(struct oche_statistics, user_connection_rate));
     oche__statistics__free_unpacked(numbers, NULL);
     return take_nothing(session, request, message, completion);
 }
@@ -183,6 +202,7 @@ static const struct reply_rule {
     [FRAME_CONNECT] = {take_socket, .has_payload = true},
     [FRAME_LISTEN] = {take_socket, .has_payload = true},
     [FRAME_ACCEPT] = {take_socket, .has_payload = true},
+    [FRAME_DATAGRAM] = {take_socket, .has_payload = true},
     [FRAME_WRITE] = {take_count},
     [FRAME_CLOSE_WRITE] = {take_nothing},
     [FRAME_CLOSE] = {take_nothing},
@@ -226,10 +246,12 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
 
     struct oche_completion completion = {.result = frame->value};
     if (frame->value >= 0) {
+        if (request->opcode == FRAME_ACCEPT && request->no_completion)
+            request_pass_on(session, request);
         const char *fault = take_success(session, request, message, &completion);
         if (fault)
             return fault;
-        if (request->opcode == FRAME_CONNECT && request->no_completion)
+        if (request_is_unwanted(session, request) && !request->listener_closed)
             return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
     } else {
         if (frame->payload_length != 0 || frame->body_length != 0)
@@ -262,8 +284,12 @@ static const char *take_data(struct oche_session *session, struct reading *readi
     uint32_t length = message->frame.payload_length;
     if (length == 0 || message->frame.value != length)
         return "a count that is not the length of the data";
+    struct endpoint source;
+    if (reading->datagrams && (!endpoint_decode(&source, message->data->bytes, length) || source.address_length == 0))
+        return "a datagram without its source";
     if (!reading_come(reading, length))
         return "data that was not asked for";
+    message->data->datagram = reading->datagrams;
     if (reading->request) {
         struct oche_completion completion = reading_deliver(reading, message->data);
         complete_read(session, reading, &completion);
@@ -288,7 +314,8 @@ static const char *take_end(struct oche_session *session, struct reading *readin
     return NULL;
 }
 
-/* What came from a connection, or how it ended. The application may have closed it meanwhile: then nobody wants it. */
+/* What came from a connection or a datagram socket, or how it ended. The application may have closed it meanwhile: then
+ * nobody wants it. */
 static const char *take_reading(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
@@ -297,7 +324,7 @@ static const char *take_reading(struct oche_session *session, struct lane_messag
     struct handle_entry *entry = handles_find(&session->handles, frame->handle);
     if (!entry)
         return NULL;
-    if (entry->kind != HANDLE_CONNECTION)
+    if (entry->kind == HANDLE_LISTENER)
         return "data from a listener";
     return frame->value < 0 ? take_end(session, &entry->reading, message)
                             : take_data(session, &entry->reading, message);

@@ -4,9 +4,12 @@
  *
  *    unsent      an ACCEPT or LISTENER_CLOSE on a durable listener that is not open at a daemon; `wire` is 0
  *    sent        the daemon owes the answer that completes it; a READ is completed by data instead
- *    cancelled   a CONNECT that the application gave up; still the answer completes it, with OCHE_ERR_CLOSED as a rule
- *    timed out   a CONNECT that has completed for the application (`no_completion`); the answer only frees the slot, or
- *                turns the request into a CLOSE of the connection that came too late
+ *    cancelled   the application gave it up; still the answer completes it, with OCHE_ERR_CLOSED as a rule
+ *    timed out   it has completed for the application (`no_completion`); the answer only frees the slot, or turns the
+ *                request into a CLOSE or LISTENER_CLOSE of what came too late
+ *
+ * Of a READ, and of what is unsent, the daemon does not know: cancelled or timed out it is no more. But a READ on a
+ * connection that is closed stays until the close is answered, which refers to it.
  *
  * What the request may need later is reserved when it begins, because in between memory can run out: room for its
  * frame, and for the completions of all pending requests and itself. That is why completing, timing out and ending
@@ -115,69 +118,151 @@ bool request_send_again(struct oche_session *session, const struct pending_reque
 
 /* ---- limits and cancelling ---- */
 
+/* The limit of a request, if it has one, does not matter any more. */
+static void unlimit(struct oche_session *session, struct pending_request *request)
+{
+    if (request->limit_at == 0)
+        return;
+    request->limit_at = 0;
+    schedule_unlimit(&session->schedule);
+}
+
 void request_limit(struct oche_session *session, struct pending_request *request, uint32_t milliseconds)
 {
+    unlimit(session, request);
     if (milliseconds == 0)
         return;
     request->limit_at = deadline_now() + milliseconds;
     schedule_limit(&session->schedule, request->limit_at);
 }
 
-/* The limit of a request, if it has one, does not matter any more. */
-static void unlimit(struct oche_session *session, struct pending_request *request)
-{
-    if (request->opcode != FRAME_CONNECT || request->limit_at == 0)
-        return;
-    request->limit_at = 0;
-    schedule_unlimit(&session->schedule);
-}
-
-/* Tells the daemon that a connect is not wanted any more. False: no memory. */
-static bool send_cancel(struct oche_session *session, const struct pending_request *request, enum lane_urgency urgency)
+/* Tells the daemon that a request is not wanted any more, and expects its answer soon. False: no memory. */
+static bool send_cancel(struct oche_session *session, struct pending_request *request, enum lane_urgency urgency)
 {
     struct frame frame = {.opcode = FRAME_CANCEL, .value = pending_wire_id(&session->pending, request)};
     if (lane_reserve(&session->lane, 0, 0) < 0)
         return false;
     lane_put(&session->lane, &frame, NULL, NULL, 0, urgency);
+    pending_owe(&session->pending, request);
+    schedule_owe(&session->schedule);
     return true;
+}
+
+/* The daemon ends such requests when it is told to, if it still can. */
+static bool is_ended_by_daemon(const struct pending_request *request)
+{
+    return request->opcode == FRAME_CONNECT || request->opcode == FRAME_ACCEPT || request->opcode == FRAME_WRITE ||
+           request->opcode == FRAME_CLOSE_WRITE;
+}
+
+/* What data would complete, or NULL. */
+static struct reading *find_reading(struct oche_session *session, const struct pending_request *request)
+{
+    struct handle_entry *entry = request->opcode == FRAME_READ ? session_find(session, request->handle) : NULL;
+    bool waits = entry && entry->reading.request == pending_number(&session->pending, request);
+    return waits ? &entry->reading : NULL;
+}
+
+/* The application hears of the end of a request before the daemon does. */
+static void end_early(struct oche_session *session, struct pending_request *request, int64_t result, int os_error)
+{
+    struct oche_completion completion = {.result = result, .os_error = os_error};
+    struct reading *reading = find_reading(session, request);
+    if (reading)
+        reading->request = 0;
+    if (reading || (request->opcode == FRAME_ACCEPT && request->wire == 0)) {
+        request_complete(session, request, &completion);
+        return;
+    }
+    completion.request_id = request->request_id;
+    completions_push(&session->completions, &completion);
+    unlimit(session, request);
+    request->no_completion = true;
+    request->value = NULL;
+    if (request->opcode == FRAME_STATISTICS)
+        request->statistics = NULL;
 }
 
 void request_time_out(struct oche_session *session, struct pending_request *request)
 {
     bool cancelled = request->cancelled;
-    struct oche_completion completion = {
-        .request_id = request->request_id,
-        .result = cancelled ? OCHE_ERR_CLOSED : OCHE_ERR_TIMED_OUT,
-        .os_error = cancelled ? ECANCELED : ETIMEDOUT,
-    };
-    completions_push(&session->completions, &completion);
     session->idle = false;
-    unlimit(session, request);
-    request->no_completion = true;
-    if (!cancelled)
+    end_early(session, request, cancelled ? OCHE_ERR_CLOSED : OCHE_ERR_TIMED_OUT, cancelled ? ECANCELED : ETIMEDOUT);
+    if (!cancelled && is_ended_by_daemon(request)) /* which a request that is no more is not */
         send_cancel(session, request, LANE_WITH_THE_BATCH);
 }
 
-bool request_cancel(struct oche_session *session, struct pending_request *request)
+int64_t request_cancel(struct oche_session *session, struct pending_request *request)
 {
-    if (!send_cancel(session, request, request_urgency(session)))
-        return false;
+    bool is_unsent = request->opcode == FRAME_ACCEPT && request->wire == 0;
+    if (request->opcode == FRAME_READ || is_unsent) {
+        end_early(session, request, OCHE_ERR_CLOSED, ECANCELED);
+        session_rouse(session);
+        return 0;
+    }
+    if (request->opcode != FRAME_LISTEN && request->opcode != FRAME_DATAGRAM && !is_ended_by_daemon(request))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    if (!request->cancelled && is_ended_by_daemon(request) && !send_cancel(session, request, request_urgency(session)))
+        return OCHE_ERR_OUT_OF_MEMORY;
     request->cancelled = true;
-    return true;
+    return 0;
+}
+
+bool request_is_unwanted(const struct oche_session *session, const struct pending_request *request)
+{
+    switch (request->opcode) {
+    case FRAME_CONNECT:
+        return request->no_completion;
+    case FRAME_DATAGRAM:
+        return request->cancelled || request->no_completion;
+    case FRAME_LISTEN:
+        return request->cancelled || (request->no_completion && !request->reopens);
+    case FRAME_ACCEPT:
+        return request->no_completion && !session_find(session, request->handle);
+    default:
+        return false;
+    }
 }
 
 bool request_close_late(struct oche_session *session, struct pending_request *request, int64_t wire)
 {
-    struct frame frame = {
-        .opcode = FRAME_CLOSE,
-        .request_id = pending_wire_id(&session->pending, request),
-        .handle = wire,
-    };
     if (lane_reserve(&session->lane, 0, 0) < 0)
         return false;
-    lane_put(&session->lane, &frame, NULL, NULL, 0, LANE_WITH_THE_BATCH);
-    request->opcode = FRAME_CLOSE;
+    if (!request->no_completion)
+        end_early(session, request, OCHE_ERR_CLOSED, ECANCELED);
+    request->opcode = request->opcode == FRAME_LISTEN ? FRAME_LISTENER_CLOSE : FRAME_CLOSE;
+    request->wire = wire;
+    pending_drop_body(request);
+    pending_owe(&session->pending, request);
+    request_send(session, request, NULL, 0);
     return true;
+}
+
+/* The ACCEPT that has waited longest of those that the daemon has for the same listener; NULL: none waits. */
+static struct pending_request *find_heir(const struct oche_session *session, const struct pending_request *request)
+{
+    struct pending_request *heir = NULL;
+    struct pending_request *other = NULL;
+    while ((other = pending_next(&session->pending, other))) {
+        bool waits = other->opcode == FRAME_ACCEPT && other->handle == request->handle && other->wire != 0 &&
+                     !other->no_completion && !other->cancelled;
+        if (waits && (!heir || other->serial < heir->serial))
+            heir = other;
+    }
+    return heir;
+}
+
+void request_pass_on(struct oche_session *session, struct pending_request *request)
+{
+    struct pending_request *heir = find_heir(session, request);
+    if (!heir)
+        return;
+    request->request_id = heir->request_id;
+    request->limit_at = heir->limit_at;
+    request->no_completion = request->cancelled = false;
+    heir->limit_at = 0;
+    heir->no_completion = true;
+    send_cancel(session, heir, LANE_WITH_THE_BATCH);
 }
 
 /* ---- completing ---- */

@@ -5,8 +5,11 @@
  * among those that are pending (pending.h). So whatever runs out later, each request completes, and once. Between the
  * two it may be sent again, to another daemon; it may be cancelled; and its limit may be over.
  *
- * A connect whose limit is over has completed for the application, but not for the daemon: it stays pending, and
- * cancelled, until the daemon answers. If that answer is a connection, the request goes on as one that closes it.
+ * To cancel a request is to ask the daemon, whose answer completes it. A request whose limit is over does not wait for
+ * that: it has completed for the application, but not for the daemon, and stays pending, cancelled, until the daemon
+ * answers. If that answer is a connection that was made, or a listener, the request goes on as one that closes it. A
+ * connection that was accepted is not closed, for its peer may be in the middle of a word: the accept that has waited
+ * longest gets it, or the next one.
  *
  * All functions are called with the session's mutex held.
  */
@@ -45,20 +48,25 @@ void request_send_payload(struct oche_session *session, const struct pending_req
 /* Queues a request that goes along to another daemon. False: no memory. */
 bool request_send_again(struct oche_session *session, const struct pending_request *request);
 
-/* A CONNECT has so many milliseconds from now on; 0: as many as it takes. */
+/* A request has so many milliseconds from now on; 0: as many as it takes. */
 void request_limit(struct oche_session *session, struct pending_request *request, uint32_t milliseconds);
 
-/* The limit of a CONNECT is over: tells the application, and the daemon if there is memory for that, which has a timer
- * for it, too. */
+/* The limit of a request is over: tells the application, and the daemon if there is memory for that. */
 void request_time_out(struct oche_session *session, struct pending_request *request);
 
-/* A CONNECT is not wanted any more: tells the daemon, whose answer completes it. False: no memory. */
-bool request_cancel(struct oche_session *session, struct pending_request *request);
+/* A request is not wanted any more: tells the daemon, whose answer completes it; what the daemon does not know of
+ * completes at once. 0, OCHE_ERR_OUT_OF_MEMORY, or OCHE_ERR_INVALID_ARGUMENT: it is of a kind that does not wait. */
+int64_t request_cancel(struct oche_session *session, struct pending_request *request);
 
-/* A CONNECT has made a connection when its limit was over already: goes on as a request that closes it. False: no
- * memory.
- */
+/* Whether the socket that a request has made is wanted no more, and has to be closed with request_close_late(). */
+bool request_is_unwanted(const struct oche_session *session, const struct pending_request *request);
+
+/* The request goes on as one that closes the socket with that handle. False: no memory. */
 bool request_close_late(struct oche_session *session, struct pending_request *request, int64_t wire);
+
+/* An ACCEPT whose limit is over has brought a connection after all. If another one waits on the listener, the two
+ * change places: what was brought is for that one, and nobody waits for what the daemon still owes to it. */
+void request_pass_on(struct oche_session *session, struct pending_request *request);
 
 /* Completes a request: tells who waits for it, or queues a completion; then the request is no more. `completion` has
  * the result, the errno and the data, which is taken over. */

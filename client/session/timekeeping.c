@@ -1,6 +1,6 @@
 /*
- * Limits are not sorted: there are few, and going through all pending requests once for each limit that is over costs
- * less than keeping them in order with each request.
+ * Limits are not sorted: most requests complete long before theirs is over, and going through all pending requests when
+ * the first limit may be over costs less than keeping them in order with each request.
  */
 #include "client/session/timekeeping.h"
 
@@ -12,7 +12,7 @@ static void run_limits(struct oche_session *session, int64_t now)
     struct pending_request *request = NULL;
     int64_t first = INT64_MAX;
     while ((request = pending_next(&session->pending, request))) {
-        if (request->opcode != FRAME_CONNECT || request->limit_at == 0)
+        if (request->limit_at == 0)
             continue;
         if (request->limit_at <= now)
             request_time_out(session, request);

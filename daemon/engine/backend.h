@@ -2,10 +2,13 @@
  * What a backend of the engine is: how the loop waits, and how operations on sockets reach the system.
  *
  * The core of the engine decides what is to be done and when: it keeps the states of sockets and their time slices. A
- * backend watches sockets for it, and carries out one operation at a time in each direction of a socket. It may do that
- * within the call, as a system with readiness does, or later, as a system with completions does; then it returns
- * ENGINE_IN_FLIGHT and reports the result by the functions of socket_progress.h. All sockets are non-blocking, so an
- * operation that would have to wait ends with -EAGAIN in both cases, and the core has the socket watched.
+ * backend watches sockets for it, and moves the bytes of streams. It may do that within the call, as a system with
+ * readiness does, or later, as a system with completions does; then it returns ENGINE_IN_FLIGHT and reports the result
+ * by the functions of socket_progress.h. All sockets are non-blocking, so an operation that would have to wait ends
+ * with -EAGAIN in both cases, and the core has the socket watched.
+ *
+ * Connections are accepted, and messages moved, by system calls with every backend (socket_calls.h): one sendmmsg(2)
+ * for many messages leaves little to gain, and an accept that the system has must not take a connection from others.
  *
  * For files of this folder only.
  */
@@ -18,14 +21,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
 struct engine_handlers;
 
-enum engine_inward { INWARD_NONE, INWARD_RECV, INWARD_RECV_HELD, INWARD_ACCEPT };
-enum engine_outward { OUTWARD_NONE, OUTWARD_SEND, OUTWARD_CONNECT };
+enum engine_inward {
+    INWARD_NONE,
+    INWARD_RECV,
+    INWARD_RECV_HELD, /* there was no room */
+    INWARD_MESSAGE,
+    INWARD_MESSAGE_HELD,
+    INWARD_ACCEPT,
+};
+enum engine_outward { OUTWARD_NONE, OUTWARD_SEND, OUTWARD_MESSAGES, OUTWARD_CONNECT };
 enum engine_progress {
     PROGRESS_NONE,      /* the operation, if there is one, waits for the socket to be ready, or for its turn */
     PROGRESS_IN_FLIGHT, /* the system has it */
@@ -36,6 +45,14 @@ enum { ENGINE_VECTORS_PER_SEND = 64 };
 
 /* No errno is that large. */
 #define ENGINE_IN_FLIGHT ((ssize_t)INT32_MIN)
+
+/* Bytes that were received and given back. */
+struct engine_pushed_back {
+    struct engine_pushed_back *next; /* what was given back before, and comes after this */
+    size_t size;
+    size_t taken; /* bytes, from the first one on */
+    uint8_t bytes[];
+};
 
 /* The part of a socket that all backends have; a backend's own struct begins with it. */
 struct engine_socket {
@@ -53,12 +70,13 @@ struct engine_socket {
     bool readable;     /* a receive or accept is worth a try */
     bool writable;     /* a send is worth a try, or a connect has ended */
     bool broken;       /* the system has reported what engine_watch_break() waits for */
+    bool listens;      /* connections were, or are, accepted */
     bool watches_read;
     bool watches_write;
-    size_t room_size; /* of the receive in flight */
+    size_t room_size;                       /* of the receive in flight */
+    struct engine_pushed_back *pushed_back; /* bytes that come before what the system has; NULL: none */
     ssize_t inward_result;
     ssize_t outward_result;
-    const struct sockaddr_storage *peer; /* with the result of an accept in flight: the backend's */
 };
 
 /* A bell; a backend's own struct begins with it. */
@@ -96,7 +114,8 @@ struct engine_backend {
     void (*flush)(struct engine *engine);
 
     void (*socket_init)(struct engine_socket *socket);
-    /* Ends all watches. The descriptor is about to be closed. */
+    /* Ends all watches. The descriptor is about to be closed; when this returns the system has none of the memory that
+     * operations in flight have, or will not touch it. */
     void (*socket_forget)(struct engine_socket *socket);
 
     /* From now on, until it is unwatched, engine_socket_is_readable() is called when the socket is readable, or once
@@ -108,10 +127,8 @@ struct engine_backend {
     /* engine_socket_is_broken() will be called once, when the connection breaks. It may fail silently. */
     void (*watch_break)(struct engine_socket *socket);
 
-    /* The result of the operation, as of recv(2), accept4(2), sendmsg(2) and connect(2), but a negative errno; or
-     * ENGINE_IN_FLIGHT. *peer is filled at once, or not at all. */
+    /* The result of the operation, as of recv(2) and sendmsg(2), but a negative errno; or ENGINE_IN_FLIGHT. */
     ssize_t (*receive)(struct engine_socket *socket, uint8_t *room, size_t size);
-    ssize_t (*accept)(struct engine_socket *socket, struct sockaddr_storage *peer);
     ssize_t (*send)(struct engine_socket *socket, const struct engine_send *send);
 
     /* 0 or a negative errno. */

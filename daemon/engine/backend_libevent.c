@@ -8,8 +8,8 @@
 #include "daemon/engine/backend_libevent.h"
 
 #include "daemon/engine/backend.h"
-#include "daemon/engine/break_set.h"
-#include "daemon/engine/fd_message.h"
+#include "daemon/engine/epoll_set.h"
+#include "daemon/engine/socket_calls.h"
 #include "daemon/engine/socket_progress.h"
 
 #include <errno.h>
@@ -25,8 +25,8 @@ struct libevent_engine {
     struct event_base *base;
     struct event due_event;
     int64_t set_to; /* when it goes off; INT64_MAX: nobody knows when */
-    int break_set;
-    struct event break_event;
+    int epoll_set;
+    struct event set_event;
 };
 
 struct libevent_socket {
@@ -76,10 +76,10 @@ static void on_due(evutil_socket_t fd, short what, void *argument)
     engine->set_to = INT64_MAX;
 }
 
-static void on_breaks(evutil_socket_t fd, short what, void *argument)
+static void on_set(evutil_socket_t fd, short what, void *argument)
 {
     (void)what, (void)argument;
-    break_set_report(fd);
+    (void)epoll_set_report(fd); /* after an error it is readable still */
 }
 
 static int init(struct engine *core)
@@ -88,7 +88,7 @@ static int init(struct engine *core)
      * and setting it cannot fail. */
     static const struct timeval day = {.tv_sec = (time_t)24 * 60 * 60};
     struct libevent_engine *engine = engine_of(core);
-    engine->break_set = -1;
+    engine->epoll_set = -1;
     engine->set_to = INT64_MAX;
     errno = 0;
     engine->base = base_new(core->backend->name);
@@ -97,20 +97,20 @@ static int init(struct engine *core)
     event_assign(&engine->due_event, engine->base, -1, 0, on_due, engine);
     if (event_add(&engine->due_event, &day) != 0)
         return -ENOMEM;
-    engine->break_set = break_set_open();
-    if (engine->break_set < 0)
-        return engine->break_set;
-    event_assign(&engine->break_event, engine->base, engine->break_set, EV_READ | EV_PERSIST, on_breaks, NULL);
-    return event_add(&engine->break_event, NULL) == 0 ? 0 : -ENOMEM;
+    engine->epoll_set = epoll_set_open();
+    if (engine->epoll_set < 0)
+        return engine->epoll_set;
+    event_assign(&engine->set_event, engine->base, engine->epoll_set, EV_READ | EV_PERSIST, on_set, NULL);
+    return event_add(&engine->set_event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
 static void deinit(struct engine *core)
 {
     struct libevent_engine *engine = engine_of(core);
-    if (engine->base && engine->break_set >= 0)
-        event_del(&engine->break_event);
-    if (engine->break_set >= 0)
-        close(engine->break_set);
+    if (engine->base && engine->epoll_set >= 0)
+        event_del(&engine->set_event);
+    if (engine->epoll_set >= 0)
+        close(engine->epoll_set);
     if (engine->base)
         event_base_free(engine->base);
 }
@@ -184,7 +184,7 @@ static bool watch_write(struct engine_socket *socket)
 
 static void watch_break(struct engine_socket *socket)
 {
-    break_set_add(engine_of(socket->engine)->break_set, socket);
+    epoll_set_watch_break(engine_of(socket->engine)->epoll_set, socket);
 }
 
 static void socket_forget(struct engine_socket *socket)
@@ -193,43 +193,6 @@ static void socket_forget(struct engine_socket *socket)
         unwatch_read(socket);
     if (socket->watches_write)
         event_del(&socket_of(socket)->write_event);
-}
-
-static ssize_t receive(struct engine_socket *socket, uint8_t *room, size_t size)
-{
-    ssize_t result;
-    do
-        result = recv(socket->fd, room, size, 0);
-    while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : result;
-}
-
-static ssize_t accept_one(struct engine_socket *socket, struct sockaddr_storage *peer)
-{
-    socklen_t length = sizeof *peer;
-    int fd = accept4(socket->fd, (struct sockaddr *)peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
-/* One piece, the usual case, goes without a message header, which the kernel would copy and check. */
-static ssize_t send_some(int fd, const struct engine_send *send_this)
-{
-    union fd_message_control control;
-    if (send_this->count == 1 && send_this->descriptor_count == 0)
-        return send(fd, send_this->vectors[0].iov_base, send_this->vectors[0].iov_len, MSG_NOSIGNAL);
-    struct msghdr message = {.msg_iov = send_this->vectors, .msg_iovlen = (size_t)send_this->count};
-    if (send_this->descriptor_count > 0)
-        fd_message_attach(&message, &control, send_this->descriptors, send_this->descriptor_count);
-    return sendmsg(fd, &message, MSG_NOSIGNAL);
-}
-
-static ssize_t send_vectors(struct engine_socket *socket, const struct engine_send *send_this)
-{
-    ssize_t result;
-    do
-        result = send_some(socket->fd, send_this);
-    while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : result;
 }
 
 /* ---- bells ---- */
@@ -270,7 +233,7 @@ static void bell_free(struct engine_bell *bell)
         .socket_size = sizeof(struct libevent_socket), .bell_size = sizeof(struct libevent_bell), .init = init,        \
         .deinit = deinit, .wait = wait_for_events, .socket_init = socket_init, .socket_forget = socket_forget,         \
         .watch_read = watch_read, .unwatch_read = unwatch_read, .watch_write = watch_write,                            \
-        .watch_break = watch_break, .receive = receive, .accept = accept_one, .send = send_vectors,                    \
+        .watch_break = watch_break, .receive = socket_calls_receive, .send = socket_calls_send,                        \
         .bell_init = bell_init, .bell_free = bell_free,                                                                \
     }
 

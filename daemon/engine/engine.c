@@ -7,6 +7,7 @@
  */
 #include "daemon/engine/engine.h"
 
+#include "daemon/engine/backend_io_uring.h"
 #include "daemon/engine/backend_libevent.h"
 #include "daemon/engine/socket_progress.h"
 
@@ -15,18 +16,30 @@
 #include <stdlib.h>
 
 enum {
-    GLANCES = 3,     /* for new events within a turn */
+    GLANCES = 3, /* for new events within a turn */
+    FLUSHES_AT_LAST = 100,
     FEW = 16 * 1024, /* bytes: a turn that has moved more takes no glance */
 };
 
 static const struct engine_backend *const backends[] = {
     [ENGINE_EPOLL] = &backend_libevent_epoll,
     [ENGINE_SELECT] = &backend_libevent_select,
+    [ENGINE_IO_URING] = &backend_io_uring,
 };
+
+int engine_method_probe(enum engine_method method)
+{
+    return method == ENGINE_IO_URING ? backend_io_uring_probe() : 0;
+}
 
 const char *engine_method_name(enum engine_method method)
 {
     return backends[method]->name;
+}
+
+bool engine_holds_memory(const struct engine *engine)
+{
+    return engine->flush != NULL;
 }
 
 struct engine *engine_new(enum engine_method method, void (*woken)(void *context), void *context)
@@ -67,6 +80,11 @@ void engine_free(struct engine *engine)
 void engine_free_closed(struct engine *engine)
 {
     engine_socket_free_closed(engine);
+    /* What is in flight lands soon, for no operation waits, and watches are cancelled. */
+    for (int i = 0; i < FLUSHES_AT_LAST && engine->closed_but_in_flight > 0; i++) {
+        engine->flush(engine);
+        engine_socket_free_closed(engine);
+    }
 }
 
 /* Lets the backend report what has happened, and timers fire; 0 or -errno. */
@@ -92,6 +110,9 @@ static int turn(struct engine *engine)
         time_slice_serve_all(engine);
     }
     engine->moved = 0;
+    /* What was closed is closed for the system before anybody is told. */
+    if (engine->flush)
+        engine->flush(engine);
     engine_deferred_run_all(engine);
     engine_socket_free_closed(engine);
     return r;
@@ -102,6 +123,7 @@ int engine_run(struct engine *engine)
     int r = 0;
     while (r == 0 && (!engine->stopped || engine->closed_but_in_flight > 0))
         r = turn(engine);
+    engine->stopped = false;
     return r;
 }
 

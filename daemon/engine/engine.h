@@ -7,7 +7,8 @@
  * Rules that hold with every backend:
  *   - An operation never completes inside the call that submits it, so handlers are never re-entered.
  *   - Room for a receive is asked for when bytes are there, and the bytes to send when they can be taken: a waiting
- *     operation holds no buffer.
+ *     operation holds no buffer. From then on they are the system's, and must stay as they are, until `received` or
+ *     `sent` comes, the room is given back, or the socket is closed.
  *   - After engine_socket_close() no operation of that socket completes any more; its `closed` handler runs once, at
  *     the end of this turn or of a later one, when the system is done with the socket and with the memory that its
  *     operations had. It is the place to free the owner.
@@ -29,12 +30,21 @@
 #include "daemon/engine/list.h"
 #include "daemon/engine/time_slice.h"
 
+#include <stdbool.h>
+
 struct engine;
 
-enum engine_method { ENGINE_EPOLL, ENGINE_SELECT };
+enum engine_method { ENGINE_EPOLL, ENGINE_SELECT, ENGINE_IO_URING };
+
+/* 0, or a negative errno: the system does not have it, or denies it. */
+int engine_method_probe(enum engine_method method);
 
 /* As on the command line. */
 const char *engine_method_name(enum engine_method method);
+
+/* True: the system may hold the room of a receive, and the bytes of a send, while other handlers run. False: `received`
+ * and `sent` follow at once when room and bytes were asked for. */
+bool engine_holds_memory(const struct engine *engine);
 
 /* NULL with errno if the system refuses. `woken` runs in the loop after one or more engine_wake(). */
 struct engine *engine_new(enum engine_method method, void (*woken)(void *context), void *context);

@@ -53,6 +53,7 @@ void engine_socket_reset(struct engine_socket *socket)
 
 void engine_accept(struct engine_socket *socket)
 {
+    socket->listens = true;
     engine_socket_start_inward(socket, INWARD_ACCEPT);
 }
 
@@ -65,11 +66,48 @@ void engine_recv_retry(struct engine_socket *socket)
 {
     if (socket->inward == INWARD_RECV_HELD)
         engine_socket_start_inward(socket, INWARD_RECV);
+    else if (socket->inward == INWARD_MESSAGE_HELD)
+        engine_socket_start_inward(socket, INWARD_MESSAGE);
+}
+
+int engine_push_back(struct engine_socket *socket, const void *bytes, size_t size)
+{
+    if (size == 0)
+        return 0;
+    struct engine_pushed_back *pushed_back = malloc(sizeof *pushed_back + size);
+    if (!pushed_back)
+        return -ENOMEM;
+    *pushed_back = (struct engine_pushed_back){.size = size};
+    memcpy(pushed_back->bytes, bytes, size);
+    engine_socket_push_back(socket, pushed_back);
+    return 0;
 }
 
 void engine_send(struct engine_socket *socket)
 {
     engine_socket_start_outward(socket, OUTWARD_SEND);
+}
+
+void engine_accept_withdraw(struct engine_socket *socket)
+{
+    assert(socket->inward == INWARD_ACCEPT);
+    socket->inward = INWARD_NONE;
+}
+
+void engine_send_withdraw(struct engine_socket *socket)
+{
+    assert(socket->outward == OUTWARD_SEND && socket->outward_progress == PROGRESS_NONE);
+    socket->outward = OUTWARD_NONE;
+}
+
+void engine_recv_message(struct engine_socket *socket)
+{
+    engine_socket_start_inward(socket, INWARD_MESSAGE);
+}
+
+void engine_send_messages(struct engine_socket *socket)
+{
+    engine_socket_start_outward(socket, OUTWARD_MESSAGES);
 }
 
 void engine_connect(struct engine_socket *socket, const struct sockaddr *address, socklen_t length)
@@ -148,7 +186,7 @@ ssize_t engine_socket_send_now(const struct engine_socket *socket, const void *b
     union fd_message_control control;
     struct iovec vector = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-    if (socket->outward_progress == PROGRESS_IN_FLIGHT)
+    if (socket->outward_progress != PROGRESS_NONE)
         return -EBUSY;
     if (descriptor_count > 0)
         fd_message_attach(&message, &control, descriptors, descriptor_count);

@@ -28,10 +28,21 @@ void engine_socket_reset(struct engine_socket *socket);
 
 void engine_accept(struct engine_socket *socket);
 void engine_recv(struct engine_socket *socket);
-/* There is room again for a receive that `receive_buffer` had none for. Harmless otherwise. */
+/* There is room again for a receive that `receive_buffer` or `message_room` had none for. Harmless otherwise. */
 void engine_recv_retry(struct engine_socket *socket);
+/* Gives back bytes that were received, of which a copy is made: the next receive brings them, before what the system
+ * has. The system must not have the room of a receive. 0 or -ENOMEM. */
+int engine_push_back(struct engine_socket *socket, const void *bytes, size_t size);
 void engine_send(struct engine_socket *socket);
+/* Of a datagram socket: one message in, or as many out as the system takes at once. */
+void engine_recv_message(struct engine_socket *socket);
+void engine_send_messages(struct engine_socket *socket);
 void engine_connect(struct engine_socket *socket, const struct sockaddr *address, socklen_t length);
+/* Nobody wants the connection any more that engine_accept() waits for: it stays with the system. */
+void engine_accept_withdraw(struct engine_socket *socket);
+/* There is nothing left of what engine_send() was to send. The system must not have any of it: between `send_vectors`
+ * and `sent` or `bytes_unused` a send cannot be withdrawn. */
+void engine_send_withdraw(struct engine_socket *socket);
 /* For a socket that receives nothing any more, and would learn of a reset by its next send only: `broke` runs, once,
  * when the connection breaks. */
 void engine_watch_break(struct engine_socket *socket);
@@ -60,8 +71,8 @@ int engine_socket_fd(const struct engine_socket *socket);
 /* Another descriptor of the socket, close-on-exec, which is the caller's. */
 int engine_socket_duplicate(const struct engine_socket *socket);
 
-/* Sends as much as the system takes at once, with descriptors over a Unix-domain socket. -EBUSY: a send is in flight.
- * Returns the count of bytes. */
+/* Sends as much as the system takes at once, with descriptors over a Unix-domain socket. -EBUSY: the system has
+ * bytes of a send already, and `sent` has not come. Returns the count of bytes. */
 ssize_t engine_socket_send_now(const struct engine_socket *socket, const void *bytes, size_t size,
                                const int *descriptors, int descriptor_count);
 

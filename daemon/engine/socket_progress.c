@@ -14,12 +14,13 @@
 #include "daemon/engine/socket_progress.h"
 
 #include "daemon/engine/engine_handlers.h"
+#include "daemon/engine/socket_calls.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* ---- what is watched, and what is runnable ---- */
 
@@ -56,7 +57,8 @@ void engine_socket_is_readable(struct engine_socket *socket)
 {
     /* Reported before, and still waiting for the slice's time: not to be reported turn after turn. */
     bool waits = socket->readable && !list_is_empty(&socket->work.node);
-    bool is_wanted = socket->inward == INWARD_RECV || socket->inward == INWARD_ACCEPT;
+    bool is_wanted =
+        socket->inward == INWARD_RECV || socket->inward == INWARD_MESSAGE || socket->inward == INWARD_ACCEPT;
     socket->readable = true;
     if (waits || !is_wanted)
         unwatch_read(socket);
@@ -72,13 +74,17 @@ void engine_socket_is_writable(struct engine_socket *socket)
 
 void engine_socket_is_broken(struct engine_socket *socket)
 {
+    /* The system may report it until it is done with the socket. */
+    if (socket->fd < 0)
+        return;
     socket->broken = true;
     make_runnable(socket);
 }
 
 void engine_socket_start_inward(struct engine_socket *socket, enum engine_inward operation)
 {
-    assert(socket->fd >= 0 && (socket->inward == INWARD_NONE || socket->inward == INWARD_RECV_HELD));
+    assert(socket->fd >= 0 && (socket->inward == INWARD_NONE || socket->inward == INWARD_RECV_HELD ||
+                               socket->inward == INWARD_MESSAGE_HELD));
     socket->inward = (uint8_t)operation;
     if (socket->readable)
         make_runnable(socket);
@@ -98,10 +104,43 @@ void engine_socket_start_outward(struct engine_socket *socket, enum engine_outwa
 
 /* ---- receiving and accepting ---- */
 
+void engine_socket_push_back(struct engine_socket *socket, struct engine_pushed_back *bytes)
+{
+    assert(socket->fd >= 0 && socket->inward_progress == PROGRESS_NONE);
+    bytes->next = socket->pushed_back;
+    socket->pushed_back = bytes;
+    socket->readable = true;
+    if (socket->inward == INWARD_RECV)
+        make_runnable(socket);
+}
+
+static void drop_pushed_back(struct engine_socket *socket)
+{
+    struct engine_pushed_back *bytes = socket->pushed_back;
+    socket->pushed_back = bytes->next;
+    free(bytes);
+}
+
+/* The socket stays readable: behind these bytes are others, or it is worth a try. */
+static void receive_pushed_back(struct engine_socket *socket, uint8_t *room, size_t size)
+{
+    struct engine_pushed_back *bytes = socket->pushed_back;
+    size_t left = bytes->size - bytes->taken;
+    size_t count = left < size ? left : size;
+    memcpy(room, bytes->bytes + bytes->taken, count);
+    bytes->taken += count;
+    if (bytes->taken == bytes->size)
+        drop_pushed_back(socket);
+    socket->inward = INWARD_NONE;
+    socket->handlers->received(socket->owner, (ssize_t)count);
+}
+
 static void finish_recv(struct engine_socket *socket, ssize_t result)
 {
     socket->inward_progress = PROGRESS_NONE;
     if (result == -EAGAIN) {
+        if (socket->handlers->room_unused)
+            socket->handlers->room_unused(socket->owner);
         socket->readable = false;
         watch_read(socket);
         return;
@@ -127,6 +166,10 @@ static void perform_recv(struct engine_socket *socket)
         unwatch_read(socket);
         return;
     }
+    if (socket->pushed_back) {
+        receive_pushed_back(socket, room, size);
+        return;
+    }
     socket->room_size = size;
     ssize_t result = socket->engine->backend->receive(socket, room, size);
     if (result == ENGINE_IN_FLIGHT)
@@ -135,9 +178,36 @@ static void perform_recv(struct engine_socket *socket)
         finish_recv(socket, result);
 }
 
+static void finish_message(struct engine_socket *socket, ssize_t result)
+{
+    if (result == -EAGAIN) {
+        if (socket->handlers->room_unused)
+            socket->handlers->room_unused(socket->owner);
+        socket->readable = false;
+        watch_read(socket);
+        return;
+    }
+    socket->inward = INWARD_NONE;
+    if (result > 0)
+        socket->engine->moved += (size_t)result;
+    socket->handlers->message_received(socket->owner, result);
+}
+
+static void perform_message(struct engine_socket *socket)
+{
+    struct engine_message *message = socket->handlers->message_room(socket->owner);
+    if (socket->fd < 0)
+        return;
+    if (!message) {
+        socket->inward = INWARD_MESSAGE_HELD;
+        unwatch_read(socket);
+        return;
+    }
+    finish_message(socket, socket_calls_receive_message(socket, message));
+}
+
 static void finish_accept(struct engine_socket *socket, ssize_t result, const struct sockaddr_storage *peer)
 {
-    socket->inward_progress = PROGRESS_NONE;
     /* Per accept(2), errors of the connection that was waiting are reported here too: that connection is gone, the
      * listener is fine. */
     switch (-result) {
@@ -167,11 +237,7 @@ static void finish_accept(struct engine_socket *socket, ssize_t result, const st
 static void perform_accept(struct engine_socket *socket)
 {
     struct sockaddr_storage peer;
-    ssize_t result = socket->engine->backend->accept(socket, &peer);
-    if (result == ENGINE_IN_FLIGHT)
-        socket->inward_progress = PROGRESS_IN_FLIGHT;
-    else
-        finish_accept(socket, result, &peer);
+    finish_accept(socket, socket_calls_accept(socket, &peer), &peer);
 }
 
 /* ---- sending and connecting ---- */
@@ -182,6 +248,8 @@ static void finish_send(struct engine_socket *socket, ssize_t result)
     if (result == -EAGAIN) {
         socket->writable = false;
         watch_write(socket);
+        if (socket->handlers->bytes_unused) /* last, for it may withdraw the send or close the socket */
+            socket->handlers->bytes_unused(socket->owner);
         return;
     }
     socket->outward = OUTWARD_NONE;
@@ -205,6 +273,26 @@ static void perform_send(struct engine_socket *socket)
         socket->outward_progress = PROGRESS_IN_FLIGHT;
     else
         finish_send(socket, result);
+}
+
+static void finish_messages(struct engine_socket *socket, ssize_t result)
+{
+    if (result == -EAGAIN) {
+        socket->writable = false;
+        watch_write(socket);
+        return;
+    }
+    socket->outward = OUTWARD_NONE;
+    socket->handlers->messages_sent(socket->owner, (int)result);
+}
+
+static void perform_messages(struct engine_socket *socket)
+{
+    struct engine_message *messages[ENGINE_MESSAGES_PER_SEND];
+    int count = socket->handlers->messages(socket->owner, messages);
+    if (socket->fd < 0)
+        return;
+    finish_messages(socket, socket_calls_send_messages(socket, messages, count));
 }
 
 static int pending_error(struct engine_socket *socket)
@@ -243,20 +331,22 @@ static void serve_outward(struct engine_socket *socket)
         return;
     else if (socket->outward == OUTWARD_SEND)
         perform_send(socket);
+    else if (socket->outward == OUTWARD_MESSAGES)
+        perform_messages(socket);
     else if (socket->outward == OUTWARD_CONNECT)
         perform_connect(socket);
 }
 
 static void serve_inward(struct engine_socket *socket)
 {
-    if (socket->inward_progress == PROGRESS_DONE && socket->inward == INWARD_ACCEPT)
-        finish_accept(socket, socket->inward_result, socket->peer);
-    else if (socket->inward_progress == PROGRESS_DONE)
+    if (socket->inward_progress == PROGRESS_DONE)
         finish_recv(socket, socket->inward_result);
     else if (socket->inward_progress == PROGRESS_IN_FLIGHT || !socket->readable)
         return;
     else if (socket->inward == INWARD_RECV)
         perform_recv(socket);
+    else if (socket->inward == INWARD_MESSAGE)
+        perform_message(socket);
     else if (socket->inward == INWARD_ACCEPT)
         perform_accept(socket);
 }
@@ -273,15 +363,11 @@ void engine_socket_serve(struct engine_work *work)
 
 /* ---- what was in flight ---- */
 
-void engine_socket_inward_done(struct engine_socket *socket, ssize_t result, const struct sockaddr_storage *peer)
+void engine_socket_inward_done(struct engine_socket *socket, ssize_t result)
 {
-    if (socket->fd < 0) {
-        if (socket->inward == INWARD_ACCEPT && result >= 0)
-            close((int)result);
-    } else {
+    if (socket->fd >= 0) {
         socket->inward_progress = PROGRESS_DONE;
         socket->inward_result = result;
-        socket->peer = peer;
         make_runnable(socket);
     }
     engine_socket_landed(socket);
@@ -311,9 +397,6 @@ void engine_socket_landed(struct engine_socket *socket)
 void engine_socket_begin_closing(struct engine_socket *socket)
 {
     engine_work_cancel(&socket->work);
-    /* An accept that was carried out, and whose owner has not been told. */
-    if (socket->inward == INWARD_ACCEPT && socket->inward_progress == PROGRESS_DONE && socket->inward_result >= 0)
-        close((int)socket->inward_result);
     if (socket->in_flight > 0)
         socket->engine->closed_but_in_flight++;
     else
@@ -327,6 +410,8 @@ void engine_socket_free_closed(struct engine *engine)
         struct engine_socket *socket = list_entry(node, struct engine_socket, work.node);
         void (*closed)(void *) = socket->handlers->closed;
         void *owner = socket->owner;
+        while (socket->pushed_back)
+            drop_pushed_back(socket);
         free(socket);
         closed(owner);
     }

@@ -15,6 +15,9 @@ void engine_socket_serve(struct engine_work *work);
 void engine_socket_start_inward(struct engine_socket *socket, enum engine_inward operation);
 void engine_socket_start_outward(struct engine_socket *socket, enum engine_outward operation);
 
+/* What was received comes again, before anything else. The system must not have the room of a receive. */
+void engine_socket_push_back(struct engine_socket *socket, struct engine_pushed_back *bytes);
+
 /* The socket is closed: it will be freed when the system is done with it. */
 void engine_socket_begin_closing(struct engine_socket *socket);
 
@@ -30,7 +33,7 @@ void engine_socket_is_broken(struct engine_socket *socket);
 void engine_socket_landed(struct engine_socket *socket);
 
 /* From a backend: the result of an operation for which it has returned ENGINE_IN_FLIGHT. */
-void engine_socket_inward_done(struct engine_socket *socket, ssize_t result, const struct sockaddr_storage *peer);
+void engine_socket_inward_done(struct engine_socket *socket, ssize_t result);
 void engine_socket_outward_done(struct engine_socket *socket, ssize_t result);
 
 #endif

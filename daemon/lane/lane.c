@@ -1,3 +1,10 @@
+/*
+ * One lane of two, and room for what is to be received.
+ *
+ * Room is taken where the bytes shall stay, so that nothing copies them: of the arena, or where the next frame goes.
+ * The latter cannot be held while other frames are queued. So where the engine's backend holds memory, such a room is
+ * memory of its own, and is copied from when it is committed; it is short, for what is long goes to the arena.
+ */
 #include "daemon/lane/lane.h"
 
 #include "daemon/engine/fd_message.h"
@@ -5,6 +12,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+
+enum { HELD_LITTLE = 4096 /* bytes: room for who is not expected to send more */ };
 
 static bool on_frame(void *owner, struct frame_message *from)
 {
@@ -129,24 +138,66 @@ int lane_put(struct lane *lane, const struct frame *frame, const void *body, con
                         : plain_lane_put(&lane->plain, frame, body, payload);
 }
 
-uint8_t *lane_room(struct lane *lane, bool many, size_t *size)
+static bool reserve(struct lane *lane, bool many, size_t most, struct lane_room *room)
 {
     if (lane->memory)
-        return memory_lane_room(lane->memory, many, size);
-    uint8_t *room = plain_lane_room(&lane->plain, size);
-    if (!room)
+        return memory_lane_reserve(lane->memory, many, most, room);
+    size_t size;
+    uint8_t *data = plain_lane_room(&lane->plain, &size);
+    if (!data) {
         lane->congested = true;
-    return room;
+        return false;
+    }
+    *room = (struct lane_room){.data = data, .size = (uint32_t)(size < most ? size : most), .place = LANE_ROOM_NEXT};
+    return true;
 }
 
-int lane_put_room(struct lane *lane, struct frame *frame)
+bool lane_reserve(struct lane *lane, bool many, size_t most, struct lane_room *room)
 {
-    if (lane->unheard)
+    if (!reserve(lane, many, most, room))
+        return false;
+    if (room->place == LANE_ROOM_ARENA || !engine_holds_memory(lane->engine))
+        return true;
+    /* What goes where the next frame goes cannot be held: others may queue frames meanwhile. */
+    if (!many && room->size > HELD_LITTLE)
+        room->size = HELD_LITTLE;
+    room->data = malloc(room->size);
+    room->place = LANE_ROOM_OWN;
+    if (room->data)
+        return true;
+    /* As when memory is short for the lane itself: it tries again. */
+    *room = (struct lane_room){0};
+    lane->congested = true;
+    plain_lane_want_relief(&lane->plain);
+    return false;
+}
+
+int lane_commit(struct lane *lane, struct lane_room *room, struct frame *frame)
+{
+    int r = 0;
+    if (lane->unheard) {
+        lane_give_back(lane, room);
         return 0;
-    if (lane->memory)
-        return memory_lane_put_room(lane->memory, frame);
-    plain_lane_put_room(&lane->plain, frame);
-    return 0;
+    }
+    if (room->place == LANE_ROOM_OWN) {
+        r = lane_put(lane, frame, NULL, room->data);
+        free(room->data);
+    } else if (lane->memory) {
+        r = memory_lane_commit(lane->memory, room, frame);
+    } else {
+        plain_lane_put_room(&lane->plain, frame);
+    }
+    *room = (struct lane_room){0};
+    return r;
+}
+
+void lane_give_back(struct lane *lane, struct lane_room *room)
+{
+    if (room->place == LANE_ROOM_OWN)
+        free(room->data);
+    else if (room->place == LANE_ROOM_ARENA)
+        memory_lane_give_back(lane->memory, room);
+    *room = (struct lane_room){0};
 }
 
 void lane_free_payload(struct lane *lane, struct payload *payload)

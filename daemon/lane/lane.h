@@ -36,11 +36,16 @@ int lane_move_to_memory(struct lane *lane, const struct memory_sizes *sizes, con
  * -ENOMEM. */
 int lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload);
 
-/* Room to receive data into, *size bytes, or NULL: the lane is congested. `many`: a lot is expected. */
-uint8_t *lane_room(struct lane *lane, bool many, size_t *size);
+/* Room to receive up to `most` bytes of data into. `many`: a lot is expected. Several rooms may be out at a time, each
+ * until one of the next two functions; but if the engine holds no memory (engine_holds_memory()), there is one at a
+ * time, and no other call comes in between. False: the lane is congested. */
+bool lane_reserve(struct lane *lane, bool many, size_t most, struct lane_room *room);
 
-/* Queues a frame whose payload was put at the start of the room; no other call came in between. 0 or -ENOMEM. */
-int lane_put_room(struct lane *lane, struct frame *frame);
+/* Queues a frame whose payload, at least a byte, was put at the start of the room. 0 or -ENOMEM. */
+int lane_commit(struct lane *lane, struct lane_room *room, struct frame *frame);
+
+/* Nothing was put there. Fine for a room that is none. */
+void lane_give_back(struct lane *lane, struct lane_room *room);
 
 void lane_free_payload(struct lane *lane, struct payload *payload);
 

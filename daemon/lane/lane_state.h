@@ -16,6 +16,21 @@ struct lane_message {
     struct payload payload;
 };
 
+enum lane_room_place {
+    LANE_ROOM_NONE,  /* there is none */
+    LANE_ROOM_NEXT,  /* where the next frame goes: nothing comes in between */
+    LANE_ROOM_ARENA, /* taken of the arena */
+    LANE_ROOM_OWN,   /* memory of its own, which is copied from */
+};
+
+/* Room for data that are to be received. */
+struct lane_room {
+    uint8_t *data;
+    uint32_t size;
+    uint32_t offset; /* in the arena */
+    enum lane_room_place place;
+};
+
 struct lane_user {
     /* A frame came. message->payload is the user's to give back with lane_free_payload(), now or later. False: do not
      * go on (the lane was closed). */

@@ -17,7 +17,12 @@ static int make(struct memory *memory, const char **what)
         fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     *what = "the pages of the rings";
-    return fallocate(memory->fd, 0, 0, (off_t)memory_rings_end(&memory->sizes)) < 0 ? -errno : 0;
+    int r;
+    /* Interrupted not by signals alone: on Linux 6.1 also by what the system does for a closed ring of io_uring(7). */
+    do
+        r = fallocate(memory->fd, 0, 0, (off_t)memory_rings_end(&memory->sizes)) < 0 ? -errno : 0;
+    while (r == -EINTR);
+    return r;
 }
 
 int memory_init(struct memory *memory, const struct memory_sizes *sizes, const char **what)

@@ -17,6 +17,7 @@ enum {
     RECORDS_PER_TURN = 512,  /* then others have their turn */
     TINY = 512,              /* bytes: data so short ride in the ring even if an arena was at hand */
     ARENA_LEAST = 16 * 1024, /* bytes: a receive into less is not worth a block's rest */
+    HELD_MOST = 64 * 1024,   /* bytes: many receives may be under way, each with its room */
     ROOM_ATTEMPTS = 16,
     DEAF = 4 * 1024 * 1024, /* bytes of overflow: no more requests are taken */
     WITHHELD_MAX = 64,      /* quiet answers that wait for company */
@@ -41,7 +42,6 @@ struct memory_lane {
     unsigned withheld;        /* quiet answers since the last flush: not worth a bell */
     uint32_t withheld_bytes;  /* of payloads whose RELEASE waits with them */
     struct engine_work drain; /* takes requests when the slice has its turn */
-    bool room_is_in_arena;    /* the room that was given out last */
     uint8_t body[FRAME_BODY_MAX];
 };
 
@@ -167,36 +167,51 @@ static void on_flush(struct engine_deferred *deferred)
         ring_client(memory);
 }
 
-uint8_t *memory_lane_room(struct memory_lane *memory, bool many, size_t *size)
+/* Takes room of the arena. */
+static bool reserve_arena(struct memory_lane *memory, size_t most, struct lane_room *room)
 {
-    uint32_t arena_size;
-    uint8_t *room = NULL;
-    if (many && bytes_length(&memory->overflow) == 0)
-        room = arena_room(&memory->receive, ARENA_LEAST, &arena_size);
-    memory->room_is_in_arena = room != NULL;
-    if (room) {
-        *size = arena_size;
-        return room;
-    }
+    uint32_t size;
+    uint8_t *data = arena_room(&memory->receive, ARENA_LEAST, &size);
+    if (!data)
+        return false;
+    if (engine_holds_memory(memory->lane->engine) && size > HELD_MOST)
+        size = HELD_MOST;
+    if (size > most)
+        size = (uint32_t)most;
+    *room = (struct lane_room){.data = data, .size = size, .place = LANE_ROOM_ARENA};
+    room->offset = arena_commit(&memory->receive, size);
+    return true;
+}
+
+bool memory_lane_reserve(struct memory_lane *memory, bool many, size_t most, struct lane_room *room)
+{
+    if (many && bytes_length(&memory->overflow) == 0 && reserve_arena(memory, most, room))
+        return true;
     if (has_ring_room(memory)) {
-        *size = MEMORY_INLINE_MAX;
-        return ring_reserve(&memory->replies, FRAME_HEADER_SIZE + MEMORY_INLINE_MAX) + FRAME_HEADER_SIZE;
+        *room = (struct lane_room){
+            .data = ring_reserve(&memory->replies, FRAME_HEADER_SIZE + MEMORY_INLINE_MAX) + FRAME_HEADER_SIZE,
+            .size = (uint32_t)(most < MEMORY_INLINE_MAX ? most : MEMORY_INLINE_MAX),
+            .place = LANE_ROOM_NEXT,
+        };
+        return true;
     }
     memory->lane->congested = true;
     engine_defer(memory->lane->engine, &memory->flush);
-    return NULL;
+    return false;
 }
 
-int memory_lane_put_room(struct memory_lane *memory, struct frame *frame)
+int memory_lane_commit(struct memory_lane *memory, const struct lane_room *room, struct frame *frame)
 {
     uint32_t length = frame->payload_length;
-    if (memory->room_is_in_arena) {
-        if (length <= TINY) {
-            uint32_t size;
-            return memory_lane_put(memory, frame, NULL, arena_room(&memory->receive, ARENA_LEAST, &size));
-        }
+    if (room->place == LANE_ROOM_ARENA && length <= TINY) {
+        int r = memory_lane_put(memory, frame, NULL, room->data);
+        arena_release(&memory->receive, room->offset, room->size);
+        return r;
+    }
+    if (room->place == LANE_ROOM_ARENA) {
+        arena_shrink(&memory->receive, room->offset, room->size, length);
         frame->flags |= FRAME_IN_ARENA;
-        frame->payload_offset = arena_commit(&memory->receive, length);
+        frame->payload_offset = room->offset;
         return memory_lane_put(memory, frame, NULL, NULL);
     }
     uint8_t *record = ring_reserve(&memory->replies, FRAME_HEADER_SIZE + MEMORY_INLINE_MAX);
@@ -204,6 +219,11 @@ int memory_lane_put_room(struct memory_lane *memory, struct frame *frame)
     ring_commit(&memory->replies, FRAME_HEADER_SIZE + length);
     engine_defer(memory->lane->engine, &memory->flush);
     return 0;
+}
+
+void memory_lane_give_back(struct memory_lane *memory, const struct lane_room *room)
+{
+    arena_release(&memory->receive, room->offset, room->size);
 }
 
 bool memory_lane_release(struct memory_lane *memory, uint32_t offset, uint32_t length)

@@ -37,8 +37,9 @@ void memory_lane_descriptors(const struct memory_lane *memory, int descriptors[M
 void memory_lane_start(struct memory_lane *memory);
 
 int memory_lane_put(struct memory_lane *memory, const struct frame *frame, const void *body, const void *payload);
-uint8_t *memory_lane_room(struct memory_lane *memory, bool many, size_t *size);
-int memory_lane_put_room(struct memory_lane *memory, struct frame *frame);
+bool memory_lane_reserve(struct memory_lane *memory, bool many, size_t most, struct lane_room *room);
+int memory_lane_commit(struct memory_lane *memory, const struct lane_room *room, struct frame *frame);
+void memory_lane_give_back(struct memory_lane *memory, const struct lane_room *room);
 void memory_lane_free_payload(struct memory_lane *memory, const struct payload *payload);
 bool memory_lane_release(struct memory_lane *memory, uint32_t offset, uint32_t length);
 bool memory_lane_is_read(const struct memory_lane *memory);

@@ -1,3 +1,10 @@
+/*
+ * The plain lane: frames and payloads are bytes in the socket.
+ *
+ * What is to be sent queues up in `output`. Where the engine's backend holds memory, the output does not move from the
+ * moment in which a send asks for it to the send's end: what is put meanwhile queues up in `behind`, which takes the
+ * place of the output when that is empty.
+ */
 #include "daemon/lane/plain_lane.h"
 
 #include <errno.h>
@@ -13,9 +20,27 @@ enum {
     MEMORY_RETRY_MS = 100,
 };
 
+/* Bytes that wait to be sent. */
+static size_t queued(const struct plain_lane *lane)
+{
+    return bytes_length(&lane->output) + bytes_length(&lane->behind);
+}
+
+/* Where what is put now goes. */
+static struct bytes *queue_end(struct plain_lane *lane)
+{
+    return lane->output_is_held || bytes_length(&lane->behind) > 0 ? &lane->behind : &lane->output;
+}
+
+static void drop_output(struct plain_lane *lane)
+{
+    bytes_deinit(&lane->output);
+    bytes_deinit(&lane->behind);
+}
+
 static void listen_on(struct plain_lane *lane)
 {
-    if (lane->listening || lane->closed || bytes_length(&lane->output) > DEAF)
+    if (lane->listening || lane->closed || queued(lane) > DEAF)
         return;
     if (!list_is_empty(&lane->backlog.node))
         return;
@@ -82,6 +107,7 @@ static int on_send_vectors(void *owner, struct iovec *vectors, int max)
     struct plain_lane *lane = owner;
     size_t length = bytes_length(&lane->output);
     (void)max;
+    lane->output_is_held = engine_holds_memory(lane->engine);
     vectors[0].iov_base = lane->output.data + lane->output.head;
     vectors[0].iov_len = length < SENDS_AT_MOST ? length : SENDS_AT_MOST;
     return 1;
@@ -103,17 +129,22 @@ static void on_retry(void *owner)
 static void on_sent(void *owner, ssize_t result)
 {
     struct plain_lane *lane = owner;
-    lane->sending = false;
+    lane->sending = lane->output_is_held = false;
     if (result < 0) {
         lane->unheard = true;
-        bytes_deinit(&lane->output);
+        drop_output(lane);
         /* To a client that is still there, after another failure than its end, this is the end of the session. */
         (void)engine_socket_shut_down(lane->socket, SHUT_WR);
         listen_on(lane);
         return;
     }
     bytes_take(&lane->output, (size_t)result);
-    size_t left = bytes_length(&lane->output);
+    if (bytes_length(&lane->output) == 0 && bytes_length(&lane->behind) > 0) {
+        struct bytes sent = lane->output;
+        lane->output = lane->behind;
+        lane->behind = sent;
+    }
+    size_t left = queued(lane);
     if (left > 0)
         start_sending(lane);
     if (left <= RELIEVED)
@@ -138,7 +169,8 @@ static const struct engine_handlers handlers = {
 int plain_lane_init(struct plain_lane *lane, struct time_slice *slice, int fd, const struct plain_lane_user *user,
                     void *owner)
 {
-    *lane = (struct plain_lane){.user = user, .owner = owner, .backlog = {.run = on_backlog, .slice = slice}};
+    *lane = (struct plain_lane){
+        .engine = slice->engine, .user = user, .owner = owner, .backlog = {.run = on_backlog, .slice = slice}};
     list_init(&lane->backlog.node);
     if (frame_reader_init(&lane->reader) < 0)
         return -ENOMEM;
@@ -155,7 +187,7 @@ int plain_lane_init(struct plain_lane *lane, struct time_slice *slice, int fd, c
 void plain_lane_deinit(struct plain_lane *lane)
 {
     frame_reader_deinit(&lane->reader);
-    bytes_deinit(&lane->output);
+    drop_output(lane);
 }
 
 /* Last words, such as why a session is refused: as far as the socket takes them at once. */
@@ -163,7 +195,7 @@ static void send_what_fits(struct plain_lane *lane)
 {
     size_t length = bytes_length(&lane->output);
     if (length > 0 && engine_socket_send_now(lane->socket, bytes_front(&lane->output), length, NULL, 0) > 0)
-        bytes_deinit(&lane->output);
+        drop_output(lane);
 }
 
 void plain_lane_close(struct plain_lane *lane)
@@ -182,7 +214,8 @@ int plain_lane_put(struct plain_lane *lane, const struct frame *frame, const voi
     size_t size = FRAME_HEADER_SIZE + (size_t)frame->body_length + frame->payload_length;
     if (lane->unheard)
         return 0;
-    uint8_t *out = bytes_reserve(&lane->output, size);
+    struct bytes *queue = queue_end(lane);
+    uint8_t *out = bytes_reserve(queue, size);
     if (!out)
         return -ENOMEM;
     frame_encode(frame, out);
@@ -190,9 +223,19 @@ int plain_lane_put(struct plain_lane *lane, const struct frame *frame, const voi
         memcpy(out + FRAME_HEADER_SIZE, body, frame->body_length);
     if (frame->payload_length)
         memcpy(out + FRAME_HEADER_SIZE + frame->body_length, payload, frame->payload_length);
-    bytes_commit(&lane->output, size);
+    bytes_commit(queue, size);
     start_sending(lane);
     return 0;
+}
+
+void plain_lane_want_relief(struct plain_lane *lane)
+{
+    lane->congested = true;
+    /* So that `relieved` is certain to come even when it was memory that was short. */
+    if (queued(lane) > 0)
+        start_sending(lane);
+    else
+        engine_timer_set(&lane->retry_timer, MEMORY_RETRY_MS);
 }
 
 uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size)
@@ -200,15 +243,10 @@ uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size)
     uint8_t *out = NULL;
     if (lane->unheard)
         return NULL;
-    if (bytes_length(&lane->output) < CONGESTED)
-        out = bytes_reserve(&lane->output, FRAME_HEADER_SIZE + READ_SIZE);
+    if (queued(lane) < CONGESTED)
+        out = bytes_reserve(queue_end(lane), FRAME_HEADER_SIZE + READ_SIZE);
     if (!out) {
-        lane->congested = true;
-        /* So that `relieved` is certain to come even when it was memory that was short. */
-        if (bytes_length(&lane->output) > 0)
-            start_sending(lane);
-        else
-            engine_timer_set(&lane->retry_timer, MEMORY_RETRY_MS);
+        plain_lane_want_relief(lane);
         return NULL;
     }
     *size = READ_SIZE;
@@ -229,5 +267,5 @@ bool plain_lane_is_read(const struct plain_lane *lane)
 
 bool plain_lane_is_sent(const struct plain_lane *lane)
 {
-    return bytes_length(&lane->output) == 0;
+    return queued(lane) == 0;
 }

@@ -31,11 +31,14 @@ struct plain_lane_user {
 
 struct plain_lane {
     struct engine_socket *socket;
+    struct engine *engine;
     struct engine_timer retry_timer; /* for who was refused room because memory was short */
     const struct plain_lane_user *user;
     void *owner;
     struct frame_reader reader;
     struct bytes output;
+    struct bytes behind; /* what was put while the system had the output, which does not move meanwhile */
+    bool output_is_held;
     struct engine_work backlog; /* submitted: frames are here that there was no time for */
     bool sending;
     bool listening;
@@ -64,6 +67,9 @@ uint8_t *plain_lane_room(struct plain_lane *lane, size_t *size);
 
 /* Queues a frame whose payload was put at the start of the room. No other call came in between. */
 void plain_lane_put_room(struct plain_lane *lane, const struct frame *frame);
+
+/* Somebody was refused for want of memory: `relieved` will come. */
+void plain_lane_want_relief(struct plain_lane *lane);
 
 /* Everything that the client has sent was handed on, and no frame is half here. */
 bool plain_lane_is_read(const struct plain_lane *lane);

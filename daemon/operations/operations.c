@@ -1,39 +1,23 @@
 #include "daemon/operations/operations.h"
 
 #include "daemon/handover/handover_key.h"
-#include "daemon/log/log.h"
-#include "daemon/operations/body.h"
+#include "daemon/operations/call.h"
 #include "daemon/operations/hello.h"
+#include "daemon/operations/opening.h"
 #include "daemon/operations/statistics_reply.h"
 #include "daemon/session/daemon_state.h"
 #include "daemon/session/request.h"
 #include "daemon/session/session.h"
 #include "daemon/session/session_host.h"
 #include "daemon/socket/connection.h"
-#include "daemon/socket/listener.h"
-#include "daemon/socket/policy.h"
 #include "daemon/socket/socket_option.h"
 #include "proto/errors.h"
 #include "proto/handover.h"
 #include "proto/oche.pb-c.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-
-/* What a handler works on. */
-struct call {
-    struct session *session;
-    struct lane_message *message;
-    struct request request;
-    struct socket *socket; /* that the frame names; NULL if the row does not ask for one */
-    int os_error;          /* to go with a negative code */
-};
-
-/* What a handler returns: 0, the request is completed or held; a negative code, with which it is to be completed; or
- * this, the frame is none that a correct client sends. */
-enum { MALFORMED = 1 };
 
 enum shape {
     HAS_BODY = 1 << 0,
@@ -48,17 +32,11 @@ struct operation {
     int (*handle)(struct call *call);
 };
 
-/* What a handler returns whose body could not be unpacked. */
-static int unpack_fault(const struct body_memory *memory)
-{
-    return memory->was_short ? OCHE_ERR_OUT_OF_MEMORY : MALFORMED;
-}
-
 /* ---- the session ---- */
 
 static int handle_hello(struct call *call)
 {
-    return hello_take(call->session, &call->message->frame, call->message->body) ? 0 : MALFORMED;
+    return hello_take(call->session, &call->message->frame, call->message->body) ? 0 : CALL_MALFORMED;
 }
 
 /* Any process of the user can connect, but only a successor that the daemon or its operator has started has the key. */
@@ -79,7 +57,7 @@ static int handle_handover(struct call *call)
     struct daemon_state *daemon = session->host->daemon;
     const struct frame *frame = &call->message->frame;
     if (frame->value != HANDOVER_ASK || (frame->payload_length != 0 && frame->payload_length != HANDOVER_KEY_SIZE))
-        return MALFORMED;
+        return CALL_MALFORMED;
     const char *objection = find_objection(session, call->message);
     if (objection) {
         request_complete(&call->request, HANDOVER_KEPT, EACCES);
@@ -108,102 +86,12 @@ static int handle_ping(struct call *call)
 
 /* ---- sockets ---- */
 
-static bool is_source_given(const Oche__Connect *body)
-{
-    return body->source_address.len > 0 || body->source_port != 0;
-}
-
-static int decode_target(struct connection_target *target, const Oche__Connect *body)
-{
-    target->timeout_ms = body->timeout_ms;
-    target->source.length = 0;
-    if (body->port == 0 || body->port > UINT16_MAX || body->source_port > UINT16_MAX)
-        return OCHE_ERR_INVALID_ARGUMENT;
-    if (!address_from_wire(&target->remote, body->address.data, body->address.len, body->scope_id, body->port))
-        return OCHE_ERR_INVALID_ADDRESS;
-    if (!is_source_given(body))
-        return 0;
-    if (body->source_address.len == 0) {
-        address_any(&target->source, &target->remote, (uint16_t)body->source_port);
-        return 0;
-    }
-    if (body->source_address.len != body->address.len ||
-        !address_from_wire(&target->source, body->source_address.data, body->source_address.len, body->source_scope_id,
-                           body->source_port))
-        return OCHE_ERR_INVALID_ADDRESS;
-    return 0;
-}
-
-static int deny(struct call *call, const char *operation, const struct address *address, int code)
-{
-    char text[ADDRESS_TEXT_SIZE];
-    log_failure(LOG_WARNING, "session=%llu event=denied operation=%s address=%s",
-                (unsigned long long)call->session->number, operation, address_text(address, text));
-    call->os_error = EACCES;
-    return code;
-}
-
-/* 0, or the code with which the policy denies it. */
-static int check_target(struct call *call, const struct connection_target *target)
-{
-    const struct policy *policy = call->session->host->daemon->policy;
-    if (!policy_allows(&policy->connect, &target->remote))
-        return deny(call, "connect", &target->remote, OCHE_ERR_CONNECT_FAILED);
-    if (target->source.length > 0 && !policy_allows(&policy->listen, &target->source))
-        return deny(call, "bind", &target->source, OCHE_ERR_BIND_FAILED);
-    return 0;
-}
-
-static int handle_connect(struct call *call)
-{
-    struct lane_message *message = call->message;
-    struct connection_target target;
-    struct body_memory memory;
-    body_memory_init(&memory);
-    Oche__Connect *body = oche__connect__unpack(&memory.allocator, message->frame.body_length, message->body);
-    if (!body)
-        return unpack_fault(&memory);
-    int code = decode_target(&target, body);
-    oche__connect__free_unpacked(body, &memory.allocator);
-    if (code == 0)
-        code = check_target(call, &target);
-    if (code)
-        return code;
-    return connection_connect(&call->request, &target, &call->os_error);
-}
-
 static int handle_cancel(struct call *call)
 {
     struct request *held = request_find(call->session, call->message->frame.value);
     if (held)
         held->cancel(held);
     return 0;
-}
-
-static int handle_listen(struct call *call)
-{
-    struct lane_message *message = call->message;
-    struct listener_target target;
-    struct body_memory memory;
-    body_memory_init(&memory);
-    Oche__Listen *body = oche__listen__unpack(&memory.allocator, message->frame.body_length, message->body);
-    if (!body)
-        return unpack_fault(&memory);
-    int code = 0;
-    if (body->port > UINT16_MAX)
-        code = OCHE_ERR_INVALID_ARGUMENT;
-    else if (!address_from_wire(&target.local, body->address.data, body->address.len, body->scope_id, body->port))
-        code = OCHE_ERR_INVALID_ADDRESS;
-    target.v6_only = body->v6_only;
-    target.shared = body->shared;
-    target.backlog = body->backlog;
-    oche__listen__free_unpacked(body, &memory.allocator);
-    if (code == 0 &&
-        !policy_allows_listener(&call->session->host->daemon->policy->listen, &target.local, target.v6_only))
-        code = deny(call, "listen", &target.local, OCHE_ERR_BIND_FAILED);
-    if (code)
-        return code;
-    return listener_listen(&call->request, &target, &call->os_error);
 }
 
 static int handle_accept(struct call *call)
@@ -213,13 +101,13 @@ static int handle_accept(struct call *call)
 
 static int handle_read(struct call *call)
 {
-    return call->socket->kind->grant(call->socket, call->message->frame.value) ? 0 : MALFORMED;
+    return call->socket->kind->grant(call->socket, call->message->frame.value) ? 0 : CALL_MALFORMED;
 }
 
 static int handle_release(struct call *call)
 {
     const struct frame *frame = &call->message->frame;
-    return lane_release(&call->session->lane, frame->payload_offset, frame->payload_length) ? 0 : MALFORMED;
+    return lane_release(&call->session->lane, frame->payload_offset, frame->payload_length) ? 0 : CALL_MALFORMED;
 }
 
 static int handle_write(struct call *call)
@@ -257,7 +145,7 @@ static int handle_listener_close(struct call *call)
 {
     const struct frame *frame = &call->message->frame;
     if (frame->value != 0 && frame->value != 1)
-        return MALFORMED;
+        return CALL_MALFORMED;
     if (frame->value == 1)
         connection_close_accepted(call->session, frame->handle);
     if (call->session->state != SESSION_ENDED)
@@ -289,7 +177,7 @@ static int handle_set_option(struct call *call)
     body_memory_init(&memory);
     Oche__Option *body = oche__option__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
-        return unpack_fault(&memory);
+        return call_unpack_fault(&memory);
     int r = set_option(call->socket->engine_socket, body);
     oche__option__free_unpacked(body, &memory.allocator);
     if (r < 0) {
@@ -309,7 +197,7 @@ static int handle_get_option(struct call *call)
     body_memory_init(&memory);
     Oche__RawOption *body = oche__raw_option__unpack(&memory.allocator, message->frame.body_length, message->body);
     if (!body)
-        return unpack_fault(&memory);
+        return call_unpack_fault(&memory);
     if (body->size < size)
         size = body->size;
     int r = socket_option_get(call->socket->engine_socket, (int)body->level, (int)body->name, value, &size);
@@ -328,8 +216,9 @@ static int handle_get_option(struct call *call)
 
 static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_HELLO] = {HAS_BODY, handle_hello},
-    [FRAME_CONNECT] = {HAS_BODY | BEGINS, handle_connect},
-    [FRAME_LISTEN] = {HAS_BODY | BEGINS, handle_listen},
+    [FRAME_CONNECT] = {HAS_BODY | BEGINS, opening_connect},
+    [FRAME_LISTEN] = {HAS_BODY | BEGINS, opening_listen},
+    [FRAME_DATAGRAM] = {HAS_BODY | BEGINS, opening_datagram},
     [FRAME_ACCEPT] = {NEEDS_SOCKET | BEGINS, handle_accept},
     [FRAME_READ] = {NEEDS_SOCKET | IS_NOTICE, handle_read},
     [FRAME_WRITE] = {NEEDS_SOCKET | HAS_PAYLOAD, handle_write},
@@ -432,7 +321,7 @@ void operations_handle(struct session *session, struct lane_message *message)
     request_init(&call.request, session, frame);
     if (!fault) {
         code = pass(&call);
-        if (code == MALFORMED)
+        if (code == CALL_MALFORMED)
             fault = "a body that cannot be decoded";
     }
     lane_free_payload(&session->lane, &message->payload);

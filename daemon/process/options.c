@@ -24,7 +24,9 @@ static const char help[] =
     "                           it if it does not answer\n"
     "  --foreground             stay in the foreground and log to standard error\n"
     "  --workers N              event loops, each a thread (1 to 64; default 1)\n"
-    "  --method epoll|select    how the loops wait (default epoll; select serves some 750 sockets)\n"
+    "  --method epoll|select|io_uring\n"
+    "                           how the loops wait (default epoll; select serves some 750 sockets;\n"
+    "                           io_uring needs Linux 6.1, and a system that allows it)\n"
     "  --idle-exit SECONDS      leave when there was no session for so long (default 0: never)\n"
     "  --drain-timeout SECONDS  how long unsent data may take to leave on SIGTERM (default 5)\n"
     "  --handover-timeout SECONDS\n"
@@ -240,7 +242,7 @@ static bool parse_limit(struct limits *limits, int code, const char *name, const
 /* False: a message is printed. */
 static bool parse_one(struct options *options, int code, const char *name, const char *text)
 {
-    static const char *const methods[] = {"epoll", "select"};
+    static const char *const methods[] = {"epoll", "select", "io_uring"};
     static const char *const forces[] = {"force"};
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     uint64_t number = 0;
@@ -262,8 +264,8 @@ static bool parse_one(struct options *options, int code, const char *name, const
     case OPTION_LOG_SIZE:
         return parse_log_size(text, &options->log_size);
     case OPTION_METHOD:
-        index = parse_name(name, text, methods, 2, "epoll, select");
-        options->method = index == 1 ? ENGINE_SELECT : ENGINE_EPOLL;
+        index = parse_name(name, text, methods, 3, "epoll, select, io_uring");
+        options->method = (enum engine_method)index;
         return index >= 0;
     case OPTION_LOG_LEVEL:
         index = parse_name(name, text, levels, 4, "error, warning, info, debug");

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/io_uring.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -139,6 +140,7 @@ static const int allowed[] = {
     CALL(recvmsg),
     CALL(send),
     CALL(sendto),
+    CALL(sendmmsg),
     CALL(accept),
     CALL(bind),
     CALL(listen),
@@ -211,6 +213,11 @@ static const int allowed_in_territory[] = {
     CALL(renameat2),
 };
 
+/* Rings that are made already, which may do little (daemon/engine/backend_io_uring.c): no other one can be made. */
+static const int allowed_with_rings[] = {
+    CALL(io_uring_enter),
+};
+
 /* Calls that are allowed with some arguments only: argument `index`, masked, must be `value`. */
 struct condition {
     int call;
@@ -261,6 +268,8 @@ static const struct condition conditions[] = {
     {CALL(fcntl64), 1, UINT32_MAX, F_DUPFD_CLOEXEC},
 };
 
+static const struct condition enabling_ring = {CALL(io_uring_register), 1, UINT32_MAX, IORING_REGISTER_ENABLE_RINGS};
+
 static int allow(scmp_filter_ctx filter, const int *calls, size_t count, bool first)
 {
     for (size_t i = 0; i < count; i++) {
@@ -293,7 +302,7 @@ static int allow_log(scmp_filter_ctx filter, const struct opening *opening)
     return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, opening->call, 2, compare);
 }
 
-static int fill(scmp_filter_ctx filter, bool in_territory)
+static int fill(scmp_filter_ctx filter, bool in_territory, bool with_rings)
 {
     int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (r == 0) /* 32-bit calls of a 64-bit process, which there are none of */
@@ -304,6 +313,10 @@ static int fill(scmp_filter_ctx filter, bool in_territory)
         r = allow(filter, allowed, sizeof allowed / sizeof allowed[0], false);
     if (r == 0 && in_territory)
         r = allow(filter, allowed_in_territory, sizeof allowed_in_territory / sizeof allowed_in_territory[0], false);
+    if (r == 0 && with_rings)
+        r = allow(filter, allowed_with_rings, sizeof allowed_with_rings / sizeof allowed_with_rings[0], true);
+    if (r == 0 && with_rings)
+        r = allow_on_condition(filter, &enabling_ring);
     for (size_t i = 0; r == 0 && i < sizeof openings / sizeof openings[0]; i++)
         r = allow_log(filter, &openings[i]);
     for (size_t i = 0; r == 0 && i < sizeof conditions / sizeof conditions[0]; i++)
@@ -313,14 +326,14 @@ static int fill(scmp_filter_ctx filter, bool in_territory)
     return r == 0 ? allow_on_condition(filter, &to_itself) : r;
 }
 
-int sandbox_filter(bool in_territory)
+int sandbox_filter(bool in_territory, bool with_rings)
 {
     if (SANITIZED)
         return -ENOTSUP;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (!filter)
         return -ENOMEM;
-    int r = fill(filter, in_territory);
+    int r = fill(filter, in_territory, with_rings);
     if (r == 0)
         r = seccomp_load(filter);
     seccomp_release(filter);
@@ -341,12 +354,12 @@ static void log_lack(const char *what, int error)
                  errno_text(error), error);
 }
 
-void sandbox_finish(struct sandbox *sandbox, bool wanted)
+void sandbox_finish(struct sandbox *sandbox, bool wanted, bool with_rings)
 {
     char text[32];
     const char *capabilities = capabilities_text(text); /* behind the filter nobody can ask */
     if (wanted)
-        sandbox->filter = -sandbox_filter(!sandbox->files);
+        sandbox->filter = -sandbox_filter(!sandbox->files, with_rings);
     log_lack("no-new-privileges", sandbox->no_new_privileges);
     log_lack("core-files", sandbox->core_files);
     log_lack("capabilities", sandbox->capabilities);

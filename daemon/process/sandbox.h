@@ -34,11 +34,12 @@ void sandbox_leave_files(struct sandbox *sandbox, const char *socket_path, const
 
 /* From now on every thread of the process has the system calls that a daemon needs that has started, and EPERM for all
  * others. Files can be renamed `in_territory` alone, see daemon/process/sandbox_files.h: where nothing else bounds
- * renaming, the filter denies it. 0 or -errno; -ENOTSUP under sanitizers, which need more. */
-int sandbox_filter(bool in_territory);
+ * renaming, the filter denies it. `with_rings`: of io_uring(7), those that are made already go on. 0 or -errno;
+ * -ENOTSUP under sanitizers, which need more. */
+int sandbox_filter(bool in_territory, bool with_rings);
 
 /* The filter, unless it is not `wanted`, and a line in the log that says what is in force. A system that cannot do it
  * is no reason not to serve. */
-void sandbox_finish(struct sandbox *sandbox, bool wanted);
+void sandbox_finish(struct sandbox *sandbox, bool wanted, bool with_rings);
 
 #endif

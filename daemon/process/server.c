@@ -34,6 +34,7 @@ enum server_state { SERVER_SERVING, SERVER_DRAINING, SERVER_STOPPING };
 
 struct server {
     const struct options *options;
+    enum engine_method method;
     struct rendezvous *rendezvous;
     const struct respawner *respawner;
     struct daemon_state daemon;
@@ -317,7 +318,7 @@ static void on_descriptor_freed(void *context)
 
 static int start_loop(struct server *server, struct server_parts *parts)
 {
-    server->engine = engine_new(server->options->method, on_wake, server);
+    server->engine = engine_new(server->method, on_wake, server);
     if (!server->engine)
         return -errno;
     time_slice_init(&server->slice, server->engine);
@@ -339,7 +340,7 @@ static int start_workers(struct server *server)
     if (!server->workers)
         return -ENOMEM;
     while (server->worker_count < server->options->workers) {
-        struct worker *worker = worker_new(&server->daemon, server->options->method, on_worker_changed, server);
+        struct worker *worker = worker_new(&server->daemon, server->method, on_worker_changed, server);
         if (!worker)
             return -errno;
         server->workers[server->worker_count++] = worker;
@@ -373,6 +374,7 @@ struct server *server_new(struct server_parts *parts)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     server->options = options;
+    server->method = parts->method;
     server->rendezvous = parts->rendezvous;
     server->respawner = &parts->respawner;
     server->network = credentials_network();
@@ -389,7 +391,7 @@ struct server *server_new(struct server_parts *parts)
     server->daemon.policy = &options->policy;
     server->daemon.statistics.started = now.tv_sec;
     descriptors_init(&server->daemon.descriptors,
-                     options->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
+                     server->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
                      (long)options->limits.sessions * SESSION_DESCRIPTORS + REFUSED_AT_ONCE + OTHER_DESCRIPTORS,
                      on_descriptor_freed, server);
     int r = start_loop(server, parts);
@@ -404,7 +406,7 @@ struct server *server_new(struct server_parts *parts)
     }
     log_line(LOG_INFO,
              "event=serving version=" OCHE_VERSION " pid=%d socket=\"%s\" workers=%u method=%s descriptors=%ld",
-             (int)getpid(), parts->rendezvous->address.sun_path, options->workers, engine_method_name(options->method),
+             (int)getpid(), parts->rendezvous->address.sun_path, options->workers, engine_method_name(server->method),
              server->daemon.descriptors.limit);
     return server;
 }

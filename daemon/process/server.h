@@ -19,6 +19,7 @@ struct server;
 /* What a server is made of. All of it stays the caller's, and longer than the server. */
 struct server_parts {
     const struct options *options;
+    enum engine_method method;        /* the one of the options, or what there is instead */
     struct rendezvous *rendezvous;    /* open; the server closes it when it leaves */
     struct handover_items *inherited; /* what sessions may claim */
     struct respawner respawner;       /* the server takes its bell */

@@ -37,10 +37,10 @@ int request_hold(struct request *request, struct request *place, request_cancel 
     return 0;
 }
 
-void request_hold_anyway(struct request *request, struct request *place)
+void request_hold_anyway(struct request *request, struct request *place, request_cancel *cancel)
 {
     quota_take_anyway(&request->session->account->quotas[ACCOUNT_REQUESTS], 1);
-    move(request, place, NULL);
+    move(request, place, cancel);
 }
 
 void request_drop(struct request *request)
@@ -85,7 +85,7 @@ struct request *request_find(struct session *session, int64_t id)
 {
     for (struct list *node = session->requests.next; node != &session->requests; node = node->next) {
         struct request *request = list_entry(node, struct request, node);
-        if (request->id == id && request->cancel)
+        if (request->id == id && request->cancel && !(request->flags & FRAME_MORE))
             return request;
     }
     return NULL;

@@ -21,8 +21,9 @@ struct frame;
 struct request;
 struct session;
 
-/* Ends what a held request waits for, because the client has cancelled it; it completes with CLOSED and ECANCELED.
- * NULL in a request: it cannot be cancelled any more. */
+/* Ends what a held request waits for, because the client has cancelled it, and completes it: as a rule with CLOSED and
+ * ECANCELED. It may also complete later, as if nothing had happened, when it is too late to end it. NULL in a request:
+ * it cannot be cancelled. */
 typedef void request_cancel(struct request *request);
 
 struct request {
@@ -42,7 +43,7 @@ void request_init(struct request *request, struct session *session, const struct
 int request_hold(struct request *request, struct request *place, request_cancel *cancel);
 
 /* The same for what must not fail: the user's limit may be exceeded. */
-void request_hold_anyway(struct request *request, struct request *place);
+void request_hold_anyway(struct request *request, struct request *place, request_cancel *cancel);
 
 /* Answers, and gives back what was charged. When memory for the answer is short the session ends, and with it all of
  * its sockets. */
@@ -54,7 +55,8 @@ void request_complete_with_socket(struct request *request, int64_t handle, const
 /* Gives back what was charged, and answers nothing. */
 void request_drop(struct request *request);
 
-/* The request that the session holds under this id, and that can be cancelled. NULL: there is none. */
+/* The request that the session holds under this id, and that can be cancelled. Of a write in several frames it is the
+ * last one, and none before that has come. NULL: there is none. */
 struct request *request_find(struct session *session, int64_t id);
 
 #endif

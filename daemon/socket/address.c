@@ -37,6 +37,13 @@ void address_any(struct address *address, const struct address *like, uint16_t p
     address_from_wire(address, zeros, like->storage.ss_family == AF_INET ? 4 : 16, 0, port);
 }
 
+bool address_is_any(const struct address *address)
+{
+    struct address any;
+    address_any(&any, address, 0);
+    return address->length == any.length && memcmp(&address->storage, &any.storage, any.length) == 0;
+}
+
 bool address_to_endpoint(struct endpoint *endpoint, const struct sockaddr_storage *storage)
 {
     *endpoint = (struct endpoint){0};

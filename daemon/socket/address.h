@@ -25,6 +25,9 @@ bool address_from_wire(struct address *address, const uint8_t *bytes, size_t len
 /* Of the family of `like`, any address, the given port. */
 void address_any(struct address *address, const struct address *like, uint16_t port);
 
+/* Any address, and port 0. */
+bool address_is_any(const struct address *address);
+
 bool address_to_endpoint(struct endpoint *endpoint, const struct sockaddr_storage *storage);
 
 /* "127.0.0.1:80", "[::1]:80", "[fe80::1%2]:80", for the log. Returns `out`. */

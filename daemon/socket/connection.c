@@ -22,7 +22,7 @@ enum {
     CHECKS_MAX = LINGER_MS / CHECK_MS,
 };
 
-static const struct engine_handlers handlers;
+static const struct stream_user user;
 
 struct connection *connection_of(struct socket *socket)
 {
@@ -38,11 +38,13 @@ static int attach(struct connection *connection, int fd)
     int code = socket_enter_table(socket);
     if (code < 0)
         return code;
-    socket->engine_socket = engine_socket_new(&socket->session->tenant->slice, fd, &handlers, connection);
-    if (socket->engine_socket)
-        return 0;
-    socket_leave_table(socket);
-    return OCHE_ERR_OUT_OF_MEMORY;
+    if (socket_stream_init(&connection->lowest, &socket->session->tenant->slice, fd, &user, connection) < 0) {
+        socket_leave_table(socket);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    socket->engine_socket = connection->lowest.socket;
+    connection->outgoing.stream = connection->stream = &connection->lowest.stream;
+    return 0;
 }
 
 static struct connection *connection_new(struct session *session)
@@ -53,6 +55,16 @@ static struct connection *connection_new(struct session *session)
     socket_init(&connection->socket, &connection_kind, session);
     connection->outgoing.socket = &connection->socket;
     return connection;
+}
+
+/* Until this was called, the system may have the room of a receive and the bytes of a send. */
+static void shut_stream(struct connection *connection)
+{
+    if (connection->is_shut)
+        return;
+    connection->is_shut = true;
+    stream_close(connection->stream, connection->outgoing.cut ? STREAM_END_RESET : STREAM_END_CLOSE);
+    lane_give_back(&connection->socket.session->lane, &connection->room);
 }
 
 static void detach(struct connection *connection)
@@ -67,10 +79,7 @@ static void detach(struct connection *connection)
     connection->state = CONNECTION_CLOSED;
     list_remove(&socket->node);
     engine_timer_deinit(&connection->timer);
-    if (connection->outgoing.cut)
-        engine_socket_reset(socket->engine_socket);
-    else
-        engine_socket_close(socket->engine_socket);
+    shut_stream(connection);
     socket_give_back_charge(session);
     starvation_relieve(&session->host->starvation);
 }
@@ -79,6 +88,7 @@ static void abort_connection(struct connection *connection)
 {
     static const struct write_failure closed = {.code = OCHE_ERR_CLOSED};
     connection->outgoing.cut = true;
+    shut_stream(connection);
     outgoing_fail(&connection->outgoing, closed);
     /* Answering may have ended the session, for want of memory, and with it this connection. */
     if (connection->state != CONNECTION_CLOSED)
@@ -94,9 +104,10 @@ static void abort_socket(struct socket *socket)
 static void abandon(struct socket *socket, bool whole)
 {
     struct connection *connection = connection_of(socket);
-    outgoing_drop(&connection->outgoing);
-    if (!whole)
+    if (connection->outgoing.first || !whole)
         connection->outgoing.cut = true;
+    shut_stream(connection);
+    outgoing_drop(&connection->outgoing);
     detach(connection);
 }
 
@@ -210,7 +221,7 @@ static void connect_failed(struct connection *connection, int code, int os_error
         detach(connection);
 }
 
-static void on_connected(void *owner, int result)
+static void on_opened(void *owner, int result)
 {
     struct connection *connection = owner;
     struct socket *socket = &connection->socket;
@@ -218,7 +229,6 @@ static void on_connected(void *owner, int result)
         connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result);
         return;
     }
-    engine_timer_cancel(&connection->timer);
     struct sockaddr_storage peer;
     int r = engine_socket_peer(socket->engine_socket, &peer);
     if (r < 0) {
@@ -228,11 +238,6 @@ static void on_connected(void *owner, int result)
     }
     statistics_add(&socket->session->host->daemon->statistics.connections_made, 1);
     open_connection(connection, &connection->connects, &peer);
-}
-
-static void on_connect_timeout(void *owner)
-{
-    connect_failed(owner, OCHE_ERR_TIMED_OUT, ETIMEDOUT);
 }
 
 static void cancel_connect(struct request *request)
@@ -281,25 +286,18 @@ static int begin_connect(struct request *request, const struct connection_target
     connection = connection_new(session);
     if (!connection)
         goto failed;
-    if (target->timeout_ms) {
-        engine_timer_init(&connection->timer, session->host->engine, on_connect_timeout, connection);
-        engine_timer_set(&connection->timer, target->timeout_ms);
-    }
     code = request_hold(request, &connection->connects, cancel_connect);
     if (code < 0)
         goto failed;
     code = attach(connection, fd);
     if (code < 0)
         goto failed;
-    engine_connect(connection->socket.engine_socket, (const struct sockaddr *)&target->remote.storage,
-                   target->remote.length);
+    socket_stream_connect(&connection->lowest, (const struct sockaddr *)&target->remote.storage, target->remote.length);
     return 0;
 
 failed:
-    if (connection) {
+    if (connection)
         request_drop(&connection->connects);
-        engine_timer_deinit(&connection->timer);
-    }
     free(connection);
     close(fd);
     return code;
@@ -350,7 +348,7 @@ static void start_receiving(struct connection *connection)
     if (connection->receiving || connection->read_ended || connection->credit <= 0)
         return;
     connection->receiving = true;
-    engine_recv(connection->socket.engine_socket);
+    stream_receive(connection->stream);
 }
 
 static bool grant(struct socket *socket, int64_t credit)
@@ -365,10 +363,10 @@ static bool grant(struct socket *socket, int64_t credit)
 
 static void relieve(struct socket *socket)
 {
-    engine_recv_retry(socket->engine_socket);
+    stream_receive_retry(connection_of(socket)->stream);
 }
 
-static uint8_t *on_receive_buffer(void *owner, size_t *size)
+static uint8_t *on_room(void *owner, size_t *size)
 {
     struct connection *connection = owner;
     struct session *session = connection->socket.session;
@@ -376,15 +374,19 @@ static uint8_t *on_receive_buffer(void *owner, size_t *size)
      * closed, as it does for everybody who closes without having read. */
     if (connection->state == CONNECTION_LINGERING)
         return NULL;
-    uint8_t *room = lane_room(&session->lane, connection->expects_many, size);
-    if (!room) {
+    size_t most = connection->credit < UINT32_MAX ? (size_t)connection->credit : UINT32_MAX;
+    if (!lane_reserve(&session->lane, connection->expects_many, most, &connection->room)) {
         list_append(&session->waiting_for_room, &connection->socket.node);
         return NULL;
     }
-    if ((int64_t)*size > connection->credit)
-        *size = (size_t)connection->credit;
-    connection->offered = (uint32_t)*size;
-    return room;
+    *size = connection->room.size;
+    return connection->room.data;
+}
+
+static void on_room_unused(void *owner)
+{
+    struct connection *connection = owner;
+    lane_give_back(&connection->socket.session->lane, &connection->room);
 }
 
 static void end_reading(struct connection *connection, int os_error)
@@ -399,7 +401,7 @@ static void end_reading(struct connection *connection, int os_error)
     };
     connection->read_ended = true;
     if (!os_error)
-        engine_watch_break(connection->socket.engine_socket);
+        stream_watch_break(connection->stream);
     else
         log_failure(LOG_INFO, "session=%llu event=read-failed handle=%lld error=\"%s\" errno=%d",
                     (unsigned long long)session->number, (long long)connection->socket.handle, errno_text(os_error),
@@ -412,7 +414,15 @@ static void on_received(void *owner, ssize_t result)
     struct connection *connection = owner;
     struct session *session = connection->socket.session;
     connection->receiving = false;
+    /* The client has closed it while the system had the receive. Who closes without having read resets the connection.
+     */
+    if (connection->state == CONNECTION_LINGERING) {
+        lane_give_back(&session->lane, &connection->room);
+        connection->outgoing.cut |= result > 0;
+        return;
+    }
     if (result <= 0) {
+        lane_give_back(&session->lane, &connection->room);
         /* When a send has met the reset first, the kernel reports it to nobody else: what recv calls the end of the
          * stream is where it was cut off. */
         end_reading(connection, result < 0 ? (int)-result : connection->outgoing.broken);
@@ -427,12 +437,12 @@ static void on_received(void *owner, ssize_t result)
     };
     connection->credit -= result;
     /* With some inertia, so that messages of a few KiB keep coming whole. */
-    if ((uint32_t)result == connection->offered)
+    if ((uint32_t)result == connection->room.size)
         connection->expects_many = true;
     else if (result < FEW)
         connection->expects_many = false;
     statistics_add(&session->host->daemon->statistics.bytes_received, (uint64_t)result);
-    if (lane_put_room(&session->lane, &frame) < 0)
+    if (lane_commit(&session->lane, &connection->room, &frame) < 0)
         session_end(session, "no memory for data", ENOMEM);
     else
         start_receiving(connection);
@@ -451,10 +461,16 @@ static int shut_down(struct socket *socket, struct request *request, int *os_err
     return outgoing_shut_down(&connection_of(socket)->outgoing, request, os_error);
 }
 
-static int on_send_vectors(void *owner, struct iovec *vectors, int max)
+static int on_vectors(void *owner, struct iovec *vectors, int max)
 {
-    const struct connection *connection = owner;
+    struct connection *connection = owner;
     return outgoing_vectors(&connection->outgoing, vectors, max);
+}
+
+static void on_bytes_unused(void *owner)
+{
+    struct connection *connection = owner;
+    outgoing_unused(&connection->outgoing);
 }
 
 static void on_sent(void *owner, ssize_t result)
@@ -471,12 +487,14 @@ static void on_broke(void *owner, int os_error)
     outgoing_break(&connection->outgoing, os_error);
 }
 
-static const struct engine_handlers handlers = {
-    .receive_buffer = on_receive_buffer,
+static const struct stream_user user = {
+    .opened = on_opened,
+    .room = on_room,
     .received = on_received,
-    .send_vectors = on_send_vectors,
+    .room_unused = on_room_unused,
+    .vectors = on_vectors,
     .sent = on_sent,
-    .connected = on_connected,
+    .bytes_unused = on_bytes_unused,
     .broke = on_broke,
     .closed = on_closed,
 };

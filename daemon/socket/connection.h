@@ -14,10 +14,12 @@
 #define OCHE_DAEMON_SOCKET_CONNECTION_H
 
 #include "daemon/engine/engine.h"
+#include "daemon/lane/lane_state.h"
 #include "daemon/session/request.h"
 #include "daemon/session/socket.h"
 #include "daemon/socket/address.h"
 #include "daemon/socket/outgoing.h"
+#include "daemon/stream/socket_stream.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,19 +35,22 @@ enum connection_state {
 
 struct connection {
     struct socket socket;
+    struct socket_stream lowest;
+    struct stream *stream; /* the topmost */
     enum connection_state state;
+    bool is_shut;            /* the stream is closed */
     int64_t accepted_by;     /* handle of the listener, 0 if there was none */
     struct request connects; /* held while connecting */
 
-    int64_t credit;    /* bytes that the client lets us receive */
-    bool receiving;    /* a receive is under way */
-    uint32_t offered;  /* room of the receive under way */
-    bool expects_many; /* a receive filled its room, and none got little since */
-    bool read_ended;   /* the client was told of the end, or of a failure */
+    int64_t credit;        /* bytes that the client lets us receive */
+    bool receiving;        /* a receive is under way */
+    struct lane_room room; /* of the receive that the system has */
+    bool expects_many;     /* a receive filled its room, and none got little since */
+    bool read_ended;       /* the client was told of the end, or of a failure */
 
     struct outgoing outgoing;
 
-    struct engine_timer timer; /* limits connecting, if there is a limit, and lingering */
+    struct engine_timer timer; /* limits lingering */
     uint32_t checks;           /* while lingering: how often the peer did not have everything yet */
 };
 
@@ -54,7 +59,6 @@ extern const struct socket_kind connection_kind;
 struct connection_target {
     struct address remote;
     struct address source; /* length 0: any */
-    uint32_t timeout_ms;   /* 0: none */
 };
 
 /* Begins to connect, and holds the request: 0. Or a negative code with *os_error. */

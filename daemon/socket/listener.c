@@ -28,6 +28,7 @@ enum {
 /* An ACCEPT that waits for a connection. */
 struct accept {
     struct list node; /* in listener->accepts */
+    struct listener *listener;
     struct request request;
 };
 
@@ -40,6 +41,37 @@ static struct listener *listener_of(struct socket *socket)
 
 /* ---- requests that wait ---- */
 
+static void stop_accepting(struct listener *listener, bool got_one)
+{
+    listener->accepting = false;
+    accept_queue_stop_waiting(listener->socket.session->host->daemon->accept_queues, &listener->member, got_one);
+}
+
+/* If no request waits any more, the connections that come stay with the system, and what was taken for the next one is
+ * given back. */
+static void stop_if_none_waits(struct listener *listener)
+{
+    struct session *session = listener->socket.session;
+    if (listener->closed || !listener->accepting || listener->accepts_count > 0)
+        return;
+    stop_accepting(listener, false);
+    engine_accept_withdraw(listener->socket.engine_socket);
+    account_give_back_turn(session->account, ACCOUNT_CONNECTION_RATE);
+    socket_give_back_charge(session);
+    starvation_relieve(&session->host->starvation);
+}
+
+static void cancel_accept(struct request *request)
+{
+    struct accept *accept = list_entry(request, struct accept, request);
+    struct listener *listener = accept->listener;
+    list_remove(&accept->node);
+    listener->accepts_count--;
+    request_complete(request, OCHE_ERR_CLOSED, ECANCELED);
+    free(accept);
+    stop_if_none_waits(listener);
+}
+
 static int add_accept(struct listener *listener, struct request *request)
 {
     if (listener->accepts_count == ACCEPTS_PER_LISTENER)
@@ -47,7 +79,8 @@ static int add_accept(struct listener *listener, struct request *request)
     struct accept *accept = malloc(sizeof *accept);
     if (!accept)
         return OCHE_ERR_OUT_OF_MEMORY;
-    int code = request_hold(request, &accept->request, NULL);
+    accept->listener = listener;
+    int code = request_hold(request, &accept->request, cancel_accept);
     if (code < 0) {
         free(accept);
         return code;
@@ -143,12 +176,6 @@ static void accept_next(struct listener *listener)
 static void retry(struct starved *starved)
 {
     accept_next(list_entry(starved, struct listener, starved));
-}
-
-static void stop_accepting(struct listener *listener, bool got_one)
-{
-    listener->accepting = false;
-    accept_queue_stop_waiting(listener->socket.session->host->daemon->accept_queues, &listener->member, got_one);
 }
 
 static void accept_failed(struct listener *listener, int os_error)
@@ -411,9 +438,10 @@ static void close_for_client(struct socket *socket, struct request *request)
         return;
     }
     socket->open = false;
-    request_hold_anyway(request, &listener->closes);
+    request_hold_anyway(request, &listener->closes, NULL);
     while (listener->accepts_count > 0)
         complete_accept(listener, OCHE_ERR_CLOSED, 0);
+    stop_if_none_waits(listener);
 }
 
 /* The successor's descriptor is one of its own, for this listener may be closed at any time. */

@@ -1,6 +1,5 @@
 #include "daemon/socket/outgoing.h"
 
-#include "daemon/engine/engine.h"
 #include "daemon/log/errno_text.h"
 #include "daemon/log/log.h"
 #include "daemon/session/daemon_state.h"
@@ -8,18 +7,20 @@
 #include "daemon/session/session.h"
 #include "daemon/session/session_host.h"
 #include "daemon/session/socket_kind.h"
+#include "daemon/stream/stream.h"
 #include "proto/errors.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 /* A WRITE, or a CLOSE_WRITE, whose turn comes when all before it is sent. */
 struct write {
     struct write *next;
+    struct outgoing *outgoing;
     struct request request;
     struct payload payload; /* without data: done when all before it is */
-    int64_t total;          /* what the answer to a WRITE says: the bytes of all parts */
+    int64_t total;          /* what the answer to a WRITE says: the bytes of all parts up to this one */
+    bool cancelled;         /* counted in outgoing->cancels */
 };
 
 /* ---- the queue ---- */
@@ -39,17 +40,24 @@ static void append_write(struct outgoing *outgoing, struct write *write)
     outgoing->socket->session->queued_bytes += write_cost(write);
 }
 
-static struct write *take_write(struct outgoing *outgoing)
+/* A write leaves the queue: gives back what was charged for it. */
+static void uncharge(struct outgoing *outgoing, const struct write *write)
 {
     struct session *session = outgoing->socket->session;
+    outgoing->cancels -= write->cancelled;
+    if (!outgoing->lingers)
+        session->queued_bytes -= write_cost(write);
+    account_give_back(session->account, ACCOUNT_QUEUED_BYTES, (int64_t)write_cost(write));
+}
+
+static struct write *take_write(struct outgoing *outgoing)
+{
     struct write *write = outgoing->first;
     outgoing->first = write->next;
     if (!write->next)
         outgoing->last = NULL;
     outgoing->sent = 0;
-    if (!outgoing->lingers)
-        session->queued_bytes -= write_cost(write);
-    account_give_back(session->account, ACCOUNT_QUEUED_BYTES, (int64_t)write_cost(write));
+    uncharge(outgoing, write);
     return write;
 }
 
@@ -82,7 +90,9 @@ void outgoing_linger(struct outgoing *outgoing)
     for (struct write *write = outgoing->first; write; write = write->next)
         session->queued_bytes -= write_cost(write);
     outgoing->lingers = true;
+    outgoing->cancels = 0; /* the close was faster */
     for (struct write *write = outgoing->first; write; write = write->next) {
+        write->cancelled = false;
         request_complete(&write->request, OCHE_ERR_CLOSED, 0);
         if (session->state == SESSION_ENDED)
             return; /* and the queue is empty */
@@ -99,13 +109,121 @@ void outgoing_drop(struct outgoing *outgoing)
     }
 }
 
-/* ---- requests ---- */
-
 /* Sends the end of the stream: 0 or errno. */
 static int shut_down_now(struct outgoing *outgoing)
 {
-    return -engine_socket_shut_down(outgoing->socket->engine_socket, SHUT_WR);
+    return -stream_shut_down(outgoing->stream);
 }
+
+/* What has come to the head of the queue and has nothing to send. */
+static void complete_empty(struct outgoing *outgoing)
+{
+    while (outgoing->first && !outgoing->first->payload.data) {
+        if (outgoing->first->request.opcode == FRAME_WRITE) {
+            complete_first(outgoing, outgoing->first->total, 0);
+        } else {
+            int os_error = shut_down_now(outgoing);
+            complete_first(outgoing, os_error ? OCHE_ERR_WRITE_FAILED : 0, os_error);
+        }
+    }
+}
+
+/* ---- cancelling ---- */
+
+/* The first part of the write whose last part is `last`. *position: how many writes are before it. */
+static struct write *find_first_part(const struct outgoing *outgoing, struct write *last, unsigned *position)
+{
+    struct write *first = last;
+    unsigned count = 0;
+    bool continues = false;
+    for (struct write *write = outgoing->first;; write = write->next) {
+        if (!continues) {
+            first = write;
+            *position = count;
+        }
+        if (write == last)
+            return first;
+        continues = write->request.flags & FRAME_MORE;
+        count++;
+    }
+}
+
+/* Takes the writes from `first` to `last`, which are one request, out of the queue, and completes that. */
+static void take_out(struct outgoing *outgoing, struct write *first, struct write *last)
+{
+    struct write *behind = last->next;
+    struct write *before = NULL;
+    for (struct write *write = outgoing->first; write != first; write = write->next)
+        before = write;
+    *(before ? &before->next : &outgoing->first) = behind;
+    if (!behind)
+        outgoing->last = before;
+    if (last->request.opcode == FRAME_CLOSE_WRITE) /* behind an end there are only others like it */
+        outgoing->shut_down = outgoing->last && outgoing->last->request.opcode == FRAME_CLOSE_WRITE;
+    for (struct write *next, *write = first; write != behind; write = next) {
+        next = write->next;
+        uncharge(outgoing, write);
+        request_complete(&write->request, OCHE_ERR_CLOSED, ECANCELED); /* but for the last part that answers nothing */
+        free_write(outgoing, write);
+    }
+}
+
+/* The stream goes on without the write; or it has begun, and nothing is sent any more. May end the session. */
+static void take_back(struct outgoing *outgoing, struct write *last)
+{
+    unsigned position;
+    struct write *first = find_first_part(outgoing, last, &position);
+    bool lacks_parts = first->total != first->payload.length; /* those that the system has */
+    if (!lacks_parts && (position > 0 || outgoing->sent == 0)) {
+        take_out(outgoing, first, last);
+        return;
+    }
+    outgoing->failure = (struct write_failure){.code = OCHE_ERR_WRITE_FAILED, .os_error = ECANCELED};
+    outgoing_fail(outgoing, outgoing->failure);
+}
+
+/* Takes back the writes that were cancelled while the system held them, as far as it has not taken them. */
+static void take_back_cancelled(struct outgoing *outgoing)
+{
+    for (struct write *next, *write = outgoing->first; outgoing->cancels > 0 && write; write = next) {
+        next = write->next;
+        if (write->cancelled)
+            take_back(outgoing, write);
+    }
+    complete_empty(outgoing);
+}
+
+/* The stream waits to send, and there may be nothing left of that. */
+static void withdraw_if_empty(struct outgoing *outgoing)
+{
+    if (outgoing->socket->session->state != SESSION_ENDED && !outgoing->first)
+        stream_send_withdraw(outgoing->stream);
+}
+
+static void cancel_write(struct request *request)
+{
+    struct write *write = list_entry(request, struct write, request);
+    struct outgoing *outgoing = write->outgoing;
+    unsigned position;
+    find_first_part(outgoing, write, &position);
+    if (position < outgoing->offered) {
+        outgoing->cancels += !write->cancelled;
+        write->cancelled = true;
+        return;
+    }
+    take_back(outgoing, write);
+    complete_empty(outgoing);
+    withdraw_if_empty(outgoing);
+}
+
+static void cancel_shut_down(struct request *request)
+{
+    const struct write *write = list_entry(request, struct write, request);
+    if (!write->outgoing->end_stands)
+        cancel_write(request);
+}
+
+/* ---- requests ---- */
 
 /* Does not take a write, nor any that comes after it. */
 static int refuse(struct outgoing *outgoing, int code)
@@ -122,7 +240,7 @@ static int hold(struct write *write, struct request *request)
     struct account *account = session->account;
     if (!account_take(account, ACCOUNT_QUEUED_BYTES, (int64_t)write_cost(write)))
         return session_refuse(session, ACCOUNT_QUEUED_BYTES, account->quotas[ACCOUNT_QUEUED_BYTES].limit);
-    int code = request_hold(request, &write->request, NULL);
+    int code = request_hold(request, &write->request, cancel_write);
     if (code < 0)
         account_give_back(account, ACCOUNT_QUEUED_BYTES, (int64_t)write_cost(write));
     return code;
@@ -138,6 +256,7 @@ int outgoing_write(struct outgoing *outgoing, struct request *request, const str
         return outgoing->failure.code;
     }
     if (outgoing->shut_down) {
+        outgoing->end_stands = true;
         *os_error = EPIPE;
         return OCHE_ERR_WRITE_FAILED;
     }
@@ -152,7 +271,7 @@ int outgoing_write(struct outgoing *outgoing, struct request *request, const str
     struct write *write = malloc(sizeof *write);
     if (!write)
         return refuse(outgoing, OCHE_ERR_OUT_OF_MEMORY);
-    *write = (struct write){.request = *request, .payload = *payload, .total = total};
+    *write = (struct write){.outgoing = outgoing, .request = *request, .payload = *payload, .total = total};
     int code = hold(write, request);
     if (code < 0) {
         free(write);
@@ -161,7 +280,7 @@ int outgoing_write(struct outgoing *outgoing, struct request *request, const str
     bool idle = !outgoing->first;
     append_write(outgoing, write);
     if (idle)
-        engine_send(outgoing->socket->engine_socket);
+        stream_send(outgoing->stream);
     return 0;
 }
 
@@ -188,7 +307,8 @@ int outgoing_shut_down(struct outgoing *outgoing, struct request *request, int *
     if (!write)
         return outgoing->shut_down ? OCHE_ERR_OUT_OF_MEMORY : refuse(outgoing, OCHE_ERR_OUT_OF_MEMORY);
     outgoing->shut_down = true;
-    request_hold_anyway(request, &write->request);
+    write->outgoing = outgoing;
+    request_hold_anyway(request, &write->request, cancel_shut_down);
     quota_take_anyway(&session->account->quotas[ACCOUNT_QUEUED_BYTES], (int64_t)write_cost(write));
     append_write(outgoing, write);
     return 0;
@@ -196,7 +316,7 @@ int outgoing_shut_down(struct outgoing *outgoing, struct request *request, int *
 
 /* ---- sending ---- */
 
-int outgoing_vectors(const struct outgoing *outgoing, struct iovec *vectors, int max)
+int outgoing_vectors(struct outgoing *outgoing, struct iovec *vectors, int max)
 {
     int count = 0;
     size_t skip = outgoing->sent;
@@ -206,20 +326,8 @@ int outgoing_vectors(const struct outgoing *outgoing, struct iovec *vectors, int
         skip = 0;
         count++;
     }
+    outgoing->offered = (unsigned)count;
     return count;
-}
-
-/* What has come to the head of the queue and has nothing to send. */
-static void complete_empty(struct outgoing *outgoing)
-{
-    while (outgoing->first && !outgoing->first->payload.data) {
-        if (outgoing->first->request.opcode == FRAME_WRITE) {
-            complete_first(outgoing, outgoing->first->total, 0);
-        } else {
-            int os_error = shut_down_now(outgoing);
-            complete_first(outgoing, os_error ? OCHE_ERR_WRITE_FAILED : 0, os_error);
-        }
-    }
 }
 
 static void end_writing(struct outgoing *outgoing, int os_error)
@@ -255,6 +363,7 @@ void outgoing_break(struct outgoing *outgoing, int os_error)
 void outgoing_sent(struct outgoing *outgoing, ssize_t result)
 {
     struct session *session = outgoing->socket->session;
+    outgoing->offered = 0;
     if (result < 0) {
         end_writing(outgoing, (int)-result);
         return;
@@ -273,7 +382,16 @@ void outgoing_sent(struct outgoing *outgoing, ssize_t result)
         if (session->state == SESSION_ENDED)
             return;
     }
-    complete_empty(outgoing);
+    take_back_cancelled(outgoing);
     if (session->state != SESSION_ENDED && outgoing->first)
-        engine_send(outgoing->socket->engine_socket);
+        stream_send(outgoing->stream);
+}
+
+void outgoing_unused(struct outgoing *outgoing)
+{
+    outgoing->offered = 0;
+    if (outgoing->cancels == 0)
+        return;
+    take_back_cancelled(outgoing);
+    withdraw_if_empty(outgoing);
 }

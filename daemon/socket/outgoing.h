@@ -6,7 +6,9 @@
  *
  * The peer reads what was written, or the beginning of it and a reset; never a stream with a hole in it, and never an
  * end where bytes are missing. So the first write that is refused is the last one that is looked at: later ones fail
- * alike, and `cut` says that the connection ends with a reset.
+ * alike, and `cut` says that the connection ends with a reset. A write that the client cancels is taken out as long as
+ * the system has none of its bytes, and the stream goes on without it; one that has begun fails, and so do all behind
+ * it. While the system may be taking bytes of it, what to do is not known, and waits for the outcome.
  */
 #ifndef OCHE_DAEMON_SOCKET_OUTGOING_H
 #define OCHE_DAEMON_SOCKET_OUTGOING_H
@@ -21,6 +23,7 @@
 
 struct request;
 struct socket;
+struct stream;
 struct write;
 
 /* An outcome that stays: later writes fail the same way. Code 0: no write has failed. */
@@ -29,16 +32,20 @@ struct write_failure {
     uint16_t os_error;
 };
 
-/* All zero but for `socket`: nothing to send. */
+/* All zero but for `socket` and `stream`: nothing to send. */
 struct outgoing {
     struct socket *socket;
+    struct stream *stream;
     struct write *first; /* in the order of the requests */
     struct write *last;
-    size_t sent;     /* bytes of *first */
-    bool shut_down;  /* the client asked for the end of the stream to be sent */
-    bool lingers;    /* all requests are answered, and what they brought is still sent */
-    bool cut;        /* bytes of the stream are missing, or were not taken */
-    uint16_t broken; /* errno that a send met: an end of what is received is not to be trusted after it */
+    size_t sent;      /* bytes of *first */
+    unsigned offered; /* to the system, which holds their bytes: so many writes, from *first on */
+    unsigned cancels; /* writes that the client has cancelled while the system held them */
+    bool shut_down;   /* the client asked for the end of the stream to be sent */
+    bool end_stands;  /* a write behind the end was refused: the end is not taken back any more */
+    bool lingers;     /* all requests are answered, and what they brought is still sent */
+    bool cut;         /* bytes of the stream are missing, or were not taken */
+    uint16_t broken;  /* errno that a send met: an end of what is received is not to be trusted after it */
     struct write_failure failure;
 };
 
@@ -50,9 +57,10 @@ int outgoing_write(struct outgoing *outgoing, struct request *request, const str
 /* The end of the stream, behind all writes. 0, or a code as above. */
 int outgoing_shut_down(struct outgoing *outgoing, struct request *request, int *os_error);
 
-/* For the engine: what to send, and what came of it. */
-int outgoing_vectors(const struct outgoing *outgoing, struct iovec *vectors, int max);
+/* For the stream: what to send, and what came of it; or nothing did, and the system holds none of it any more. */
+int outgoing_vectors(struct outgoing *outgoing, struct iovec *vectors, int max);
 void outgoing_sent(struct outgoing *outgoing, ssize_t result);
+void outgoing_unused(struct outgoing *outgoing);
 
 /* The connection broke while nothing was received. Where nothing waits to be sent, which would meet that, the client is
  * told. */

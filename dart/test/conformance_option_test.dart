@@ -124,6 +124,7 @@ void options() {
   });
 
   conforms('values of other lengths', (log) async {
+    if (isEmulated) throw Skip('QEMU gives dart:io other bytes of values that are cut off');
     final (client, _) = await log.pair();
     for (final (level, option) in [(_levelTcp, _keepIdle), (_levelTcp, _noDelay)]) {
       for (final length in [0, 1, 3, 5, 100]) {

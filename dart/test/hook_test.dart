@@ -4,6 +4,7 @@ library;
 import 'dart:convert';
 import 'dart:io';
 
+import 'support/environment.dart';
 import 'support/testing.dart';
 
 /// Runs the hook with these user defines; its exit code, what it wrote, and the directory that paths are relative to.
@@ -27,8 +28,9 @@ Future<(int, Map<String, Object?>?, Directory)> runHook(
         }),
       );
     final script = Platform.script.resolve('../hook/build.dart').toFilePath();
-    final result = await Process.run(Platform.resolvedExecutable, [
-      '--disable-dart-dev',
+    final [vm, ...options] = vmCommand;
+    final result = await Process.run(vm, [
+      ...options,
       script,
       '--config=${input.path}',
     ]);

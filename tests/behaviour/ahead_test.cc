@@ -15,9 +15,9 @@ namespace
 {
 constexpr size_t mib = 1 << 20;
 
-int64_t ahead(int64_t handle)
+int64_t ahead(int64_t handle, int64_t count = INT64_MAX)
 {
-    return as_leaf([&] { return oche_isolate_ahead(handle); });
+    return as_leaf([&] { return oche_isolate_ahead(handle, count); });
 }
 
 int64_t take(int64_t handle, std::string &into, size_t offset, size_t count)
@@ -59,6 +59,10 @@ TEST_CASE("what has come since a read completed is taken with it, in order and o
     pair.peer.send("third");
     REQUIRE(comes(pair.handle, 11));
 
+    for (const auto &[room, fitting] : {std::pair{0, 0}, {5, 0}, {6, 6}, {10, 6}, {11, 11}, {12, 11}}) {
+        CAPTURE(room);
+        CHECK(ahead(pair.handle, room) == fitting);
+    }
     std::string bytes = "+..........................";
     CHECK(take(pair.handle, bytes, 1, 5) == 0); // no whole piece
     CHECK(take(pair.handle, bytes, 1, 10) == 6);
@@ -126,6 +130,7 @@ TEST_CASE("nothing is ahead of what is not an open connection, and nothing is ta
     CHECK(as_leaf([&] { return oche_isolate_take(pair.handle, &byte, -1, 1); }) == TCP_ERR_INVALID_ARGUMENT);
     CHECK(as_leaf([&] { return oche_isolate_take(pair.handle, &byte, 0, -1); }) == TCP_ERR_INVALID_ARGUMENT);
     CHECK(take(pair.handle, bytes, 0, 10) == 0);
+    CHECK(ahead(pair.handle, -1) == TCP_ERR_INVALID_ARGUMENT);
     REQUIRE(isolate.result(isolate.close(pair.handle)) == 0);
     CHECK(ahead(pair.handle) == TCP_ERR_INVALID_HANDLE);
     CHECK(take(pair.handle, bytes, 0, 10) == TCP_ERR_INVALID_HANDLE);

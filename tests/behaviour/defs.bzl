@@ -3,16 +3,21 @@
 load("//tools/bazel:oche.bzl", "oche_program_test", "oche_test_program")
 
 # The targets of a test by what it depends on: what is behind its name, how the daemon's loop waits, and the lane. A test
-# that depends on both has three of the four pairs: the lanes know nothing of how the loop waits, so what can go wrong on
-# the plain lane with select goes wrong in one of the others.
+# that depends on both has both lanes with epoll, and one with each of the other methods: the lanes know nothing of how the
+# loop waits, so what can go wrong on the plain lane with select goes wrong in one of the others.
 _TARGETS = {
     "": [("", "epoll", "memory")],
     "lane": [("_memory", "epoll", "memory"), ("_plain", "epoll", "plain")],
-    "method": [("_epoll", "epoll", "memory"), ("_select", "select", "memory")],
+    "method": [
+        ("_epoll", "epoll", "memory"),
+        ("_select", "select", "memory"),
+        ("_io_uring", "io_uring", "memory"),
+    ],
     "lane method": [
         ("_epoll_memory", "epoll", "memory"),
         ("_epoll_plain", "epoll", "plain"),
         ("_select_memory", "select", "memory"),
+        ("_io_uring_memory", "io_uring", "memory"),
     ],
 }
 
@@ -22,13 +27,13 @@ def behaviour_test(name, depends_on = [], size = "small", data = [], tags = []):
     The source is NAME.cc. It is linked once, as NAME_program, and each target runs that.
 
     Args:
-      name: the target, if it depends on nothing; else NAME_memory and NAME_plain, NAME_epoll and NAME_select, or
-        NAME_epoll_memory, NAME_epoll_plain and NAME_select_memory
+      name: the target, if it depends on nothing; else NAME_memory and NAME_plain, or NAME_epoll, NAME_select and
+        NAME_io_uring, or NAME_epoll_memory, NAME_epoll_plain, NAME_select_memory and NAME_io_uring_memory
       depends_on: "lane", if what it is about is other code on the memory lane than on the plain lane; "method", if it is
         about what the daemon's loop waits for. Neither: it runs once, on the memory lane with epoll
       size: as of any test
       data: what it needs at run time, besides the product
-      tags: as of any test; the targets with select(2) also have the tag "select"
+      tags: as of any test; the targets with another method than epoll also have that one as a tag
     """
     oche_test_program(
         name = name + "_program",
@@ -56,5 +61,5 @@ def behaviour_test(name, depends_on = [], size = "small", data = [], tags = []):
                 "OCHE_TEST_METHOD": method,
             },
             program = name + "_program",
-            tags = tags + (["select"] if method == "select" else []),
+            tags = tags + ([method] if method != "epoll" else []),
         )

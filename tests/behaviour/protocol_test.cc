@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <optional>
 #include <poll.h>
 #include <random>
 #include <sys/socket.h>
@@ -57,6 +58,55 @@ frame header_of(uint16_t opcode)
     header.opcode = opcode;
     return header;
 }
+
+endpoints endpoints_of(const WireFrame &reply)
+{
+    endpoints decoded{};
+    REQUIRE(endpoints_decode(&decoded, reinterpret_cast<const uint8_t *>(reply.payload.data()), reply.payload.size()));
+    return decoded;
+}
+
+WireFrame write_frame(int64_t request_id, int64_t handle, const std::string &bytes, uint16_t flags = 0)
+{
+    WireFrame write = plain_frame(FRAME_WRITE, request_id, handle);
+    write.payload = bytes;
+    write.header.flags = flags;
+    return write;
+}
+
+// A connection of a client that has filled what the kernel takes: its last writes wait.
+struct Congested {
+    explicit Congested(const Daemon &daemon) : wire(daemon.place().socket_path())
+    {
+        wire.hello();
+        const auto made = wire.ask(connect_frame(1, {listener.address(), listener.port()}));
+        REQUIRE(made);
+        handle = made->header.value;
+        peer.emplace(listener.accept());
+        for (; unanswered < 60; unanswered++) {
+            wire.send(write_frame(1, handle, std::string(FRAME_PAYLOAD_MAX, 'x')));
+        }
+    }
+
+    // The next answer that is not one of those writes'.
+    WireFrame next()
+    {
+        for (;;) {
+            auto reply = wire.receive();
+            REQUIRE(reply);
+            if (reply->header.opcode != FRAME_WRITE || reply->header.request_id != 1) {
+                return *reply;
+            }
+            unanswered--;
+        }
+    }
+
+    PeerListener listener;
+    Wire wire;
+    std::optional<Peer> peer;
+    int64_t handle = 0;
+    int unanswered = 0;
+};
 } // namespace
 
 TEST_CASE("an unknown opcode drops the session with one log line, and the others go on")
@@ -322,7 +372,7 @@ TEST_CASE("a cancelled connect gives its descriptor and its handle back")
     CHECK(reply->header.value > 0);
 }
 
-TEST_CASE("a cancel of no connect is ignored")
+TEST_CASE("a cancel of no request that waits is ignored")
 {
     const Daemon daemon;
     const Wire wire(daemon.place().socket_path());
@@ -334,8 +384,7 @@ TEST_CASE("a cancel of no connect is ignored")
     CHECK(other.is_served());
     const auto listening = wire.ask(listen_frame(8, {loopback4(), 0}));
     REQUIRE(listening);
-    wire.send(plain_frame(FRAME_ACCEPT, 9, listening->header.value));
-    for (const int64_t id : {int64_t{0}, int64_t{7}, int64_t{8}, int64_t{9}, int64_t{-1}, INT64_MIN, INT64_MAX}) {
+    for (const int64_t id : {int64_t{0}, int64_t{7}, int64_t{8}, int64_t{-1}, INT64_MIN, INT64_MAX}) {
         CAPTURE(id);
         wire.send(plain_frame(FRAME_CANCEL, id, 0, id));
         CHECK(wire.is_served()); // with the next frame, so that nothing was answered
@@ -377,6 +426,218 @@ TEST_CASE("a cancel of a connect that has been answered is ignored, whatever the
     REQUIRE(written);
     CHECK(written->header.value == 11);
     CHECK(peer.receive(11) == "still there");
+}
+
+TEST_CASE("a cancelled accept ends with CLOSED, and the connection that comes is the next one's")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const auto listening = wire.ask(listen_frame(1, {loopback4(), 0}));
+    REQUIRE(listening);
+    const int64_t listener = listening->header.value;
+    const uint16_t port = endpoints_of(*listening).local.port;
+    for (const int64_t id : {2, 3, 4}) {
+        wire.send(plain_frame(FRAME_ACCEPT, id, listener));
+    }
+    for (const int64_t id : {3, 2, 4}) { // in the middle, the first, and the last one that there is
+        CAPTURE(id);
+        const auto reply = wire.ask(plain_frame(FRAME_CANCEL, 0, 0, id));
+        REQUIRE(reply);
+        CHECK(reply->header.opcode == FRAME_ACCEPT);
+        CHECK(reply->header.request_id == id);
+        CHECK(reply->header.value == TCP_ERR_CLOSED);
+        CHECK(reply->header.os_error == ECANCELED);
+        CHECK(reply->payload.empty());
+    }
+    const Peer peer = Peer::connect({loopback4(), port});
+    CHECK(wire.is_served());
+    const auto accepted = wire.ask(plain_frame(FRAME_ACCEPT, 5, listener));
+    REQUIRE(accepted);
+    CHECK(accepted->header.request_id == 5);
+    CHECK(accepted->header.value > 0);
+    CHECK(complaints(daemon) == 0);
+}
+
+TEST_CASE("a write that is cancelled before its turn is not sent, in one frame or in several, and the others are")
+{
+    const Daemon daemon;
+    Congested congested(daemon);
+    const int64_t handle = congested.handle;
+    congested.wire.send(write_frame(2, handle, "A"));
+    congested.wire.send(write_frame(3, handle, "many ", FRAME_MORE));
+    congested.wire.send(write_frame(3, handle, "parts ", FRAME_MORE));
+    congested.wire.send(plain_frame(FRAME_CANCEL, 0, 0, 3)); // too early: it is ignored
+    congested.wire.send(write_frame(3, handle, "and an end"));
+    congested.wire.send(write_frame(4, handle, ""));
+    congested.wire.send(write_frame(5, handle, "B"));
+    congested.wire.send(write_frame(6, handle, "last"));
+    for (const int64_t id : {6, 3, 4}) {
+        CAPTURE(id);
+        congested.wire.send(plain_frame(FRAME_CANCEL, 0, 0, id));
+        const WireFrame reply = congested.next();
+        CHECK(reply.header.opcode == FRAME_WRITE);
+        CHECK(reply.header.request_id == id);
+        CHECK(reply.header.value == TCP_ERR_CLOSED);
+        CHECK(reply.header.os_error == ECANCELED);
+    }
+    congested.wire.send(plain_frame(FRAME_CLOSE_WRITE, 7, handle));
+    const std::string bytes = congested.peer->receive_all();
+    CHECK(bytes.size() == 60 * FRAME_PAYLOAD_MAX + 2);
+    CHECK(bytes.substr(60 * FRAME_PAYLOAD_MAX) == "AB");
+    for (const int64_t id : {2, 5, 7}) {
+        const WireFrame reply = congested.next();
+        CHECK(reply.header.request_id == id);
+        CHECK(reply.header.value == (id == 7 ? 0 : 1));
+    }
+    CHECK(complaints(daemon) == 0);
+}
+
+TEST_CASE("a write that is cancelled when a part of it is out fails, and with it all that come after")
+{
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const PeerListener listener;
+    const auto made = wire.ask(connect_frame(1, {listener.address(), listener.port()}));
+    REQUIRE(made);
+    const int64_t handle = made->header.value;
+    const Peer peer = listener.accept();
+    for (int part = 0; part < 60; part++) {
+        wire.send(write_frame(2, handle, std::string(FRAME_PAYLOAD_MAX, 'x'), part < 59 ? FRAME_MORE : 0));
+    }
+    CHECK(peer.receive(FRAME_PAYLOAD_MAX + 1).size() == FRAME_PAYLOAD_MAX + 1); // one part, and some of the next
+    wire.send(write_frame(3, handle, "y"));
+    wire.send(plain_frame(FRAME_CLOSE_WRITE, 4, handle));
+    wire.send(plain_frame(FRAME_CANCEL, 0, 0, 2));
+    wire.send(write_frame(5, handle, "z"));
+    wire.send(plain_frame(FRAME_CLOSE_WRITE, 6, handle));
+    for (const int64_t id : {2, 3, 4, 5, 6}) {
+        CAPTURE(id);
+        const auto reply = wire.receive();
+        REQUIRE(reply);
+        CHECK(reply->header.request_id == id);
+        CHECK(reply->header.value == TCP_ERR_WRITE_FAILED);
+        CHECK(reply->header.os_error == ECANCELED);
+    }
+    const auto statistics = wire.ask(plain_frame(FRAME_STATISTICS));
+    REQUIRE(statistics);
+    const auto closed = wire.ask(plain_frame(FRAME_CLOSE, 7, handle));
+    REQUIRE(closed);
+    CHECK(closed->header.value == 0);
+    const Rest rest = peer.rest();
+    CHECK(rest.end == End::reset);
+    CHECK(rest.bytes == std::string(rest.bytes.size(), 'x'));
+}
+
+TEST_CASE("a write in one frame that is cancelled when some of it is out is not taken back")
+{
+    constexpr int64_t count = 60;
+    const auto bytes_of = [](int64_t id) { return std::string(FRAME_PAYLOAD_MAX, static_cast<char>('A' + id)); };
+    const Daemon daemon;
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const PeerListener listener;
+    const auto made = wire.ask(connect_frame(1, {listener.address(), listener.port()}));
+    REQUIRE(made);
+    const Peer peer = listener.accept();
+    for (int64_t id = 0; id < count; id++) {
+        wire.send(write_frame(id, made->header.value, bytes_of(id)));
+    }
+    // The kernel may take more at any time, so it is tried until the first one that waits does not succeed.
+    int64_t first = 0;
+    std::optional<frame> refused;
+    while (!refused) {
+        wire.send(plain_frame(FRAME_CANCEL, 0, 0, first));
+        wire.send(plain_frame(FRAME_PING));
+        for (auto reply = wire.receive(); reply->header.opcode != FRAME_PING; reply = wire.receive()) {
+            if (reply->header.value > 0) {
+                first = reply->header.request_id + 1;
+            } else if (!refused) {
+                refused = reply->header;
+            }
+        }
+    }
+    CHECK(refused->request_id == first);
+    CHECK(refused->os_error == ECANCELED);
+    wire.send(plain_frame(FRAME_CLOSE, 99, made->header.value));
+    std::string expected;
+    for (int64_t id = 0; id < first; id++) {
+        expected += bytes_of(id);
+    }
+    const Rest rest = peer.rest();
+    if (refused->value == TCP_ERR_WRITE_FAILED) {
+        CHECK(rest.end == End::reset);
+        CHECK(rest.bytes.size() > expected.size());
+        expected += bytes_of(first).substr(0, rest.bytes.size() - expected.size());
+    } else { // the kernel had taken whole frames only
+        CHECK(refused->value == TCP_ERR_CLOSED);
+        CHECK(rest.end == End::fin);
+        for (int64_t id = first + 1; id < count; id++) {
+            expected += bytes_of(id);
+        }
+    }
+    CHECK((rest.bytes == expected));
+}
+
+TEST_CASE("an end of the stream that is cancelled before its turn is taken back, and writes go on")
+{
+    const Daemon daemon;
+    Congested congested(daemon);
+    const Wire &wire = congested.wire;
+    const int64_t handle = congested.handle;
+    const auto check_cancelled = [&](int64_t id) {
+        wire.send(plain_frame(FRAME_CANCEL, 0, 0, id));
+        const WireFrame reply = congested.next();
+        CHECK(reply.header.opcode == FRAME_CLOSE_WRITE);
+        CHECK(reply.header.request_id == id);
+        CHECK(reply.header.value == TCP_ERR_CLOSED);
+        CHECK(reply.header.os_error == ECANCELED);
+    };
+    wire.send(plain_frame(FRAME_CLOSE_WRITE, 2, handle));
+    check_cancelled(2);
+    wire.send(write_frame(3, handle, "A"));
+    wire.send(plain_frame(FRAME_CLOSE_WRITE, 4, handle));
+    wire.send(plain_frame(FRAME_CLOSE_WRITE, 5, handle));
+    check_cancelled(4); // the other one still wants it
+    wire.send(write_frame(6, handle, "B"));
+    const WireFrame refused = congested.next();
+    CHECK(refused.header.request_id == 6);
+    CHECK(refused.header.os_error == EPIPE);
+    wire.send(plain_frame(FRAME_CANCEL, 0, 0, 5)); // too late: there would be a hole in the place of the B
+    const std::string bytes = congested.peer->receive_all();
+    CHECK(bytes.substr(60 * FRAME_PAYLOAD_MAX) == "A");
+    for (const int64_t id : {3, 5}) {
+        const WireFrame reply = congested.next();
+        CHECK(reply.header.request_id == id);
+        CHECK(reply.header.value == (id == 3 ? 1 : 0));
+    }
+    CHECK(complaints(daemon) == 0);
+}
+
+TEST_CASE("accepts that are cancelled give back what the next connection was to take, its turn in the second included")
+{
+    DaemonOptions options;
+    options.arguments = {"--user-max-handles", "2", "--user-max-connection-rate", "3"};
+    const Daemon daemon(options);
+    const Wire wire(daemon.place().socket_path());
+    wire.hello();
+    const auto listening = wire.ask(listen_frame(1, {loopback4(), 0}));
+    REQUIRE(listening);
+    const PeerListener target;
+    for (int64_t id = 10; id < 20; id++) {
+        CAPTURE(id);
+        wire.send(plain_frame(FRAME_ACCEPT, id, listening->header.value));
+        const auto refused = wire.ask(connect_frame(1, {loopback4(), target.port()}));
+        REQUIRE(refused);
+        CHECK(refused->header.value == TCP_ERR_QUOTA);
+        const auto reply = wire.ask(plain_frame(FRAME_CANCEL, 0, 0, id));
+        REQUIRE(reply);
+        CHECK(reply->header.request_id == id);
+    }
+    const auto made = wire.ask(connect_frame(1, {loopback4(), target.port()}));
+    REQUIRE(made);
+    CHECK(made->header.value > 0);
 }
 
 TEST_CASE("a cancel with a body, a payload or a handle drops the session")

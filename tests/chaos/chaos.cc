@@ -42,7 +42,7 @@ than calls wait for it.
   --rounds N          (default: 100)
   --first N           begins with this round (default: 0)
   --lane LANE         memory (default) or plain
-  --method METHOD     how the daemon waits: epoll (default) or select
+  --method METHOD     how the daemon waits: epoll (default), select or io_uring
   --verbose           a line for each round
   --help
 
@@ -408,7 +408,7 @@ Options parse(int argc, char **argv)
     line.flag("verbose", [&] { options.verbose = true; });
     line.parse(argc, argv);
     if (options.rounds < 1 || options.first < 0 || (options.lane != "memory" && options.lane != "plain") ||
-        (options.method != "epoll" && options.method != "select")) {
+        (options.method != "epoll" && options.method != "select" && options.method != "io_uring")) {
         line.refuse();
     }
     return options;

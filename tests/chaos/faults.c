@@ -41,8 +41,8 @@ void __real_operations_handle(struct session *session, struct lane_message *mess
 void __wrap_operations_handle(struct session *session, struct lane_message *message);
 int __real_lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload);
 int __wrap_lane_put(struct lane *lane, const struct frame *frame, const void *body, const void *payload);
-int __real_lane_put_room(struct lane *lane, struct frame *frame);
-int __wrap_lane_put_room(struct lane *lane, struct frame *frame);
+int __real_lane_commit(struct lane *lane, struct lane_room *room, struct frame *frame);
+int __wrap_lane_commit(struct lane *lane, struct lane_room *room, struct frame *frame);
 
 void __wrap_operations_handle(struct session *session, struct lane_message *message)
 {
@@ -58,10 +58,10 @@ int __wrap_lane_put(struct lane *lane, const struct frame *frame, const void *bo
     return r;
 }
 
-int __wrap_lane_put_room(struct lane *lane, struct frame *frame)
+int __wrap_lane_commit(struct lane *lane, struct lane_room *room, struct frame *frame)
 {
     pass(FAULT_DATA_RECEIVED);
-    int r = __real_lane_put_room(lane, frame);
+    int r = __real_lane_commit(lane, room, frame);
     pass(FAULT_DATA_QUEUED);
     return r;
 }

@@ -33,7 +33,7 @@ process has at most 2 MiB more in the last quarter of the time than in the third
 
   --seed N            what is random comes from this (default: 1)
   --seconds N         (default: 60)
-  --method METHOD     how the daemon waits: epoll (default) or select
+  --method METHOD     how the daemon waits: epoll (default), select or io_uring
   --verbose           a line for each rest
   --help
 
@@ -217,7 +217,8 @@ Options parse(int argc, char **argv)
     line.option("method", [&](const std::string &text) { options.method = text; });
     line.flag("verbose", [&] { options.verbose = true; });
     line.parse(argc, argv);
-    if (options.seconds < 1 || (options.method != "epoll" && options.method != "select")) {
+    if (options.seconds < 1 ||
+        (options.method != "epoll" && options.method != "select" && options.method != "io_uring")) {
         line.refuse();
     }
     return options;

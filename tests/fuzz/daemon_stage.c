@@ -147,7 +147,7 @@ static void close_sockets(void)
     for (struct list *node = session->requests.next; node != &session->requests; node = next) {
         struct request *request = list_entry(node, struct request, node);
         next = node->next;
-        if (request->cancel)
+        if (request->opcode == FRAME_CONNECT) /* others end with their sockets, and a write takes others along */
             request->cancel(request);
         if (session->state == SESSION_ENDED)
             return;

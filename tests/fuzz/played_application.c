@@ -165,7 +165,11 @@ void played_application_ask(struct played_application *application, uint8_t what
         made(application, oche_get_statistics(session, new_id(application), &application->statistics));
         break;
     case 14:
-        oche_cancel(session, how);
+
+        if (what & 0x10)
+            oche_limit(session, how, how % 4 * 1000u); /* of the played time */
+        else
+            oche_cancel(session, how);
         break;
     default:
         get(application, handle);

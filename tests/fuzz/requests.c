@@ -78,8 +78,6 @@ static void connect_body(struct request *request, struct input *input)
             body.address.len == 4 ? (ProtobufCBinaryData){4, loopback4} : (ProtobufCBinaryData){16, loopback6};
     if (how & 0x10)
         body.source_port = input_u32(input) & 0x1ffff;
-    if (how & 0x20)
-        body.timeout_ms = 60 * 1000; /* one that does not end here */
     if (how & 0x40)
         body.port = input_u32(input) & 0x1ffff;
     if (how & 0x80)
@@ -97,6 +95,19 @@ static void listen_body(struct request *request, struct input *input)
     body.v6_only = how & 8;
     body.shared = how & 0x10;
     body.backlog = how & 0x20 ? input_u32(input) : how >> 6;
+    body.port = how & 0x40 ? input_u32(input) & 0x1ffff : 0;
+    pack(request, &body.base);
+}
+
+static void datagram_body(struct request *request, struct input *input)
+{
+    uint8_t how = input_byte(input);
+    Oche__Datagram body = OCHE__DATAGRAM__INIT;
+    body.address = how & 1 ? (ProtobufCBinaryData){16, loopback6} : (ProtobufCBinaryData){4, loopback4};
+    body.v6_only = how & 2;
+    if (how & 4)
+        body.peer_address = how & 8 ? body.address : (ProtobufCBinaryData){how & 1 ? 4u : 5u, elsewhere};
+    body.peer_port = how & 0x10 ? 9 : how & 0x20 ? input_u32(input) & 0x1ffff : 0;
     body.port = how & 0x40 ? input_u32(input) & 0x1ffff : 0;
     pack(request, &body.base);
 }
@@ -163,6 +174,9 @@ static void make_body(struct request *request, struct input *input)
         break;
     case FRAME_LISTEN:
         listen_body(request, input);
+        break;
+    case FRAME_DATAGRAM:
+        datagram_body(request, input);
         break;
     case FRAME_SET_OPTION:
         option_body(request, input);

@@ -123,9 +123,9 @@ std::string contents_of_memory(int fd)
 
 // Calls that wait for an event.
 constexpr long waiting_calls[] = {
-    SYS_epoll_pwait, SYS_pselect6, SYS_ppoll,
+    SYS_epoll_pwait, SYS_io_uring_enter, SYS_pselect6, SYS_ppoll,
 #ifdef SYS_epoll_wait // new architectures have the others only
-    SYS_epoll_wait,  SYS_select,   SYS_poll,
+    SYS_epoll_wait,  SYS_select,         SYS_poll,
 #endif
 };
 

@@ -184,6 +184,16 @@ WireFrame listen_frame(int64_t request_id, const Endpoint &at)
     return frame;
 }
 
+WireFrame datagram_frame(int64_t request_id, const Endpoint &at)
+{
+    Oche__Datagram datagram = OCHE__DATAGRAM__INIT;
+    datagram.address = binary(at.address);
+    datagram.port = at.port;
+    WireFrame frame = plain_frame(FRAME_DATAGRAM, request_id);
+    frame.body = packed(datagram.base);
+    return frame;
+}
+
 WireFrame plain_frame(uint16_t opcode, int64_t request_id, int64_t handle, int64_t value)
 {
     WireFrame frame;

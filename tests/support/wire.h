@@ -58,6 +58,7 @@ std::string encoded(const frame &header);
 WireFrame hello_frame(uint32_t version_min = FRAME_VERSION_MIN, uint32_t version_max = FRAME_VERSION_MAX);
 WireFrame connect_frame(int64_t request_id, const Endpoint &to);
 WireFrame listen_frame(int64_t request_id, const Endpoint &at);
+WireFrame datagram_frame(int64_t request_id, const Endpoint &at);
 // A frame without a body.
 WireFrame plain_frame(uint16_t opcode, int64_t request_id = 0, int64_t handle = 0, int64_t value = 0);
 } // namespace test_support

@@ -25,7 +25,7 @@ nothing may have crashed, hung, leaked, been lost or been told twice.
   --scenario NAME     only this one; may be repeated (--list names them)
   --side SIDE         only calls of the daemon, or only of the client
   --lane LANE         memory or plain (default: both)
-  --method METHOD     how the daemon waits: epoll (default) or select
+  --method METHOD     how the daemon waits: epoll (default), select or io_uring
   --only FUNCTION[:N[:ERROR]]
                       only this function, only its N-th call, only this error: --only malloc:3:ENOMEM
   --every K           one of K failures (default: 1), by turns through all functions
@@ -107,7 +107,7 @@ Options parse_options(int argc, char **argv)
     line.parse(argc, argv);
     const std::string &lane = options.lanes[0];
     if (options.side < 0 || options.jobs < 1 || options.jobs > 64 || (lane != "memory" && lane != "plain") ||
-        (options.method != "epoll" && options.method != "select")) {
+        (options.method != "epoll" && options.method != "select" && options.method != "io_uring")) {
         line.refuse();
     }
     return options;

@@ -26,10 +26,12 @@ PLAIN_SERVER = program("tools/benchmark/plain_server")
 class Peer:
     """A server, and the client of the workload "connect": the same program in another mode."""
 
-    def __init__(self, key, title, command, client_command=None, lane=None, on_request=False, only=None):
+    def __init__(self, key, title, command, client_command=None, lane=None, method="epoll", on_request=False,
+                 only=None):
         self.key = key
         self.title = title
         self.lane = lane  # of oche; None: a peer without a daemon
+        self.method = method  # how its daemon waits
         self.on_request = on_request  # only when --peers names it
         self._only = only  # keys of the workloads that it has something to say about; None: all
         self._command = command
@@ -91,6 +93,13 @@ PEERS = [
     Peer("oche-plain", "oche, plain lane", [program("tools/benchmark/oche_server")], lane="plain"),
     Peer("oche-memory", "oche, memory lane", [program("tools/benchmark/oche_server")], lane="memory"),
     Peer(
+        "oche-io-uring",
+        "memory lane, io_uring",
+        [program("tools/benchmark/oche_server")],
+        lane="memory",
+        method="io_uring",
+    ),
+    Peer(
         "oche-batched",
         "memory lane, batched",
         [program("tools/benchmark/batched_server")],
@@ -123,7 +132,7 @@ class Deployment:
             self._scratch = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="oche-bench-"))
             self.socket = os.path.join(self._scratch, "oched.sock")  # of its daemon
             if peer.lane:
-                self.daemon = self._start_daemon(self.socket, workload.cpus())
+                self.daemon = self._start_daemon(peer.method, workload.cpus())
             command = peer.command(workload) + list(extra)
             started = self._stack.enter_context(
                 Process(peer.title, command, self._scratch, env=peer.env(self.socket), cpus=workload.cpus())
@@ -137,11 +146,12 @@ class Deployment:
             self._stack.close()
             raise
 
-    def _start_daemon(self, socket, cpus):
-        command = [program("daemon/oched"), "--foreground", "--socket", socket, "--log-level", "warning"]
+    def _start_daemon(self, method, cpus):
+        command = [program("daemon/oched"), "--foreground", "--socket", self.socket, "--method", method]
+        command += ["--log-level", "warning"]
         daemon = self._stack.enter_context(Process("oched", command, self._scratch, cpus=cpus))
         deadline = time.monotonic() + 5
-        while not os.path.exists(socket):
+        while not os.path.exists(self.socket):
             daemon.check()
             if time.monotonic() > deadline:
                 raise daemon.failed("does not listen")

@@ -105,7 +105,7 @@ void oche_session_close(oche_session *session);
 int oche_session_get_fd(const oche_session *session);
 
 /*
- * Moves bytes: sends what is queued, receives what has come; and does what is due: a connect whose limit is over
+ * Moves bytes: sends what is queued, receives what has come; and does what is due: a request whose limit is over
  * completes, and a daemon that owes an answer, which has said nothing for two seconds, is asked whether it is there.
  * Does not block. 0, or TCP_ERR_DAEMON_LOST: the daemon has ended, or has not answered the question for four seconds.
  * Then everything that was pending has completed with that code, all handles are gone, and every request is refused
@@ -133,7 +133,7 @@ struct oche_completion {
     size_t size; /* sizeof(struct oche_completion), set by the caller */
     int64_t request_id;
     int64_t result;   /* what the tcp_ function of the request completes with */
-    uint8_t *data;    /* `result` bytes of a successful read; else NULL */
+    uint8_t *data;    /* `result` bytes of a successful read, which are 0 of an empty datagram; else NULL */
     void *data_owner; /* pass it to oche_data_free() when done with `data`, from any thread, exactly once; else NULL */
     int32_t os_error; /* errno of a failure, in the daemon's system; 0 if there is none */
 };
@@ -154,9 +154,8 @@ struct oche_connect_options {
     const uint8_t *source_address;
     size_t source_address_length; /* 0: the system chooses; else as address_length */
     uint16_t source_port;         /* 0: the system chooses */
-    uint32_t timeout_ms; /* milliseconds from the call until TCP_ERR_TIMED_OUT, whatever the daemon does, if the session
-                            is dispatched when its descriptor is readable; 0: when the system gives up */
-    uint32_t scope_id;   /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
+    uint32_t timeout_ms;          /* as with oche_limit, from this call on; 0: when the system gives up */
+    uint32_t scope_id;            /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
     uint32_t source_scope_id;
 };
 
@@ -172,13 +171,96 @@ struct oche_listen_options {
     bool durable;      /* the listener outlives its daemon, see oche_session_dispatch */
 };
 
+struct oche_endpoint {
+    size_t size;           /* sizeof(struct oche_endpoint), set by the caller */
+    uint8_t address[16];   /* network order */
+    size_t address_length; /* 4 or 16 */
+    uint16_t port;
+    uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
+};
+
+struct oche_datagram_options {
+    size_t size;            /* sizeof(struct oche_datagram_options), set by the caller */
+    const uint8_t *address; /* where it receives, in network order; all zero: at all addresses of the family */
+    size_t address_length;  /* 4 or 16 */
+    uint16_t port;          /* 0: the system chooses */
+    bool v6_only;
+    uint32_t scope_id;           /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
+    const uint8_t *peer_address; /* the only end to receive from, and to send to */
+    size_t peer_address_length;  /* 0: no such peer; else as address_length */
+    uint16_t peer_port;          /* 1 to 65535 */
+    uint32_t peer_scope_id;
+};
+
 int64_t oche_connect(oche_session *session, int64_t request_id, const struct oche_connect_options *options);
 int64_t oche_listen(oche_session *session, int64_t request_id, const struct oche_listen_options *options);
 
-/* Gives up a connect that is pending, by its request id: it completes with TCP_ERR_CLOSED, or, if it has just been
- * made, with a handle. 0, TCP_ERR_INVALID_ARGUMENT (no such connect is pending, or not any more), or
- * TCP_ERR_DAEMON_LOST. */
+/*
+ * Gives up a request that is pending, by its request id; of several with that id, the one made last. It completes as
+ * any request does, once: with TCP_ERR_CLOSED and ECANCELED if it could still be ended, else as it would have. The
+ * daemon says which, so a request that is cancelled while the daemon is stopped is pending until the daemon goes on, is
+ * lost, or the request's limit is over. What is cancelled completes like this:
+ *
+ *     connect, accept  with TCP_ERR_CLOSED, or, if it has just been made, with a handle. A connection that comes after
+ *                      an accept was cancelled is for the next accept
+ *     listen           with TCP_ERR_CLOSED: a listener that was made nevertheless is closed
+ *     read             with TCP_ERR_CLOSED, at once. Nothing is lost: the next read brings what comes
+ *     write            with TCP_ERR_CLOSED: nothing of it is sent, and the writes after it are. Or with `count`: it is
+ *                      sent. Or, if a part of it is sent and the rest cannot be any more, with TCP_ERR_WRITE_FAILED and
+ *                      ECANCELED, and so do all later ones: the connection can be read from, and when it is closed the
+ *                      peer sees a reset. Which of these it is only the completion tells
+ *     close_write      with TCP_ERR_CLOSED, and the connection may be written to again. Or, if the end is sent, or a
+ *                      write after it was refused, with 0
+ *
+ * Closes, options and statistics are not cancelled: the daemon does them at once. 0, TCP_ERR_INVALID_ARGUMENT (no
+ * request with that id is pending, or not any more, or it is one of these), TCP_ERR_OUT_OF_MEMORY, or
+ * TCP_ERR_DAEMON_LOST.
+ */
 int64_t oche_cancel(oche_session *session, int64_t request_id);
+
+/*
+ * Limits the time of a request that is pending, found as by oche_cancel: `milliseconds` after this call it completes
+ * with TCP_ERR_TIMED_OUT and ETIMEDOUT, if it has not completed by then; if it was cancelled, with TCP_ERR_CLOSED and
+ * ECANCELED. Replaces an earlier limit, that of oche_connect_options included; 0 takes it away. Any request can have
+ * one.
+ *
+ * The library keeps the time, so a limit holds whatever the daemon does, also while it is stopped or being looked for,
+ * if the session is dispatched when its descriptor is readable. Then it tells the daemon that the request is not wanted
+ * any more, as oche_cancel does, and nobody hears what becomes of it: a connection or a listener that was made
+ * nevertheless is closed, one that was accepted nevertheless is for the next accept, and of a write all is sent, or
+ * nothing, or a part; after a part, later writes complete with TCP_ERR_WRITE_FAILED. Until the daemon has answered,
+ * what a write takes of the limit on queued bytes stays taken. A close, or an option that is set, is done nevertheless;
+ * the memory of oche_get_option and oche_get_statistics is not touched any more.
+ *
+ * 0, TCP_ERR_INVALID_ARGUMENT (no request with that id is pending, or not any more), or TCP_ERR_DAEMON_LOST.
+ */
+int64_t oche_limit(oche_session *session, int64_t request_id, uint32_t milliseconds);
+
+/*
+ * A UDP socket. Completes with its handle, or with TCP_ERR_BIND_FAILED (it cannot receive there) or
+ * TCP_ERR_CONNECT_FAILED (it cannot have that peer).
+ *
+ * oche_read brings the next datagram, whole, from whoever sent it, which oche_data_source says: it completes with the
+ * count of bytes, which may be 0, and with data in any case. Nothing is received ahead of the first read, and then what
+ * fits into a window of some KiB that grows; what comes beyond that the system keeps as far as it has room
+ * (SO_RCVBUF), and drops. oche_close and oche_abort drop what the system has not taken. A socket of a session that is
+ * lost is gone.
+ */
+int64_t oche_datagram(oche_session *session, int64_t request_id, const struct oche_datagram_options *options);
+
+/*
+ * Sends one datagram of at most 65,507 bytes (IPv4), which are copied, to `to`; NULL is the peer of the socket, and
+ * only of one that has a peer. Completes with the count when the system has taken it, which does not say that it
+ * arrives, or with TCP_ERR_WRITE_FAILED: among others EMSGSIZE, it is too long; EACCES, the daemon may not send there.
+ * A failure concerns that datagram alone. TCP_ERR_INVALID_ADDRESS: nowhere to send it to, or an address of the other
+ * family.
+ */
+int64_t oche_send(oche_session *session, int64_t request_id, int64_t handle, const struct oche_endpoint *to,
+                  const void *data, size_t count);
+
+/* Where a datagram came from, by the data_owner of its completion, before that is freed. 0 and *endpoint, or
+ * TCP_ERR_INVALID_ARGUMENT: this is no datagram, or the size of *endpoint is not set. */
+int64_t oche_data_source(const void *data_owner, struct oche_endpoint *endpoint);
 
 int64_t oche_accept(oche_session *session, int64_t request_id, int64_t listener);
 int64_t oche_read(oche_session *session, int64_t request_id, int64_t handle);
@@ -211,16 +293,9 @@ int64_t oche_set_option(oche_session *session, int64_t request_id, int64_t handl
 int64_t oche_get_option(oche_session *session, int64_t request_id, int64_t handle, int level, int name, void *value,
                         size_t size);
 
-struct oche_endpoint {
-    size_t size;           /* sizeof(struct oche_endpoint), set by the caller */
-    uint8_t address[16];   /* network order */
-    size_t address_length; /* 4 or 16 */
-    uint16_t port;
-    uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
-};
-
 /* Answered from memory: 0 and *endpoint, TCP_ERR_INVALID_HANDLE, or TCP_ERR_INVALID_ARGUMENT (the
- * size of *endpoint is not set). A listener has no remote end. */
+ * size of *endpoint is not set). A listener has no remote end, and a datagram socket only if it was made with a
+ * peer. */
 int64_t oche_get_local(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
 int64_t oche_get_remote(oche_session *session, int64_t handle, struct oche_endpoint *endpoint);
 
@@ -339,8 +414,10 @@ int64_t oche_isolate_get_remote_address(int64_t handle, uint8_t *out);
 int64_t oche_isolate_listen(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port, bool v6_only,
                             int64_t backlog, bool shared, bool durable);
 
-/* oche_cancel for the session of the calling isolate; TCP_ERR_NOT_INITIALIZED if there is none. Not a leaf call. */
+/* oche_cancel and oche_limit for the session of the calling isolate; TCP_ERR_NOT_INITIALIZED if there is none, and
+ * TCP_ERR_INVALID_ARGUMENT also for less than 0 milliseconds, or more than 32 bits of them. Not leaf calls. */
 int64_t oche_isolate_cancel(int64_t request_id);
+int64_t oche_isolate_limit(int64_t request_id, int64_t milliseconds);
 
 /* tcp_set_keep_alive and tcp_set_no_delay without waiting: the request is queued and completes with 0 or
  * TCP_ERR_SOCKET_OPTION. The getter has the new value from then on. oche_isolate_abort is oche_abort
@@ -358,11 +435,13 @@ int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t name, uin
 
 /*
  * What has come on a connection behind the data of the last read, and that a tcp_read would bring next.
- * oche_isolate_ahead says how many bytes that are, 0 if there are none or if a read is pending. oche_isolate_take
- * copies the first of them to `into`, from `offset` on, as far as they came in pieces that fit into `count` bytes, and
- * says how many it copied; they count as read. Both let as much again come as was read. May be leaf calls.
+ * oche_isolate_take copies the first of it to `into`, from `offset` on, as far as it came in pieces that fit into
+ * `count` bytes, and says how many bytes it copied; they count as read. oche_isolate_ahead says how many
+ * oche_isolate_take would copy, which are 0 also while a read is pending. Both let as much again come as was read. Both
+ * return TCP_ERR_INVALID_ARGUMENT for a negative count, and TCP_ERR_INVALID_HANDLE for what is no open connection.
+ * They may be leaf calls.
  */
-int64_t oche_isolate_ahead(int64_t handle);
+int64_t oche_isolate_ahead(int64_t handle, int64_t count);
 int64_t oche_isolate_take(int64_t handle, uint8_t *into, int64_t offset, int64_t count);
 
 /*

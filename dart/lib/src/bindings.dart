@@ -201,9 +201,13 @@ external int oche_isolate_listen(
   bool durable,
 );
 
-/// Gives up a connect that is pending: it completes with [TCP_ERR_CLOSED], or still succeeds.
+/// Gives up a request that is pending: it completes with [TCP_ERR_CLOSED], or still succeeds.
 @Native<Int64 Function(Int64)>()
 external int oche_isolate_cancel(int request_id);
+
+/// A request that is pending completes with [TCP_ERR_TIMED_OUT] after so many milliseconds; 0 takes the limit away.
+@Native<Int64 Function(Int64, Int64)>()
+external int oche_isolate_limit(int request_id, int milliseconds);
 
 /// [tcp_set_keep_alive] as a request.
 @Native<Int64 Function(Int64, Int64, Bool)>(isLeaf: true)
@@ -240,11 +244,11 @@ external int oche_isolate_get_option(
   Pointer<Int32> os_error,
 );
 
-/// How many bytes have come behind the data of the last read.
-@Native<Int64 Function(Int64)>(isLeaf: true)
-external int oche_isolate_ahead(int handle);
+/// How many of the bytes that have come behind the data of the last read [oche_isolate_take] would copy.
+@Native<Int64 Function(Int64, Int64)>(isLeaf: true)
+external int oche_isolate_ahead(int handle, int count);
 
-/// Copies the first of them to `into`, from `offset` on, as far as `count` bytes go; returns how many.
+/// Copies the first of these bytes to `into`, from `offset` on, as far as `count` bytes go; returns how many.
 @Native<Int64 Function(Int64, Pointer<Uint8>, Int64, Int64)>(isLeaf: true)
 external int oche_isolate_take(int handle, Pointer<Uint8> into, int offset, int count);
 

@@ -89,6 +89,7 @@ final class Transport extends SessionClient implements OutboxSink {
   OcheException? read(Reader reader, Object keptAlive) {
     if (_reader != null) throw StateError('a read is pending on this connection');
     if (isClosed) return closedHere('read');
+    _readsOn();
     final status = tcp_read(_readId, handle);
     if (status < 0) return _exception(status, 'read', 0);
     _session.addPending();
@@ -102,7 +103,10 @@ final class Transport extends SessionClient implements OutboxSink {
     if (reader == null) return; // closed meanwhile
     _reader = keeper = null;
     if (result > 0) {
-      reader.onData(_withAhead(detail as Uint8List));
+      final data = _withAhead(detail as Uint8List);
+      _isBusy = true;
+      _broughtAt = _clock.elapsedMicroseconds;
+      reader.onData(data);
     } else if (result == TCP_ERR_CLOSED && !isClosed) {
       reader.onEnd();
     } else {
@@ -110,28 +114,45 @@ final class Transport extends SessionClient implements OutboxSink {
     }
   }
 
-  /// So much is joined whatever it costs, because it costs next to nothing.
+  /// So much is joined in any case, because that costs no more than another event would.
   static const _fewBytes = 64 * 1024;
 
-  /// So much waits only where the isolate is slower than the peer, and then one event for all of it is worth the copy.
-  static const _manyBytes = 512 * 1024;
+  /// More is joined for an application that gets through fewer bytes than these in a microsecond. Joining is many times
+  /// as fast, so it costs a fraction of what is done anyway. One that is faster gets what has come piece by piece, as it
+  /// is: for that one copying would be most of the work.
+  static const _slow = 128;
+
+  static final _clock = Stopwatch()..start();
+
+  /// When data were last brought, to whichever connection: what an isolate that has many did for the others is not taken
+  /// for slowness of one's own.
+  static int _broughtAt = 0;
+
+  /// Whether data were brought here, and the application has not read on since.
+  bool _isBusy = false;
+
+  /// How many bytes the application was slow enough for, last time, to join them.
+  int _worthJoining = 0;
+
+  void _readsOn() {
+    if (!_isBusy) return;
+    _isBusy = false;
+    _worthJoining = (_clock.elapsedMicroseconds - _broughtAt) * _slow;
+  }
 
   /// The data of a read, joined with what has come since, as a system call would bring it: programs that were written for
   /// dart:io rely on getting in one event what has been sent at once, and those that join what they have at each event
   /// take long if there are many.
   Uint8List _withAhead(Uint8List data) {
-    final ahead = oche_isolate_ahead(handle);
+    final room = math.max(_fewBytes, _worthJoining) - data.length;
+    final ahead = oche_isolate_ahead(handle, math.max(0, room));
     if (ahead <= 0) return data;
     final total = data.length + ahead;
-    final joined = total <= _fewBytes
-        ? Uint8List(total)
-        : ahead < _manyBytes
-            ? null
-            : allocateList(total);
+    final joined = total <= _fewBytes ? Uint8List(total) : allocateList(total);
     if (joined == null) return data;
     joined.setRange(0, data.length, data);
     final taken = oche_isolate_take(handle, joined.address, data.length, ahead);
-    return taken == ahead ? joined : Uint8List.sublistView(joined, 0, data.length + math.max(0, taken));
+    return taken == ahead ? joined : data; // it takes all of it, or the connection is lost, and with it all of it
   }
 
   // ---- writing ----

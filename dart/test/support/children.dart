@@ -15,8 +15,9 @@ final _compiled = <String, Future<String>>{};
 /// Compiles a program, beside the socket of the daemon, which is a place of this test only.
 Future<String> _compile(String name) async {
   final output = '${File(socketPath).parent.path}/$name.dill';
-  final result = await Process.run(Platform.resolvedExecutable, [
-    ...Platform.executableArguments,
+  final [vm, ...options] = vmCommand;
+  final result = await Process.run(vm, [
+    ...options,
     '--snapshot-kind=kernel',
     '--snapshot=$output',
     Platform.script.resolve('support/programs/$name').toFilePath(),
@@ -43,9 +44,10 @@ Future<Outcome> runProgram(
   Set<String> unset = const {},
 }) async {
   final program = await (_compiled[name] ??= _compile(name));
+  final [vm, ...options] = vmCommand;
   final result = await Process.run(
-    Platform.resolvedExecutable,
-    [...Platform.executableArguments, program, ...arguments],
+    vm,
+    [...options, program, ...arguments],
     environment: {
       for (final MapEntry(:key, :value) in Platform.environment.entries)
         if (!unset.contains(key)) key: value,

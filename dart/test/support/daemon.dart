@@ -108,6 +108,13 @@ final class _Statistics extends Struct {
 
   @Uint64()
   external int sessionQueuedBytes;
+
+  @Uint64()
+  external int user;
+
+  /// Seven quotas of the user, each of which has three numbers.
+  @Array(7 * 3)
+  external Array<Uint64> quotas;
 }
 
 /// What the daemon says of all its sessions, in a session of its own.

@@ -16,3 +16,10 @@ String get daemonProgram => _of('OCHE_DAEMON', 'a daemon');
 
 /// The library of this program.
 String get libraryFile => _of('OCHE_LIBRARY', 'a library');
+
+/// The command that runs another Dart program as this one is run, up to the program: in QEMU if this VM is.
+List<String> get vmCommand => [
+      if (isEmulated) ...['qemu-i386-static', '-L', '/'],
+      Platform.resolvedExecutable,
+      ...Platform.executableArguments,
+    ];

@@ -199,3 +199,34 @@ TEST_CASE("random releases never confuse an arena's books")
         REQUIRE(arena.arena.held == taken - released);
     }
 }
+
+TEST_CASE("what a payload turns out not to need is given back, if nothing was committed behind it")
+{
+    Arena arena;
+    const int64_t first = arena.take(10'000);
+    const int64_t second = arena.take(10'000);
+    // Not the last one: the room behind it is somebody's.
+    arena_shrink(&arena.arena, static_cast<uint32_t>(first), 10'000, 100);
+    CHECK(arena.take(1) > second + 10'000);
+    const int64_t last = arena.take(50'000);
+    arena_shrink(&arena.arena, static_cast<uint32_t>(last), 50'000, 65);
+    const int64_t next = arena.take(1);
+    CHECK(next == last + 2 * ARENA_ALIGNMENT);
+    // Each is released with the size that it has now.
+    CHECK_FALSE(arena_release(&arena.arena, static_cast<uint32_t>(last), 50'000));
+    CHECK(arena_release(&arena.arena, static_cast<uint32_t>(last), 65));
+    CHECK(arena_release(&arena.arena, static_cast<uint32_t>(first), 100));
+    CHECK(arena_release(&arena.arena, static_cast<uint32_t>(next), 1));
+}
+
+TEST_CASE("a payload that shrinks in a block that is not the current one leaves the current one alone")
+{
+    Arena arena;
+    const int64_t full = arena.take(ARENA_BLOCK);
+    const int64_t current = arena.take(ARENA_BLOCK);
+    arena_shrink(&arena.arena, static_cast<uint32_t>(full), ARENA_BLOCK, 1);
+    const int64_t next = arena.take(1);
+    CHECK(next / ARENA_BLOCK != current / ARENA_BLOCK);
+    CHECK(next / ARENA_BLOCK != full / ARENA_BLOCK);
+    CHECK(arena_release(&arena.arena, static_cast<uint32_t>(full), 1));
+}

@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 extern "C" {
 #include "proto/endpoints.h"
 }
@@ -45,4 +47,29 @@ TEST_CASE("endpoints with an impossible address length are refused")
     record[1] = 16;
     record[0] = 0;
     CHECK_FALSE(endpoints_decode(&decoded, record, sizeof record));
+}
+
+TEST_CASE("the one end of a datagram survives encoding and decoding, and there may be none")
+{
+    endpoint before{};
+    before.address_length = 16;
+    before.port = 65535;
+    before.scope_id = 0x12345678;
+    for (uint8_t i = 0; i < 16; i++) {
+        before.address[i] = i;
+    }
+    uint8_t record[ENDPOINT_SIZE + 1] = {};
+    endpoint_encode(&before, record);
+    endpoint after{};
+    REQUIRE(endpoint_decode(&after, record, sizeof record)); // the datagram's own bytes follow
+    CHECK(after.address_length == 16);
+    CHECK(after.port == 65535);
+    CHECK(after.scope_id == 0x12345678);
+    CHECK(std::equal(before.address, before.address + 16, after.address));
+
+    CHECK_FALSE(endpoint_decode(&after, record, ENDPOINT_SIZE - 1));
+    record[0] = 0;
+    CHECK(endpoint_decode(&after, record, ENDPOINT_SIZE));
+    record[0] = 6;
+    CHECK_FALSE(endpoint_decode(&after, record, ENDPOINT_SIZE));
 }

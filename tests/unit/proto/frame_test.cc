@@ -154,7 +154,8 @@ TEST_CASE("every opcode keeps its number")
     CHECK(FRAME_ABORT == 15);
     CHECK(FRAME_GET_OPTION == 16);
     CHECK(FRAME_PING == 17);
-    CHECK(FRAME_OPCODE_END == 18);
+    CHECK(FRAME_DATAGRAM == 18);
+    CHECK(FRAME_OPCODE_END == 19);
     CHECK(std::string(frame_opcode_name(FRAME_CANCEL)) == "CANCEL");
     CHECK(std::string(frame_opcode_name(FRAME_HANDOVER)) == "HANDOVER");
 }

@@ -72,9 +72,12 @@ class Played
         reply.request_id = request.request_id;
         reply.value = value;
         std::array<uint8_t, ENDPOINTS_SIZE> record{};
-        if (request.opcode == FRAME_CONNECT && value > 0) {
+        const bool makes_socket =
+            request.opcode == FRAME_CONNECT || request.opcode == FRAME_LISTEN || request.opcode == FRAME_ACCEPT;
+        if (makes_socket && value > 0) {
             endpoints ends{};
-            ends.local.address_length = ends.remote.address_length = 4;
+            ends.local.address_length = 4;
+            ends.remote.address_length = request.opcode == FRAME_LISTEN ? 0 : 4;
             endpoints_encode(&ends, record.data());
             reply.payload_length = ENDPOINTS_SIZE;
         }
@@ -90,6 +93,63 @@ class Played
         REQUIRE(made);
         REQUIRE(made->result > 0);
         return made->result;
+    }
+
+    int64_t listen(int64_t id) const
+    {
+        const std::array<uint8_t, 4> address{127, 0, 0, 1};
+        oche_listen_options options{};
+        options.size = sizeof options;
+        options.address = address.data();
+        options.address_length = address.size();
+        return oche_listen(session(), id, &options);
+    }
+
+    // A listener that is made.
+    int64_t listening() const
+    {
+        REQUIRE(listen(1) == 0);
+        REQUIRE(answer(take(FRAME_LISTEN), handle_make(2, 1)) == 0);
+        const auto made = completion();
+        REQUIRE(made);
+        REQUIRE(made->result > 0);
+        return made->result;
+    }
+
+    // An accept on it that is made, and at the daemon.
+    frame accept(int64_t id, int64_t listener) const
+    {
+        REQUIRE(oche_accept(session(), id, listener) == 0);
+        return take(FRAME_ACCEPT);
+    }
+
+    // The same, and its limit is over.
+    frame accept_in_vain(int64_t id, int64_t listener) const
+    {
+        const frame accept = this->accept(id, listener);
+        REQUIRE(oche_limit(session(), id, long_time) == 0);
+        check_over(id);
+        CHECK(take(FRAME_CANCEL).value == accept.request_id);
+        return accept;
+    }
+
+    // The next thing that is due is the end of this request's time.
+    void check_over(int64_t id) const
+    {
+        CHECK_FALSE(completion());
+        CHECK_FALSE(played_session_tick(played));
+        check_completed(id, TCP_ERR_TIMED_OUT, ETIMEDOUT);
+    }
+
+    // The next completion, and the only one.
+    void check_completed(int64_t id, int64_t result, int os_error = 0) const
+    {
+        const auto completed = completion();
+        REQUIRE(completed);
+        CHECK(completed->request_id == id);
+        CHECK(completed->result == result);
+        CHECK(completed->os_error == os_error);
+        CHECK_FALSE(completion());
     }
 
     // Lets time pass until the client asks whether the daemon is there.
@@ -312,4 +372,276 @@ TEST_CASE("an answer to no question loses the daemon, and so does one that is ma
         pong.value = 1;
     }
     CHECK(played_session_say(played.played, &pong, nullptr) == TCP_ERR_DAEMON_LOST);
+}
+
+// ---- limits of requests that are pending ----
+
+TEST_CASE("each kind of request that the daemon answers can have a limit, and its answer after that finds nobody")
+{
+    const Played played(false);
+    const int64_t connection = played.connected();
+    const int64_t listener = played.listening();
+    oche_statistics statistics{};
+    statistics.size = sizeof statistics;
+    int64_t (*const makes)(oche_session *, int64_t, int64_t, int64_t, oche_statistics *) =
+        [](oche_session *session, int64_t kind, int64_t on, int64_t at, oche_statistics *into) -> int64_t {
+        switch (kind) {
+        case FRAME_ACCEPT:
+            return oche_accept(session, kind, at);
+        case FRAME_WRITE:
+            return oche_write(session, kind, on, "x", 1);
+        case FRAME_CLOSE_WRITE:
+            return oche_close_write(session, kind, on);
+        case FRAME_SET_OPTION:
+            return oche_set_no_delay(session, kind, on, true);
+        case FRAME_STATISTICS:
+            return oche_get_statistics(session, kind, into);
+        case FRAME_LISTENER_CLOSE:
+            return oche_listener_close(session, kind, at, false);
+        case FRAME_ABORT:
+            return oche_abort(session, kind, on);
+        default:
+            return TCP_ERR_INVALID_ARGUMENT;
+        }
+    };
+    for (const uint16_t kind : {FRAME_ACCEPT, FRAME_WRITE, FRAME_CLOSE_WRITE, FRAME_SET_OPTION, FRAME_STATISTICS,
+                                FRAME_LISTENER_CLOSE, FRAME_ABORT}) {
+        CAPTURE(kind);
+        REQUIRE(makes(played.session(), kind, connection, listener, &statistics) == 0);
+        const frame request = played.take(kind);
+        REQUIRE(oche_limit(played.session(), kind, long_time) == 0);
+        played.check_over(kind);
+        const bool can_be_ended = kind == FRAME_ACCEPT || kind == FRAME_WRITE || kind == FRAME_CLOSE_WRITE;
+        if (can_be_ended) {
+            CHECK(played.take(FRAME_CANCEL).value == request.request_id);
+        }
+        CHECK(played.takes_nothing());
+        CHECK(oche_limit(played.session(), kind, 1) == TCP_ERR_INVALID_ARGUMENT);
+        CHECK(oche_cancel(played.session(), kind) == TCP_ERR_INVALID_ARGUMENT);
+        CHECK(played_session_pending(played.played) == 1);
+        CHECK(played.answer(request, TCP_ERR_CLOSED) == 0);
+        CHECK(played_session_pending(played.played) == 0);
+        CHECK_FALSE(played.completion());
+    }
+    CHECK(played_session_due_in(played.played) == -1);
+}
+
+TEST_CASE("a limit replaces the one before, that of the connect included, and 0 takes it away")
+{
+    const Played played(false);
+    REQUIRE(played.connect(7, long_time) == 0);
+    REQUIRE(played.connect(8, 4 * long_time) == 0);
+    REQUIRE(oche_limit(played.session(), 7, 2 * long_time) == 0);
+    CHECK_FALSE(played_session_tick(played.played)); // that of before
+    CHECK_FALSE(played.completion());
+    REQUIRE(oche_limit(played.session(), 7, 0) == 0);
+    CHECK_FALSE(played_session_tick(played.played)); // and that one
+    played.check_over(8);
+    CHECK(played_session_due_in(played.played) == -1);
+    CHECK(played_session_pending(played.played) == 2);
+}
+
+TEST_CASE("of requests with the same id the one made last is limited and cancelled")
+{
+    const Played played(false);
+    const int64_t connection = played.connected();
+    REQUIRE(oche_read(played.session(), 5, connection) == 0);
+    played.take(FRAME_READ);
+    REQUIRE(oche_write(played.session(), 5, connection, "xy", 2) == 0);
+    const frame write = played.take(FRAME_WRITE);
+    REQUIRE(oche_close_write(played.session(), 6, connection) == 0);
+    played.take(FRAME_CLOSE_WRITE);
+    REQUIRE(oche_cancel(played.session(), 5) == 0);
+    CHECK(played.take(FRAME_CANCEL).value == write.request_id);
+    CHECK(played.answer(write, 2) == 0);
+    played.check_completed(5, 2);
+    REQUIRE(oche_cancel(played.session(), 5) == 0);
+    played.check_completed(5, TCP_ERR_CLOSED, ECANCELED);
+    CHECK(oche_cancel(played.session(), 5) == TCP_ERR_INVALID_ARGUMENT);
+}
+
+TEST_CASE("a read whose time is over, or that is cancelled, loses nothing: the next one brings what comes")
+{
+    const Played played(false);
+    const int64_t connection = played.connected();
+    REQUIRE(oche_read(played.session(), 2, connection) == 0);
+    played.take(FRAME_READ);
+    SECTION("over")
+    {
+        REQUIRE(oche_limit(played.session(), 2, long_time) == 0);
+        played.check_over(2);
+    }
+    SECTION("cancelled")
+    {
+        REQUIRE(oche_cancel(played.session(), 2) == 0);
+        played.check_completed(2, TCP_ERR_CLOSED, ECANCELED);
+    }
+    CHECK(played_session_pending(played.played) == 0);
+    CHECK(played.takes_nothing());
+    frame data{};
+    data.opcode = FRAME_READ;
+    data.flags = FRAME_REPLY;
+    data.handle = handle_make(1, 1);
+    data.value = data.payload_length = 3;
+    CHECK(played_session_say(played.played, &data, "abc") == 0);
+    CHECK_FALSE(played.completion());
+    REQUIRE(oche_read(played.session(), 3, connection) == 0);
+    const auto read = played.completion();
+    REQUIRE(read);
+    CHECK(read->request_id == 3);
+    CHECK(read->result == 3);
+    oche_data_free(read->data_owner);
+}
+
+TEST_CASE("a read on a connection that is closed can be cancelled before the close is answered, and completes once")
+{
+    const Played played(false);
+    const int64_t connection = played.connected();
+    REQUIRE(oche_read(played.session(), 2, connection) == 0);
+    played.take(FRAME_READ);
+    REQUIRE(oche_close(played.session(), 3, connection) == 0);
+    const frame close = played.take(FRAME_CLOSE);
+    REQUIRE(oche_cancel(played.session(), 2) == 0);
+    played.check_completed(2, TCP_ERR_CLOSED, ECANCELED);
+    CHECK(played.answer(close) == 0);
+    played.check_completed(3, 0);
+    CHECK(played_session_pending(played.played) == 0);
+}
+
+TEST_CASE("a connection that is accepted when the limit is over is for the accept that has waited longest")
+{
+    const Played played(false);
+    const int64_t listener = played.listening();
+    const frame vain = played.accept_in_vain(2, listener);
+    const frame third = played.accept(3, listener);
+    const frame fourth = played.accept(4, listener);
+    CHECK(played.answer(vain, handle_make(5, 1)) == 0);
+    const auto accepted = played.completion();
+    REQUIRE(accepted);
+    CHECK(accepted->request_id == 3);
+    CHECK(accepted->result > 0);
+    CHECK_FALSE(played.completion());
+    CHECK(played.take(FRAME_CANCEL).value == third.request_id); // nobody waits for that any more
+    CHECK(played.answer(third, TCP_ERR_CLOSED) == 0);
+    CHECK_FALSE(played.completion());
+    CHECK(played.answer(fourth, handle_make(6, 1)) == 0);
+    CHECK(played.completion()->request_id == 4);
+    CHECK(played_session_pending(played.played) == 0);
+}
+
+TEST_CASE("what an accept that has changed places brings is passed on again, and a limit goes along")
+{
+    const Played played(false);
+    const int64_t listener = played.listening();
+    const frame vain = played.accept_in_vain(2, listener);
+    const frame third = played.accept(3, listener);
+    REQUIRE(oche_limit(played.session(), 3, long_time) == 0);
+    CHECK(played.answer(vain, handle_make(5, 1)) == 0);
+    CHECK(played.completion()->request_id == 3);
+    CHECK(played_session_due_in(played.played) == -1);
+    played.take(FRAME_CANCEL);
+    const frame fourth = played.accept(4, listener);
+    CHECK(played.answer(third, handle_make(6, 1)) == 0);
+    CHECK(played.completion()->request_id == 4);
+    CHECK(played.take(FRAME_CANCEL).value == fourth.request_id);
+    CHECK(played.answer(fourth, TCP_ERR_CLOSED) == 0);
+    CHECK(played_session_pending(played.played) == 0);
+}
+
+TEST_CASE("a connection that is accepted when nobody waits is for the next accept, and closed with its listener")
+{
+    const Played played(false);
+    const int64_t listener = played.listening();
+    const frame first = played.accept_in_vain(2, listener);
+    const frame second = played.accept_in_vain(3, listener);
+    CHECK(played.answer(first, handle_make(5, 1)) == 0);
+    CHECK(played.answer(second, handle_make(6, 1)) == 0);
+    CHECK_FALSE(played.completion());
+    CHECK(played_session_pending(played.played) == 0);
+
+    REQUIRE(oche_accept(played.session(), 4, listener) == 0);
+    const auto accepted = played.completion();
+    REQUIRE(accepted);
+    CHECK(accepted->request_id == 4);
+    CHECK(accepted->result > 0);
+    CHECK(played.takes_nothing());
+    REQUIRE(oche_listener_close(played.session(), 5, listener, false) == 0);
+    CHECK(played.take(FRAME_CLOSE).handle == handle_make(6, 1));
+    CHECK(played.take(FRAME_LISTENER_CLOSE).handle == handle_make(2, 1));
+    REQUIRE(oche_write(played.session(), 6, accepted->result, "x", 1) == 0); // the other one lives
+}
+
+TEST_CASE("a connection that is accepted when the limit is over and the listener is closed is closed, and nobody hears")
+{
+    const Played played(false);
+    const int64_t listener = played.listening();
+    const frame vain = played.accept_in_vain(2, listener);
+    REQUIRE(oche_listener_close(played.session(), 3, listener, false) == 0);
+    played.take(FRAME_LISTENER_CLOSE);
+    CHECK(played.answer(vain, handle_make(5, 1)) == 0);
+    const frame close = played.take(FRAME_CLOSE);
+    CHECK(close.handle == handle_make(5, 1));
+    CHECK(played.answer(close) == 0);
+    CHECK_FALSE(played.completion());
+}
+
+TEST_CASE("a listener that was made when its limit is over, or when it was cancelled, is closed")
+{
+    const Played played(false);
+    REQUIRE(played.listen(7) == 0);
+    const frame listen = played.take(FRAME_LISTEN);
+    const bool is_cancelled = GENERATE(false, true);
+    if (is_cancelled) {
+        REQUIRE(oche_cancel(played.session(), 7) == 0);
+    } else {
+        REQUIRE(oche_limit(played.session(), 7, long_time) == 0);
+        played.check_over(7);
+    }
+    CHECK(played.takes_nothing());
+    CHECK_FALSE(played.completion());
+    CHECK(played.answer(listen, handle_make(3, 4)) == 0);
+    if (is_cancelled) {
+        played.check_completed(7, TCP_ERR_CLOSED, ECANCELED);
+    }
+    const frame close = played.take(FRAME_LISTENER_CLOSE);
+    CHECK(close.handle == handle_make(3, 4));
+    CHECK(close.value == 0);
+    CHECK(played.answer(close) == 0);
+    CHECK_FALSE(played.completion());
+    CHECK(played_session_pending(played.played) == 0);
+}
+
+TEST_CASE("an accept may wait for ever, but when it is cancelled the daemon owes an answer")
+{
+    const Played played;
+    const int64_t listener = played.listening();
+    const frame accept = played.accept(2, listener);
+    CHECK_FALSE(played_session_tick(played.played)); // that of the listen
+    CHECK(played_session_due_in(played.played) == -1);
+    REQUIRE(oche_cancel(played.session(), 2) == 0);
+    REQUIRE(oche_cancel(played.session(), 2) == 0); // it is still pending, and is cancelled already
+    CHECK(played.take(FRAME_CANCEL).value == accept.request_id);
+    CHECK(played.answer(played.question()) == 0);
+    CHECK(played.answer(accept, TCP_ERR_CLOSED) == 0);
+    played.check_completed(2, TCP_ERR_CLOSED);
+    CHECK_FALSE(played_session_tick(played.played));
+    CHECK(played_session_due_in(played.played) == -1);
+}
+
+TEST_CASE("the bytes of a write whose time is over count against the limit until the daemon has answered")
+{
+    const Played played(false);
+    const int64_t connection = played.connected();
+    const std::vector<uint8_t> much(9 << 20, 'x');
+    REQUIRE(oche_write(played.session(), 2, connection, much.data(), much.size()) == 0);
+    frame write{};
+    do {
+        write = played.take(FRAME_WRITE);
+    } while (write.flags & FRAME_MORE);
+    REQUIRE(oche_limit(played.session(), 2, long_time) == 0);
+    played.check_over(2);
+    CHECK(oche_write(played.session(), 3, connection, much.data(), much.size()) == TCP_ERR_OUT_OF_MEMORY);
+    CHECK(played.take(FRAME_CANCEL).value == write.request_id);
+    CHECK(played.answer(write, TCP_ERR_CLOSED) == 0);
+    CHECK(oche_write(played.session(), 3, connection, much.data(), much.size()) == 0);
 }

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 extern "C" {
+#include "daemon/engine/engine.h"
 #include "daemon/log/log.h"
 #include "daemon/log/log_output.h"
 #include "daemon/process/sandbox.h"
@@ -14,6 +15,7 @@ extern "C" {
 #include <cstdlib>
 #include <fcntl.h>
 #include <functional>
+#include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <string>
 #include <sys/eventfd.h>
@@ -52,11 +54,18 @@ int confined(const std::function<int()> &act, bool in_territory = false)
         alarm(30);
         sandbox before = {};
         sandbox_begin(&before);
-        _exit(sandbox_filter(in_territory) == 0 ? act() : UNCONFINED);
+        _exit(sandbox_filter(in_territory, false) == 0 ? act() : UNCONFINED);
     }
     int status = 0;
     REQUIRE(waitpid(child, &status, 0) == child);
     return WIFEXITED(status) ? WEXITSTATUS(status) : CRASHED;
+}
+
+int make_ring()
+{
+    io_uring_params parameters{};
+    const long fd = syscall(SYS_io_uring_setup, 4, &parameters);
+    return fd < 0 ? errno : 0;
 }
 
 // 0 or errno, of a call that returns -1 when it fails.
@@ -113,6 +122,8 @@ const Attempt denied[] = {
     {"a packet socket", [] { return error_of(socket(AF_PACKET, SOCK_RAW, 0)); }},
     {"signal another process", [] { return error_of(kill(getppid(), 0)); }},
     {"signal a thread of another process", [] { return error_of(syscall(SYS_tgkill, getppid(), getppid(), 0)); }},
+    {"make a ring of io_uring", make_ring},
+    {"use a ring of io_uring", [] { return error_of(syscall(SYS_io_uring_enter, -1, 0, 0, 0, nullptr, 0)); }},
     {"become another user", [] { return error_of(setuid(geteuid())); }},
     {"memory that can be executed",
      [] {
@@ -181,6 +192,40 @@ TEST_CASE("behind the filter a log that is full is begun anew: renamed where the
     }
 }
 
+TEST_CASE("a loop whose ring was made before the filter runs behind it, and no other ring can be made")
+{
+    if (no_filter) {
+        SKIP(no_filter);
+    }
+    if (engine_method_probe(ENGINE_IO_URING) != 0) {
+        SKIP("this system has no io_uring for us");
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(30);
+        engine *loop = nullptr;
+        loop = engine_new(
+            ENGINE_IO_URING, [](void *context) { engine_stop(*static_cast<engine **>(context)); }, &loop);
+        sandbox before = {};
+        sandbox_begin(&before);
+        if (!loop || sandbox_filter(false, true) != 0)
+            _exit(UNCONFINED);
+        engine_wake(loop);
+        if (engine_run(loop) != 0)
+            _exit(1);
+        if (make_ring() != EPERM)
+            _exit(2);
+        if (syscall(SYS_io_uring_register, -1, IORING_REGISTER_FILES, nullptr, 0) != -1 || errno != EPERM)
+            _exit(3);
+        engine_free(loop);
+        _exit(0);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+}
+
 TEST_CASE("threads from before the filter are behind it too")
 {
     if (no_filter) {
@@ -195,7 +240,7 @@ TEST_CASE("threads from before the filter are behind it too")
                 sched_yield();
             error = read_file("/etc/passwd");
         });
-        const bool filtered = sandbox_filter(false) == 0;
+        const bool filtered = sandbox_filter(false, false) == 0;
         go = true;
         thread.join();
         _exit(filtered ? error.load() : UNCONFINED);
@@ -256,7 +301,7 @@ TEST_CASE("behind the filter a failed assertion still ends the process")
     if (child == 0) {
         sandbox before = {};
         sandbox_begin(&before); // no core file
-        if (sandbox_filter(false) == 0)
+        if (sandbox_filter(false, false) == 0)
             abort();
         _exit(UNCONFINED);
     }

@@ -1,0 +1,468 @@
+// Streams: a filter on a socket's stream, and on a filter; bytes that are given back.
+
+#include <catch2/catch.hpp>
+
+extern "C" {
+#include "daemon/stream/socket_stream.h"
+}
+
+#include "tests/support/skip.h"
+#include "tests/unit/daemon/loop.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <functional>
+#include <netinet/in.h>
+#include <string>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+using namespace test_support;
+
+namespace
+{
+
+std::string shifted(std::string text)
+{
+    for (char &c : text) {
+        c = static_cast<char>(c ^ 0x20);
+    }
+    return text;
+}
+
+// A filter with all that one may have: it turns bytes into others, receives more than its owner has room for, and sends
+// its owner's bytes in portions of its own.
+struct Shifting {
+    stream base{}; // first: the stream that the owner knows
+    stream *below;
+    engine_work work{};
+    std::string incoming;
+    std::array<char, 16> room{};
+    bool is_wanted = false; // the owner has a receive under way
+    bool is_held = false;   // which it had no room for
+    bool is_receiving = false;
+    std::string outgoing;
+    size_t portion = 0; // bytes of the owner's that are in `outgoing`
+
+    Shifting(stream *below_, time_slice *slice) : below(below_)
+    {
+        list_init(&work.node);
+        work.slice = slice;
+        work.run = [](engine_work *work_) {
+            reinterpret_cast<Shifting *>(reinterpret_cast<char *>(work_) - offsetof(Shifting, work))->deliver();
+        };
+        stream_put_on(&base, &made_kind, below, &made_user);
+    }
+
+    static Shifting *of(void *object)
+    {
+        return static_cast<Shifting *>(object);
+    }
+    static Shifting *of(stream *object)
+    {
+        return reinterpret_cast<Shifting *>(object);
+    }
+
+    void deliver()
+    {
+        if (!is_wanted || is_held) {
+            return;
+        }
+        size_t size = 0;
+        uint8_t *to = base.user->room(base.owner, &size);
+        is_held = !to;
+        if (is_held) {
+            return;
+        }
+        const size_t count = std::min(size, incoming.size());
+        std::copy_n(incoming.begin(), count, to);
+        incoming.erase(0, count);
+        is_wanted = false;
+        base.user->received(base.owner, static_cast<ssize_t>(count));
+    }
+
+    // ---- what the owner asks for ----
+
+    static void receive(stream *object)
+    {
+        Shifting *self = of(object);
+        self->is_wanted = true;
+        if (!self->incoming.empty()) {
+            engine_work_submit(&self->work);
+        } else if (!std::exchange(self->is_receiving, true)) {
+            stream_receive(self->below);
+        }
+    }
+    static void receive_retry(stream *object)
+    {
+        if (std::exchange(of(object)->is_held, false)) {
+            engine_work_submit(&of(object)->work);
+        }
+    }
+    static int push_back(stream *object, const void *bytes, size_t size)
+    {
+        of(object)->incoming.insert(0, static_cast<const char *>(bytes), size);
+        return 0;
+    }
+    static void send(stream *object)
+    {
+        stream_send(of(object)->below);
+    }
+    static void send_withdraw(stream *object)
+    {
+        stream_send_withdraw(of(object)->below);
+    }
+    static int shut_down(stream *object)
+    {
+        return stream_shut_down(of(object)->below);
+    }
+    static void watch_break(stream *object)
+    {
+        stream_watch_break(of(object)->below);
+    }
+    static void close(stream *object, stream_end end)
+    {
+        engine_work_cancel(&of(object)->work);
+        stream_close(of(object)->below, end);
+    }
+
+    // ---- what the stream below asks for and tells ----
+
+    static uint8_t *on_room(void *owner, size_t *size)
+    {
+        *size = of(owner)->room.size();
+        return reinterpret_cast<uint8_t *>(of(owner)->room.data());
+    }
+    static void on_room_unused(void *)
+    {
+    }
+    static void on_received(void *owner, ssize_t result)
+    {
+        Shifting *self = of(owner);
+        self->is_receiving = false;
+        if (result <= 0) {
+            self->is_wanted = false;
+            self->base.user->received(self->base.owner, result);
+            return;
+        }
+        self->incoming += shifted({self->room.data(), static_cast<size_t>(result)});
+        self->deliver();
+    }
+    static int on_vectors(void *owner, iovec *vectors, int)
+    {
+        Shifting *self = of(owner);
+        if (self->outgoing.empty()) {
+            iovec wanted{};
+            REQUIRE(self->base.user->vectors(self->base.owner, &wanted, 1) == 1);
+            self->portion = std::min<size_t>(wanted.iov_len, 8);
+            self->outgoing = shifted({static_cast<char *>(wanted.iov_base), self->portion});
+        }
+        vectors[0] = {self->outgoing.data(), self->outgoing.size()};
+        return 1;
+    }
+    static void on_sent(void *owner, ssize_t result)
+    {
+        Shifting *self = of(owner);
+        if (result >= 0) {
+            self->outgoing.erase(0, static_cast<size_t>(result));
+            if (!self->outgoing.empty()) {
+                stream_send(self->below);
+                return;
+            }
+            result = static_cast<ssize_t>(self->portion);
+        }
+        self->base.user->sent(self->base.owner, result);
+    }
+    static void on_bytes_unused(void *owner)
+    {
+        of(owner)->base.user->bytes_unused(of(owner)->base.owner);
+    }
+    static void on_broke(void *owner, int os_error)
+    {
+        of(owner)->base.user->broke(of(owner)->base.owner, os_error);
+    }
+    static void on_closed(void *owner)
+    {
+        const stream base = of(owner)->base;
+        delete of(owner);
+        base.user->closed(base.owner);
+    }
+
+    static const stream_kind made_kind;
+    static const stream_user made_user;
+};
+
+const stream_kind Shifting::made_kind = {Shifting::receive,     Shifting::receive_retry, Shifting::push_back,
+                                         Shifting::send,        Shifting::send_withdraw, Shifting::shut_down,
+                                         Shifting::watch_break, Shifting::close};
+const stream_user Shifting::made_user = {
+    nullptr,           Shifting::on_room,         Shifting::on_received, Shifting::on_room_unused, Shifting::on_vectors,
+    Shifting::on_sent, Shifting::on_bytes_unused, Shifting::on_broke,    Shifting::on_closed};
+
+// An end of a connection, which reads on as long as something comes.
+struct End {
+    Loop &loop;
+    socket_stream lowest{};
+    stream *top = nullptr;
+    std::string received;
+    ssize_t last = 1; // what a receive has brought: 0 the end, negative: an error
+    std::array<char, 5> bytes{};
+    bool has_room = true;
+    bool reads_on = true;
+    std::string text; // to be sent
+    int broke = 0;
+    bool is_closed = false;
+    std::function<bool()> is_done = [] { return false; };
+
+    explicit End(Loop &loop_) : loop(loop_)
+    {
+    }
+    End(const End &) = delete;
+    End &operator=(const End &) = delete;
+
+    void open(int fd)
+    {
+        REQUIRE(socket_stream_init(&lowest, &loop.slice, fd, &user, this) == 0);
+        top = &lowest.stream;
+    }
+    void put_filter_on()
+    {
+        top = &(new Shifting(top, &loop.slice))->base;
+    }
+    void send(const std::string &bytes_)
+    {
+        text = bytes_;
+        stream_send(top);
+    }
+    void look()
+    {
+        if (is_done()) {
+            engine_stop(loop.get());
+        }
+    }
+
+    static End *of(void *owner)
+    {
+        return static_cast<End *>(owner);
+    }
+    static uint8_t *on_room(void *owner, size_t *size)
+    {
+        *size = of(owner)->bytes.size();
+        of(owner)->look();
+        return of(owner)->has_room ? reinterpret_cast<uint8_t *>(of(owner)->bytes.data()) : nullptr;
+    }
+    static void on_received(void *owner, ssize_t result)
+    {
+        End *self = of(owner);
+        self->last = result;
+        if (result > 0) {
+            self->received.append(self->bytes.data(), static_cast<size_t>(result));
+            if (self->reads_on) {
+                stream_receive(self->top);
+            }
+        }
+        self->look();
+    }
+    static void on_room_unused(void *)
+    {
+    }
+    static int on_vectors(void *owner, iovec *vectors, int)
+    {
+        vectors[0] = {of(owner)->text.data(), of(owner)->text.size()};
+        return 1;
+    }
+    static void on_sent(void *owner, ssize_t result)
+    {
+        End *self = of(owner);
+        REQUIRE(result > 0);
+        self->text.erase(0, static_cast<size_t>(result));
+        if (!self->text.empty()) {
+            stream_send(self->top);
+        }
+    }
+    static void on_bytes_unused(void *)
+    {
+    }
+    static void on_broke(void *owner, int os_error)
+    {
+        of(owner)->broke = os_error;
+        of(owner)->look();
+    }
+    static void on_closed(void *owner)
+    {
+        CHECK_FALSE(of(owner)->is_closed);
+        of(owner)->is_closed = true;
+    }
+
+    static const stream_user user;
+};
+
+const stream_user End::user = {nullptr,         End::on_room, End::on_received,     End::on_room_unused,
+                               End::on_vectors, End::on_sent, End::on_bytes_unused, End::on_broke,
+                               End::on_closed};
+
+// Two ends of a TCP connection.
+struct Connected {
+    Loop loop;
+    End one{loop};
+    End other{loop};
+
+    explicit Connected(engine_method method) : loop(method)
+    {
+        const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_in address{};
+        socklen_t length = sizeof address;
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        REQUIRE(bind(listener, reinterpret_cast<sockaddr *>(&address), sizeof address) == 0);
+        REQUIRE(listen(listener, 1) == 0);
+        REQUIRE(getsockname(listener, reinterpret_cast<sockaddr *>(&address), &length) == 0);
+        const int connecting = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        connect(connecting, reinterpret_cast<sockaddr *>(&address), sizeof address);
+        one.open(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        other.open(connecting);
+        close(listener);
+    }
+    ~Connected()
+    {
+        for (End *end : {&one, &other}) {
+            if (end->top) {
+                stream_close(end->top, STREAM_END_CLOSE);
+            }
+        }
+        loop.run_a_little();
+        CHECK(one.is_closed);
+        CHECK(other.is_closed);
+    }
+};
+
+std::string a_text(size_t size)
+{
+    std::string text(size, ' ');
+    for (size_t i = 0; i < size; i++) {
+        text[i] = static_cast<char>('A' + i * 7 % 26);
+    }
+    return text;
+}
+
+} // namespace
+
+#define WITH_EACH_METHOD()                                                                                             \
+    const auto method = GENERATE(ENGINE_EPOLL, ENGINE_SELECT, ENGINE_IO_URING);                                        \
+    INFO(engine_method_name(method));                                                                                  \
+    if (!has_method(method)) {                                                                                         \
+        SKIP("this system has no io_uring for us");                                                                    \
+    }
+
+TEST_CASE("a filter turns bytes into others on their way out, and back on their way in")
+{
+    WITH_EACH_METHOD()
+    Connected ends(method);
+    ends.one.put_filter_on();
+    const std::string there = a_text(1000);
+    const std::string back = shifted(a_text(777));
+    ends.one.send(there);
+    ends.other.send(back);
+    for (End *end : {&ends.one, &ends.other}) {
+        end->is_done = [&] { return ends.one.received.size() >= 777 && ends.other.received.size() >= 1000; };
+        stream_receive(end->top);
+    }
+    ends.loop.run();
+    CHECK(ends.other.received == shifted(there));
+    CHECK(ends.one.received == shifted(back));
+}
+
+TEST_CASE("filters lie on each other")
+{
+    WITH_EACH_METHOD()
+    Connected ends(method);
+    ends.one.put_filter_on();
+    ends.one.put_filter_on();
+    const std::string text = a_text(500);
+    ends.one.send(text);
+    ends.other.is_done = [&] { return ends.other.received.size() >= text.size(); };
+    stream_receive(ends.other.top);
+    ends.loop.run();
+    CHECK(ends.other.received == text);
+}
+
+TEST_CASE("what was given back comes first, and a filter that is put on then gets it too")
+{
+    WITH_EACH_METHOD()
+    Connected ends(method);
+    const std::string line = "STARTTLS";
+    const std::string secret = a_text(40);
+    ends.other.send(line + shifted(secret));
+
+    // The owner reads more than the line before it knows that the line is the last of its kind.
+    ends.one.reads_on = false;
+    ends.one.is_done = [] { return true; };
+    while (ends.one.received.size() <= line.size()) {
+        stream_receive(ends.one.top);
+        ends.loop.run();
+    }
+    const std::string rest = ends.one.received.substr(line.size());
+    ends.one.received.resize(line.size());
+    // In two parts, of which the later one comes first again.
+    REQUIRE(rest.size() >= 2);
+    REQUIRE(stream_push_back(ends.one.top, rest.data() + 1, rest.size() - 1) == 0);
+    REQUIRE(stream_push_back(ends.one.top, rest.data(), 1) == 0);
+    ends.one.put_filter_on();
+
+    ends.one.reads_on = true;
+    ends.one.is_done = [&] { return ends.one.received.size() >= line.size() + secret.size(); };
+    stream_receive(ends.one.top);
+    ends.loop.run();
+    CHECK(ends.one.received == line + secret);
+}
+
+TEST_CASE("what is given back serves a receive that waits, and what was not received again is dropped with the stream")
+{
+    WITH_EACH_METHOD()
+    Connected ends(method);
+    ends.one.reads_on = false;
+    ends.one.is_done = [&] { return ends.one.last == 5; };
+    stream_receive(ends.one.top);
+    REQUIRE(stream_push_back(ends.one.top, "hello, again", 12) == 0);
+    ends.loop.run();
+    CHECK(ends.one.received == "hello");
+}
+
+TEST_CASE("a filter waits for room of its owner")
+{
+    WITH_EACH_METHOD()
+    Connected ends(method);
+    ends.one.put_filter_on();
+    ends.one.has_room = false;
+    ends.one.is_done = [] { return true; };
+    ends.other.send(shifted("some words"));
+    stream_receive(ends.one.top);
+    ends.loop.run();
+    CHECK(ends.one.received.empty());
+
+    ends.one.has_room = true;
+    ends.one.is_done = [&] { return ends.one.received.size() == 10; };
+    stream_receive_retry(ends.one.top);
+    ends.loop.run();
+    CHECK(ends.one.received == "some words");
+}
+
+TEST_CASE("the end of the stream goes through a filter, and so does a break behind it")
+{
+    WITH_EACH_METHOD()
+    Connected ends(method);
+    ends.one.put_filter_on();
+    ends.other.put_filter_on();
+    ends.one.is_done = [&] { return ends.one.last == 0 || ends.one.broke != 0; };
+    stream_receive(ends.one.top);
+    REQUIRE(stream_shut_down(ends.other.top) == 0);
+    ends.loop.run();
+    CHECK(ends.one.last == 0);
+
+    stream_watch_break(ends.one.top);
+    stream_close(std::exchange(ends.other.top, nullptr), STREAM_END_RESET);
+    ends.loop.run();
+    CHECK(ends.one.broke == EPIPE); // so says the kernel of a reset after the end of the stream
+}
