@@ -59,11 +59,10 @@ static size_t cost(const struct outgoing_datagram *out)
     return out->payload.length + FRAME_WRITE_OVERHEAD;
 }
 
-/* Out of the queue, with nothing charged and without its bytes. */
-static void take_out(struct datagram *datagram, struct outgoing_datagram *out)
+/* For one that was taken out of the queue: nothing is charged for it any more, and its bytes are gone. */
+static void settle(struct datagram *datagram, struct outgoing_datagram *out)
 {
     struct session *session = datagram->socket.session;
-    list_remove(&out->node);
     session->queued_bytes -= cost(out);
     account_give_back(session->account, ACCOUNT_QUEUED_BYTES, (int64_t)cost(out));
     lane_free_payload(&session->lane, &out->payload);
@@ -71,8 +70,8 @@ static void take_out(struct datagram *datagram, struct outgoing_datagram *out)
 
 static struct outgoing_datagram *take_first(struct datagram *datagram)
 {
-    struct outgoing_datagram *out = list_entry(datagram->outgoing.next, struct outgoing_datagram, node);
-    take_out(datagram, out);
+    struct outgoing_datagram *out = list_entry(list_take_first(&datagram->outgoing), struct outgoing_datagram, node);
+    settle(datagram, out);
     return out;
 }
 
@@ -124,7 +123,8 @@ static int find_destination(const struct datagram *datagram, const struct payloa
 static void cancel(struct request *request)
 {
     struct outgoing_datagram *out = list_entry(request, struct outgoing_datagram, request);
-    take_out(out->datagram, out);
+    list_remove(&out->node);
+    settle(out->datagram, out);
     request_complete(&out->request, OCHE_ERR_CLOSED, ECANCELED);
     free(out);
 }
