@@ -33,7 +33,6 @@ const struct public_function public_functions[] = {
     F(oche_error_name),
     F(oche_error_text),
     F(oche_last_error),
-    F(oche_limit),
     F(oche_session_open),
     F(oche_session_close),
     F(oche_session_get_fd),
@@ -81,7 +80,6 @@ const struct public_function public_functions[] = {
     F(oche_isolate_get_local_address),
     F(oche_isolate_get_remote_address),
     F(oche_isolate_guard),
-    F(oche_isolate_limit),
     F(oche_isolate_release),
     {0, 0},
 };
