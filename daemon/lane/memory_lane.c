@@ -17,7 +17,7 @@ enum {
     RECORDS_PER_TURN = 512,  /* then others have their turn */
     TINY = 512,              /* bytes: data so short ride in the ring even if an arena was at hand */
     ARENA_LEAST = 16 * 1024, /* bytes: a receive into less is not worth a block's rest */
-    HELD_MOST = 64 * 1024,   /* bytes: many receives may be under way, each with its room */
+    HELD_MOST = 128 * 1024,  /* bytes: many receives may be under way, each with its room */
     ROOM_ATTEMPTS = 16,
     DEAF = 4 * 1024 * 1024, /* bytes of overflow: no more requests are taken */
     WITHHELD_MAX = 64,      /* quiet answers that wait for company */
