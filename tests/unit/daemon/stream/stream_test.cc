@@ -2,21 +2,10 @@
 
 #include <catch2/catch.hpp>
 
-extern "C" {
-#include "daemon/stream/socket_stream.h"
-}
-
-#include "tests/support/skip.h"
-#include "tests/unit/daemon/loop.h"
+#include "tests/unit/daemon/stream/ends.h"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <functional>
-#include <netinet/in.h>
 #include <string>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <utility>
 
 using namespace test_support;
@@ -54,6 +43,11 @@ struct Shifting {
             reinterpret_cast<Shifting *>(reinterpret_cast<char *>(work_) - offsetof(Shifting, work))->deliver();
         };
         stream_put_on(&base, &made_kind, below, &made_user);
+    }
+
+    static stream *make(stream *below, time_slice *slice)
+    {
+        return &(new Shifting(below, slice))->base;
     }
 
     static Shifting *of(void *object)
@@ -201,166 +195,13 @@ const stream_user Shifting::made_user = {
     nullptr,           Shifting::on_room,         Shifting::on_received, Shifting::on_room_unused, Shifting::on_vectors,
     Shifting::on_sent, Shifting::on_bytes_unused, Shifting::on_broke,    Shifting::on_closed};
 
-// An end of a connection, which reads on as long as something comes.
-struct End {
-    Loop &loop;
-    socket_stream lowest{};
-    stream *top = nullptr;
-    std::string received;
-    ssize_t last = 1; // what a receive has brought: 0 the end, negative: an error
-    std::array<char, 5> bytes{};
-    bool has_room = true;
-    bool reads_on = true;
-    std::string text; // to be sent
-    int broke = 0;
-    bool is_closed = false;
-    std::function<bool()> is_done = [] { return false; };
-
-    explicit End(Loop &loop_) : loop(loop_)
-    {
-    }
-    End(const End &) = delete;
-    End &operator=(const End &) = delete;
-
-    void open(int fd)
-    {
-        REQUIRE(socket_stream_init(&lowest, &loop.slice, fd, &user, this) == 0);
-        top = &lowest.stream;
-    }
-    void put_filter_on()
-    {
-        top = &(new Shifting(top, &loop.slice))->base;
-    }
-    void send(const std::string &bytes_)
-    {
-        text = bytes_;
-        stream_send(top);
-    }
-    void look()
-    {
-        if (is_done()) {
-            engine_stop(loop.get());
-        }
-    }
-
-    static End *of(void *owner)
-    {
-        return static_cast<End *>(owner);
-    }
-    static uint8_t *on_room(void *owner, size_t *size)
-    {
-        *size = of(owner)->bytes.size();
-        of(owner)->look();
-        return of(owner)->has_room ? reinterpret_cast<uint8_t *>(of(owner)->bytes.data()) : nullptr;
-    }
-    static void on_received(void *owner, ssize_t result)
-    {
-        End *self = of(owner);
-        self->last = result;
-        if (result > 0) {
-            self->received.append(self->bytes.data(), static_cast<size_t>(result));
-            if (self->reads_on) {
-                stream_receive(self->top);
-            }
-        }
-        self->look();
-    }
-    static void on_room_unused(void *)
-    {
-    }
-    static int on_vectors(void *owner, iovec *vectors, int)
-    {
-        vectors[0] = {of(owner)->text.data(), of(owner)->text.size()};
-        return 1;
-    }
-    static void on_sent(void *owner, ssize_t result)
-    {
-        End *self = of(owner);
-        REQUIRE(result > 0);
-        self->text.erase(0, static_cast<size_t>(result));
-        if (!self->text.empty()) {
-            stream_send(self->top);
-        }
-    }
-    static void on_bytes_unused(void *)
-    {
-    }
-    static void on_broke(void *owner, int os_error)
-    {
-        of(owner)->broke = os_error;
-        of(owner)->look();
-    }
-    static void on_closed(void *owner)
-    {
-        CHECK_FALSE(of(owner)->is_closed);
-        of(owner)->is_closed = true;
-    }
-
-    static const stream_user user;
-};
-
-const stream_user End::user = {nullptr,         End::on_room, End::on_received,     End::on_room_unused,
-                               End::on_vectors, End::on_sent, End::on_bytes_unused, End::on_broke,
-                               End::on_closed};
-
-// Two ends of a TCP connection.
-struct Connected {
-    Loop loop;
-    End one{loop};
-    End other{loop};
-
-    explicit Connected(engine_method method) : loop(method)
-    {
-        const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in address{};
-        socklen_t length = sizeof address;
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        REQUIRE(bind(listener, reinterpret_cast<sockaddr *>(&address), sizeof address) == 0);
-        REQUIRE(listen(listener, 1) == 0);
-        REQUIRE(getsockname(listener, reinterpret_cast<sockaddr *>(&address), &length) == 0);
-        const int connecting = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        connect(connecting, reinterpret_cast<sockaddr *>(&address), sizeof address);
-        one.open(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-        other.open(connecting);
-        close(listener);
-    }
-    ~Connected()
-    {
-        for (End *end : {&one, &other}) {
-            if (end->top) {
-                stream_close(end->top, STREAM_END_CLOSE);
-            }
-        }
-        loop.run_a_little();
-        CHECK(one.is_closed);
-        CHECK(other.is_closed);
-    }
-};
-
-std::string a_text(size_t size)
-{
-    std::string text(size, ' ');
-    for (size_t i = 0; i < size; i++) {
-        text[i] = static_cast<char>('A' + i * 7 % 26);
-    }
-    return text;
-}
-
 } // namespace
-
-#define WITH_EACH_METHOD()                                                                                             \
-    const auto method = GENERATE(ENGINE_EPOLL, ENGINE_SELECT, ENGINE_IO_URING);                                        \
-    INFO(engine_method_name(method));                                                                                  \
-    if (!has_method(method)) {                                                                                         \
-        SKIP("this system has no io_uring for us");                                                                    \
-    }
 
 TEST_CASE("a filter turns bytes into others on their way out, and back on their way in")
 {
     WITH_EACH_METHOD()
     Connected ends(method);
-    ends.one.put_filter_on();
+    ends.one.put_on(Shifting::make);
     const std::string there = a_text(1000);
     const std::string back = shifted(a_text(777));
     ends.one.send(there);
@@ -378,8 +219,8 @@ TEST_CASE("filters lie on each other")
 {
     WITH_EACH_METHOD()
     Connected ends(method);
-    ends.one.put_filter_on();
-    ends.one.put_filter_on();
+    ends.one.put_on(Shifting::make);
+    ends.one.put_on(Shifting::make);
     const std::string text = a_text(500);
     ends.one.send(text);
     ends.other.is_done = [&] { return ends.other.received.size() >= text.size(); };
@@ -409,7 +250,7 @@ TEST_CASE("what was given back comes first, and a filter that is put on then get
     REQUIRE(rest.size() >= 2);
     REQUIRE(stream_push_back(ends.one.top, rest.data() + 1, rest.size() - 1) == 0);
     REQUIRE(stream_push_back(ends.one.top, rest.data(), 1) == 0);
-    ends.one.put_filter_on();
+    ends.one.put_on(Shifting::make);
 
     ends.one.reads_on = true;
     ends.one.is_done = [&] { return ends.one.received.size() >= line.size() + secret.size(); };
@@ -434,7 +275,7 @@ TEST_CASE("a filter waits for room of its owner")
 {
     WITH_EACH_METHOD()
     Connected ends(method);
-    ends.one.put_filter_on();
+    ends.one.put_on(Shifting::make);
     ends.one.has_room = false;
     ends.one.is_done = [] { return true; };
     ends.other.send(shifted("some words"));
@@ -453,8 +294,8 @@ TEST_CASE("the end of the stream goes through a filter, and so does a break behi
 {
     WITH_EACH_METHOD()
     Connected ends(method);
-    ends.one.put_filter_on();
-    ends.other.put_filter_on();
+    ends.one.put_on(Shifting::make);
+    ends.other.put_on(Shifting::make);
     ends.one.is_done = [&] { return ends.one.last == 0 || ends.one.broke != 0; };
     stream_receive(ends.one.top);
     REQUIRE(stream_shut_down(ends.other.top) == 0);

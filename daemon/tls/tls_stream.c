@@ -1,0 +1,594 @@
+/*
+ * OpenSSL reads ciphertext from `incoming` and writes it to `outgoing`, by a BIO whose two sides these are. So it never
+ * waits, and never touches a socket: SSL_ERROR_WANT_READ means that the stream below has to bring more.
+ *
+ * Three things can be under way at a time, each on its own account: a receive of the stream below; a send of it, which
+ * carries away `outgoing`, whoever has caused that; and what the owner has asked for. A record may bring an answer
+ * (a session ticket, an update of keys), so receiving can cause sending, and so does the handshake.
+ *
+ * Nothing is told to the owner inside of a call of the owner's: what is to be told then waits for the work's turn.
+ */
+#include "daemon/tls/tls_stream.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROOM = 32 * 1024,         /* bytes of a receive: two records */
+    OUTGOING_MAX = 64 * 1024, /* bytes of ciphertext that are made at once */
+    VECTORS = 64,
+    FAILURE_SIZE = 160,
+};
+
+/* Bytes, of which the first ones have been taken. */
+struct buffer {
+    uint8_t *bytes;
+    size_t size;
+    size_t taken;
+    size_t room;
+};
+
+struct tls_stream {
+    struct stream stream; /* first: that which the owner knows */
+    struct stream *below;
+    SSL *ssl;
+    struct engine_work work;
+    struct buffer incoming; /* ciphertext that came */
+    struct buffer outgoing; /* ciphertext that the system has not taken */
+    struct buffer pushed_back; /* of the owner's, which comes before all else */
+    uint8_t *received_into; /* room of the receive below; NULL: there is none */
+    size_t sent;            /* bytes of the owner's that became what is in `outgoing` */
+    bool is_open;           /* the handshake is done */
+    bool handshake_failed;  /* the owner is told when the peer has been */
+    bool write_failed;
+    bool is_closed;
+    bool has_ended;         /* the stream below brings nothing more */
+    int failure;            /* errno of the stream below, or EPROTO; 0: all is well */
+    bool receives_below;
+    bool sends_below;
+    bool wants_receive; /* the owner has a receive under way, */
+    bool lacks_room;    /* for which it had no room */
+    bool wants_send;    /* the owner has a send under way */
+    bool shuts_down;    /* behind `outgoing` comes the end of the stream below */
+    char text[FAILURE_SIZE];
+};
+
+static struct tls_stream *tls_of(struct stream *stream)
+{
+    return (struct tls_stream *)stream;
+}
+
+/* ---- buffers ---- */
+
+static size_t buffer_length(const struct buffer *buffer)
+{
+    return buffer->size - buffer->taken;
+}
+
+static void buffer_clear(struct buffer *buffer)
+{
+    free(buffer->bytes);
+    *buffer = (struct buffer){0};
+}
+
+static void buffer_take(struct buffer *buffer, size_t count)
+{
+    buffer->taken += count;
+    if (buffer->taken == buffer->size)
+        buffer_clear(buffer); /* who is idle has no memory for it */
+}
+
+static bool buffer_append(struct buffer *buffer, const void *bytes, size_t count)
+{
+    if (count == 0)
+        return true;
+    if (buffer->room - buffer->size < count) {
+        size_t room = buffer->size + count > 2 * buffer->room ? buffer->size + count : 2 * buffer->room;
+        uint8_t *larger = realloc(buffer->bytes, room);
+        if (!larger)
+            return false;
+        buffer->bytes = larger;
+        buffer->room = room;
+    }
+    memcpy(buffer->bytes + buffer->size, bytes, count);
+    buffer->size += count;
+    return true;
+}
+
+/* ---- the BIO between OpenSSL and the buffers ---- */
+
+static int bio_read(BIO *bio, char *to, size_t size, size_t *count)
+{
+    struct tls_stream *tls = BIO_get_data(bio);
+    size_t length = buffer_length(&tls->incoming);
+    BIO_clear_retry_flags(bio);
+    if (length == 0) {
+        if (!tls->has_ended)
+            BIO_set_retry_read(bio);
+        return 0;
+    }
+    *count = length < size ? length : size;
+    memcpy(to, tls->incoming.bytes + tls->incoming.taken, *count);
+    buffer_take(&tls->incoming, *count);
+    return 1;
+}
+
+static int bio_write(BIO *bio, const char *from, size_t size, size_t *count)
+{
+    struct tls_stream *tls = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (!buffer_append(&tls->outgoing, from, size))
+        return 0;
+    *count = size;
+    return 1;
+}
+
+static long bio_control(BIO *bio, int command, long number, void *pointer)
+{
+    const struct tls_stream *tls = BIO_get_data(bio);
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_EOF:
+        return tls->has_ended && buffer_length(&tls->incoming) == 0;
+    default:
+        return 0;
+    }
+}
+
+static BIO_METHOD *method; /* made once, and never freed */
+
+static void make_method(void)
+{
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "oche stream");
+    if (!method)
+        return;
+    BIO_meth_set_read_ex(method, bio_read);
+    BIO_meth_set_write_ex(method, bio_write);
+    BIO_meth_set_ctrl(method, bio_control);
+}
+
+/* NULL: out of memory. */
+static BIO *bio_new(struct tls_stream *tls)
+{
+    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+    if (!CRYPTO_THREAD_run_once(&once, make_method) || !method)
+        return NULL;
+    BIO *bio = BIO_new(method);
+    if (!bio)
+        return NULL;
+    BIO_set_data(bio, tls);
+    BIO_set_init(bio, 1);
+    return bio;
+}
+
+/* ---- failing ---- */
+
+static void set_text(struct tls_stream *tls, const char *text)
+{
+    if (!*tls->text)
+        snprintf(tls->text, sizeof tls->text, "%s", text);
+}
+
+/* What OpenSSL says went wrong. */
+static void explain(struct tls_stream *tls)
+{
+    unsigned long error = ERR_peek_last_error();
+    const char *reason = ERR_reason_error_string(error);
+    long verified = SSL_get_verify_result(tls->ssl);
+    if (verified != X509_V_OK)
+        set_text(tls, X509_verify_cert_error_string(verified));
+    else
+        set_text(tls, reason ? reason : "the TLS of the peer makes no sense");
+    ERR_clear_error();
+}
+
+/* ---- below: receiving and sending ---- */
+
+static void receive_below(struct tls_stream *tls)
+{
+    if (tls->receives_below || tls->has_ended)
+        return;
+    tls->receives_below = true;
+    stream_receive(tls->below);
+}
+
+static void send_below(struct tls_stream *tls)
+{
+    bool has_bytes = buffer_length(&tls->outgoing) > 0 || (tls->is_open && tls->wants_send);
+    if (tls->sends_below || tls->failure || !has_bytes)
+        return;
+    tls->sends_below = true;
+    stream_send(tls->below);
+}
+
+/* ---- the handshake ---- */
+
+/* Once, when the peer has been told why, or cannot be. */
+static void tell_handshake_failed(struct tls_stream *tls)
+{
+    if (buffer_length(&tls->outgoing) > 0 && !tls->failure) {
+        send_below(tls);
+        return;
+    }
+    int failure = tls->failure ? tls->failure : EPROTO;
+    tls->failure = failure;
+    tls->stream.user->opened(tls->stream.owner, -failure);
+}
+
+static void shake_hands(struct tls_stream *tls)
+{
+    ERR_clear_error();
+    int r = SSL_do_handshake(tls->ssl);
+    if (r == 1) {
+        tls->is_open = true;
+        send_below(tls);
+        tls->stream.user->opened(tls->stream.owner, 0);
+        return;
+    }
+    if (SSL_get_error(tls->ssl, r) == SSL_ERROR_WANT_READ && !tls->has_ended) {
+        send_below(tls);
+        receive_below(tls);
+        return;
+    }
+    if (tls->has_ended && SSL_get_verify_result(tls->ssl) == X509_V_OK)
+        set_text(tls, "the peer has ended the connection in the handshake");
+    explain(tls);
+    tls->handshake_failed = true;
+    tell_handshake_failed(tls);
+}
+
+/* ---- receiving ---- */
+
+/* Fills the room with what there is: the count of bytes; or 0 at the end of the stream, -EAGAIN, or -EPROTO. */
+static ssize_t decrypt(struct tls_stream *tls, uint8_t *room, size_t size)
+{
+    size_t got = buffer_length(&tls->pushed_back) < size ? buffer_length(&tls->pushed_back) : size;
+    if (got > 0) {
+        memcpy(room, tls->pushed_back.bytes + tls->pushed_back.taken, got);
+        buffer_take(&tls->pushed_back, got);
+    }
+    while (got < size) {
+        size_t count;
+        ERR_clear_error();
+        int r = SSL_read_ex(tls->ssl, room + got, size - got, &count);
+        if (r == 1) {
+            got += count;
+            continue;
+        }
+        if (got > 0)
+            break; /* what stopped it will do so again */
+        switch (SSL_get_error(tls->ssl, r)) {
+        case SSL_ERROR_WANT_READ:
+            return -EAGAIN;
+        case SSL_ERROR_ZERO_RETURN:
+            return 0;
+        default:
+            explain(tls);
+            return -EPROTO;
+        }
+    }
+    return (ssize_t)got;
+}
+
+static void deliver(struct tls_stream *tls)
+{
+    const struct stream_user *user = tls->stream.user;
+    void *owner = tls->stream.owner;
+    size_t size = 0;
+    if (!tls->wants_receive || tls->lacks_room)
+        return;
+    uint8_t *room = user->room(owner, &size);
+    if (tls->is_closed)
+        return;
+    tls->lacks_room = !room;
+    if (!room)
+        return;
+    ssize_t result = decrypt(tls, room, size);
+    send_below(tls); /* what came may want an answer */
+    if (result == -EAGAIN && !tls->has_ended) {
+        user->room_unused(owner);
+        receive_below(tls);
+        return;
+    }
+    if (result == -EAGAIN || (result < 0 && tls->failure))
+        result = tls->failure ? -tls->failure : -EPROTO;
+    tls->wants_receive = false;
+    user->received(owner, result);
+}
+
+static void advance(struct tls_stream *tls)
+{
+    if (tls->is_open)
+        deliver(tls);
+    else if (!tls->handshake_failed)
+        shake_hands(tls);
+}
+
+static void on_turn(struct engine_work *work)
+{
+    advance((struct tls_stream *)(void *)((char *)work - offsetof(struct tls_stream, work)));
+}
+
+static uint8_t *on_room(void *owner, size_t *size)
+{
+    struct tls_stream *tls = owner;
+    if (!tls->received_into)
+        tls->received_into = malloc(ROOM);
+    *size = ROOM;
+    return tls->received_into;
+}
+
+static void on_room_unused(void *owner)
+{
+    struct tls_stream *tls = owner;
+    free(tls->received_into);
+    tls->received_into = NULL;
+}
+
+/* Keeps what came, mostly without a copy. */
+static bool keep(struct tls_stream *tls, size_t count)
+{
+    if (buffer_length(&tls->incoming) > 0)
+        return buffer_append(&tls->incoming, tls->received_into, count);
+    tls->incoming = (struct buffer){.bytes = tls->received_into, .size = count, .room = ROOM};
+    tls->received_into = NULL;
+    return true;
+}
+
+static void on_received(void *owner, ssize_t result)
+{
+    struct tls_stream *tls = owner;
+    tls->receives_below = false;
+    if (result > 0 && !keep(tls, (size_t)result))
+        result = -ENOMEM;
+    if (result <= 0)
+        tls->has_ended = true;
+    if (result < 0)
+        tls->failure = (int)-result;
+    on_room_unused(tls);
+    advance(tls);
+}
+
+/* ---- sending ---- */
+
+/* Encrypts what the owner has to send, as much as is sent at once. */
+static void encrypt(struct tls_stream *tls)
+{
+    struct iovec vectors[VECTORS];
+    int count = tls->stream.user->vectors(tls->stream.owner, vectors, VECTORS);
+    for (int i = 0; i < count && buffer_length(&tls->outgoing) < OUTGOING_MAX; i++) {
+        size_t taken;
+        size_t most = OUTGOING_MAX - buffer_length(&tls->outgoing);
+        size_t length = vectors[i].iov_len < most ? vectors[i].iov_len : most;
+        ERR_clear_error();
+        if (SSL_write_ex(tls->ssl, vectors[i].iov_base, length, &taken) != 1) {
+            explain(tls);
+            tls->write_failed = true;
+            return;
+        }
+        tls->sent += taken;
+        if (taken < vectors[i].iov_len)
+            return;
+    }
+}
+
+static int on_vectors(void *owner, struct iovec *vectors, int max)
+{
+    struct tls_stream *tls = owner;
+    (void)max;
+    if (buffer_length(&tls->outgoing) == 0)
+        encrypt(tls);
+    if (tls->is_closed || buffer_length(&tls->outgoing) == 0)
+        return 0;
+    vectors[0] = (struct iovec){tls->outgoing.bytes + tls->outgoing.taken, buffer_length(&tls->outgoing)};
+    return 1;
+}
+
+/* Everything that was made of the owner's bytes is with the system, or will never be. */
+static void tell_sent(struct tls_stream *tls, ssize_t result)
+{
+    tls->sent = 0;
+    tls->wants_send = false;
+    tls->stream.user->sent(tls->stream.owner, result);
+}
+
+static void on_sent(void *owner, ssize_t result)
+{
+    struct tls_stream *tls = owner;
+    tls->sends_below = false;
+    if (result >= 0)
+        buffer_take(&tls->outgoing, (size_t)result);
+    else
+        tls->failure = (int)-result;
+    if (tls->handshake_failed) {
+        tell_handshake_failed(tls);
+        return;
+    }
+    if (result < 0 || (tls->write_failed && buffer_length(&tls->outgoing) == 0)) {
+        buffer_clear(&tls->outgoing);
+        if (tls->wants_send)
+            tell_sent(tls, result < 0 ? result : -EPROTO);
+        return;
+    }
+    if (buffer_length(&tls->outgoing) > 0) {
+        send_below(tls);
+        return;
+    }
+    if (tls->shuts_down)
+        (void)stream_shut_down(tls->below); /* if it fails the connection is broken, which shows elsewhere */
+    if (tls->sent > 0)
+        tell_sent(tls, (ssize_t)tls->sent);
+    else
+        send_below(tls);
+}
+
+/* The owner's bytes have become part of `outgoing`, which stays: for the owner nothing has changed. */
+static void on_bytes_unused(void *owner)
+{
+    (void)owner;
+}
+
+/* ---- the rest of what the owner asks for ---- */
+
+static void receive(struct stream *stream)
+{
+    struct tls_stream *tls = tls_of(stream);
+    tls->wants_receive = true;
+    if (SSL_has_pending(tls->ssl) || buffer_length(&tls->incoming) > 0 || buffer_length(&tls->pushed_back) > 0 ||
+        tls->has_ended)
+        engine_work_submit(&tls->work);
+    else
+        receive_below(tls);
+}
+
+static void receive_retry(struct stream *stream)
+{
+    struct tls_stream *tls = tls_of(stream);
+    if (!tls->lacks_room)
+        return;
+    tls->lacks_room = false;
+    engine_work_submit(&tls->work);
+}
+
+static int push_back(struct stream *stream, const void *bytes, size_t size)
+{
+    struct tls_stream *tls = tls_of(stream);
+    struct buffer all = {0};
+    const struct buffer *before = &tls->pushed_back;
+    if (!buffer_append(&all, bytes, size) || !buffer_append(&all, before->bytes + before->taken, buffer_length(before))) {
+        buffer_clear(&all);
+        return -ENOMEM;
+    }
+    buffer_clear(&tls->pushed_back);
+    tls->pushed_back = all;
+    if (tls->wants_receive)
+        engine_work_submit(&tls->work);
+    return 0;
+}
+
+static void send_bytes(struct stream *stream)
+{
+    struct tls_stream *tls = tls_of(stream);
+    tls->wants_send = true;
+    send_below(tls);
+}
+
+static void send_withdraw(struct stream *stream)
+{
+    struct tls_stream *tls = tls_of(stream);
+    tls->wants_send = false;
+    if (!tls->sends_below || buffer_length(&tls->outgoing) > 0)
+        return;
+    tls->sends_below = false;
+    stream_send_withdraw(tls->below);
+}
+
+static int shut_down(struct stream *stream)
+{
+    struct tls_stream *tls = tls_of(stream);
+    if (tls->failure)
+        return -tls->failure;
+    tls->shuts_down = true;
+    ERR_clear_error();
+    SSL_shutdown(tls->ssl);
+    send_below(tls);
+    return 0;
+}
+
+static void watch_break(struct stream *stream)
+{
+    stream_watch_break(tls_of(stream)->below);
+}
+
+static void on_broke(void *owner, int os_error)
+{
+    struct tls_stream *tls = owner;
+    tls->stream.user->broke(tls->stream.owner, os_error);
+}
+
+static void close_stream(struct stream *stream, enum stream_end end)
+{
+    struct tls_stream *tls = tls_of(stream);
+    tls->is_closed = true;
+    engine_work_cancel(&tls->work);
+    stream_close(tls->below, end);
+}
+
+static void on_closed(void *owner)
+{
+    struct tls_stream *tls = owner;
+    const struct stream stream = tls->stream;
+    SSL_free(tls->ssl);
+    buffer_clear(&tls->incoming);
+    buffer_clear(&tls->outgoing);
+    buffer_clear(&tls->pushed_back);
+    free(tls->received_into);
+    free(tls);
+    stream.user->closed(stream.owner);
+}
+
+static const struct stream_kind tls_kind = {
+    .receive = receive,
+    .receive_retry = receive_retry,
+    .push_back = push_back,
+    .send = send_bytes,
+    .send_withdraw = send_withdraw,
+    .shut_down = shut_down,
+    .watch_break = watch_break,
+    .close = close_stream,
+};
+
+static const struct stream_user user_of_below = {
+    .room = on_room,
+    .received = on_received,
+    .room_unused = on_room_unused,
+    .vectors = on_vectors,
+    .sent = on_sent,
+    .bytes_unused = on_bytes_unused,
+    .broke = on_broke,
+    .closed = on_closed,
+};
+
+/* ---- making it, and questions ---- */
+
+struct stream *tls_stream_new(struct stream *below, struct time_slice *slice, SSL *ssl, enum tls_role role)
+{
+    struct tls_stream *tls = calloc(1, sizeof *tls);
+    BIO *bio = tls ? bio_new(tls) : NULL;
+    if (!bio) {
+        SSL_free(ssl);
+        free(tls);
+        return NULL;
+    }
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    if (role == TLS_SERVER)
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    tls->ssl = ssl;
+    tls->below = below;
+    tls->work = (struct engine_work){.run = on_turn, .slice = slice};
+    list_init(&tls->work.node);
+    stream_put_on(&tls->stream, &tls_kind, below, &user_of_below);
+    engine_work_submit(&tls->work);
+    return &tls->stream;
+}
+
+const char *tls_stream_failure(const struct stream *stream)
+{
+    return ((const struct tls_stream *)stream)->text;
+}
+
+const SSL *tls_stream_ssl(const struct stream *stream)
+{
+    return ((const struct tls_stream *)stream)->ssl;
+}
