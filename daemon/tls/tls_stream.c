@@ -38,17 +38,17 @@ struct tls_stream {
     struct stream *below;
     SSL *ssl;
     struct engine_work work;
-    struct buffer incoming; /* ciphertext that came */
-    struct buffer outgoing; /* ciphertext that the system has not taken */
+    struct buffer incoming;    /* ciphertext that came */
+    struct buffer outgoing;    /* ciphertext that the system has not taken */
     struct buffer pushed_back; /* of the owner's, which comes before all else */
-    uint8_t *received_into; /* room of the receive below; NULL: there is none */
-    size_t sent;            /* bytes of the owner's that became what is in `outgoing` */
-    bool is_open;           /* the handshake is done */
-    bool handshake_failed;  /* the owner is told when the peer has been */
+    uint8_t *received_into;    /* room of the receive below; NULL: there is none */
+    size_t sent;               /* bytes of the owner's that became what is in `outgoing` */
+    bool is_open;              /* the handshake is done */
+    bool handshake_failed;     /* the owner is told when the peer has been */
     bool write_failed;
     bool is_closed;
-    bool has_ended;         /* the stream below brings nothing more */
-    int failure;            /* errno of the stream below, or EPROTO; 0: all is well */
+    bool has_ended; /* the stream below brings nothing more */
+    int failure;    /* errno of the stream below, or EPROTO; 0: all is well */
     bool receives_below;
     bool sends_below;
     bool wants_receive; /* the owner has a receive under way, */
@@ -463,7 +463,8 @@ static int push_back(struct stream *stream, const void *bytes, size_t size)
     struct tls_stream *tls = tls_of(stream);
     struct buffer all = {0};
     const struct buffer *before = &tls->pushed_back;
-    if (!buffer_append(&all, bytes, size) || !buffer_append(&all, before->bytes + before->taken, buffer_length(before))) {
+    if (!buffer_append(&all, bytes, size) ||
+        !buffer_append(&all, before->bytes + before->taken, buffer_length(before))) {
         buffer_clear(&all);
         return -ENOMEM;
     }

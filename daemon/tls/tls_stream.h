@@ -3,8 +3,8 @@
  *
  * It begins with the handshake, of which `opened` tells the end; until then nothing is received or sent for the owner.
  * Bytes of the owner are encrypted when the stream below can send, as many as go at once, and count as sent when the
- * system has all of what became of them. What comes is decrypted straight into the owner's room; what is left when there
- * is no room is kept as it came.
+ * system has all of what became of them. What comes is decrypted straight into the owner's room; what is left when
+ * there is no room is kept as it came.
  *
  * The end of what is received is the peer's close_notify. A connection that ends without it ends with -EPROTO, and so
  * does one whose bytes make no sense.
@@ -22,8 +22,8 @@ struct tls_stream;
 
 enum tls_role { TLS_CLIENT, TLS_SERVER };
 
-/* Puts TLS on an open stream, and begins the handshake. Takes over `ssl`, which has all that it needs but its BIOs. NULL:
- * out of memory, and `ssl` is freed. */
+/* Puts TLS on an open stream, and begins the handshake. Takes over `ssl`, which has all that it needs but its BIOs.
+ * NULL: out of memory, and `ssl` is freed. */
 struct stream *tls_stream_new(struct stream *below, struct time_slice *slice, SSL *ssl, enum tls_role role);
 
 /* Why the handshake, or the stream, has failed: a sentence; "" if it has not. Valid as long as the stream. */

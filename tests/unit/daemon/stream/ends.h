@@ -131,9 +131,9 @@ struct End {
     static const stream_user user;
 };
 
-inline const stream_user End::user = {End::on_opened,         End::on_room, End::on_received,     End::on_room_unused,
-                               End::on_vectors, End::on_sent, End::on_bytes_unused, End::on_broke,
-                               End::on_closed};
+inline const stream_user End::user = {End::on_opened,       End::on_room,    End::on_received,
+                                      End::on_room_unused,  End::on_vectors, End::on_sent,
+                                      End::on_bytes_unused, End::on_broke,   End::on_closed};
 
 // Two ends of a TCP connection.
 struct Connected {

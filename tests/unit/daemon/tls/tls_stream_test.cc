@@ -7,13 +7,13 @@ extern "C" {
 }
 
 #include "tests/unit/daemon/stream/ends.h"
+#include "tests/unit/daemon/tls/authority.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <memory>
-#include <openssl/evp.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 #include <string>
 #include <utility>
 
@@ -22,38 +22,32 @@ using namespace test_support;
 namespace
 {
 
-template <auto Free> struct Freer {
-    template <typename T> void operator()(T *object) const
-    {
-        Free(object);
-    }
-};
 using Context = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
-using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
 
-// A server and a client that trusts it. The certificate is made once: that takes long.
+void read_pem(const std::string &text, std::function<void(BIO *)> read)
+{
+    BIO *bio = BIO_new_mem_buf(text.data(), static_cast<int>(text.size()));
+    read(bio);
+    BIO_free(bio);
+}
+
+// A server and a client that trusts it.
 struct Contexts {
     Context server{SSL_CTX_new(TLS_server_method())};
     Context client{SSL_CTX_new(TLS_client_method())};
 
     Contexts()
     {
-        const Key key(EVP_EC_gen("P-256"));
-        const Certificate certificate(X509_new());
-        X509_set_version(certificate.get(), 2);
-        ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
-        X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -60);
-        X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
-        X509_set_pubkey(certificate.get(), key.get());
-        X509_NAME *name = X509_get_subject_name(certificate.get());
-        const unsigned char text[] = "oche.test";
-        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, text, -1, -1, 0);
-        X509_set_issuer_name(certificate.get(), name);
-        REQUIRE(X509_sign(certificate.get(), key.get(), EVP_sha256()) > 0);
-        REQUIRE(SSL_CTX_use_certificate(server.get(), certificate.get()) == 1);
-        REQUIRE(SSL_CTX_use_PrivateKey(server.get(), key.get()) == 1);
-        X509_STORE_add_cert(SSL_CTX_get_cert_store(client.get()), certificate.get());
+        const Issued issued({"DNS:oche.test"});
+        read_pem(issued.certificate(), [&](BIO *bio) {
+            const Certificate certificate(PEM_read_bio_X509(bio, nullptr, nullptr, nullptr));
+            REQUIRE(SSL_CTX_use_certificate(server.get(), certificate.get()) == 1);
+            X509_STORE_add_cert(SSL_CTX_get_cert_store(client.get()), certificate.get());
+        });
+        read_pem(issued.key(), [&](BIO *bio) {
+            const Key key(PEM_read_bio_PrivateKey(bio, nullptr, nullptr, nullptr));
+            REQUIRE(SSL_CTX_use_PrivateKey(server.get(), key.get()) == 1);
+        });
         SSL_CTX_set_verify(client.get(), SSL_VERIFY_PEER, nullptr);
     }
 };
@@ -112,9 +106,8 @@ TEST_CASE("bytes go both ways through TLS, and come as they were sent")
     ends.other.send(back);
     stream_receive(ends.one.top);
     stream_receive(ends.other.top);
-    ends.run_until([&] {
-        return ends.other.received.size() >= there.size() && ends.one.received.size() >= back.size();
-    });
+    ends.run_until(
+        [&] { return ends.other.received.size() >= there.size() && ends.one.received.size() >= back.size(); });
     CHECK(ends.other.received == there);
     CHECK(ends.one.received == back);
     CHECK(std::string(SSL_get_version(tls_stream_ssl(ends.one.top))) == "TLSv1.3");
