@@ -54,31 +54,12 @@ static int give_passphrase(char *to, int size, int writes, void *context)
     return (int)strlen(passphrase);
 }
 
-static X509 *read_certificate(BIO *bio, const struct tls_library *library)
-{
-    X509 *certificate = X509_new_ex(library->context, NULL);
-    if (certificate && !PEM_read_bio_X509(bio, &certificate, NULL, NULL)) {
-        X509_free(certificate);
-        certificate = NULL;
-    }
-    return certificate;
-}
-
-/* Whether nothing but the end was met. */
-static bool is_at_end(void)
-{
-    unsigned long error = ERR_peek_last_error();
-    bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-    ERR_clear_error();
-    return at_end;
-}
-
 /* NULL, or what is wrong with it. */
 static const char *use_chain(SSL_CTX *ssl, const struct tls_library *library, const struct tls_bytes *chain)
 {
     const char *why = NULL;
     BIO *bio = open_bytes(chain);
-    X509 *certificate = bio ? read_certificate(bio, library) : NULL;
+    X509 *certificate = bio ? tls_library_read_certificate(library, bio) : NULL;
     if (!bio)
         why = no_memory;
     else if (!certificate)
@@ -86,13 +67,13 @@ static const char *use_chain(SSL_CTX *ssl, const struct tls_library *library, co
     else if (SSL_CTX_use_certificate(ssl, certificate) != 1)
         why = "the certificate cannot be used: its key is too small, or its signature too weak";
     X509_free(certificate);
-    while (!why && (certificate = read_certificate(bio, library))) {
+    while (!why && (certificate = tls_library_read_certificate(library, bio))) {
         if (SSL_CTX_add0_chain_cert(ssl, certificate) != 1) {
             X509_free(certificate);
             why = "a certificate of the chain cannot be used";
         }
     }
-    if (!why && !is_at_end())
+    if (!why && !tls_library_is_at_end())
         why = "a certificate of the chain cannot be read";
     BIO_free(bio);
     return why;
@@ -112,24 +93,6 @@ static const char *use_key(SSL_CTX *ssl, const struct tls_library *library, cons
     const char *why = SSL_CTX_use_PrivateKey(ssl, key) == 1 ? NULL : "the key does not belong to the certificate";
     EVP_PKEY_free(key);
     return why;
-}
-
-static const char *trust(X509_STORE *store, const struct tls_library *library, const struct tls_bytes *roots)
-{
-    BIO *bio = open_bytes(roots);
-    X509 *certificate;
-    if (!bio)
-        return no_memory;
-    int count = 0;
-    while ((certificate = read_certificate(bio, library))) {
-        X509_STORE_add_cert(store, certificate);
-        X509_free(certificate);
-        count++;
-    }
-    BIO_free(bio);
-    if (!is_at_end() || count == 0)
-        return "the trusted roots are no certificates in PEM";
-    return NULL;
 }
 
 /* ---- what is negotiated ---- */
@@ -194,7 +157,9 @@ static const char *set_trust(SSL_CTX *ssl, const struct tls_library *library, co
     SSL_CTX_set_verify(ssl, modes[settings->client_certificate], NULL);
     if (settings->roots == TLS_ROOTS_OF_SYSTEM)
         SSL_CTX_set1_cert_store(ssl, library->roots);
-    return settings->roots == TLS_ROOTS_OWN ? trust(SSL_CTX_get_cert_store(ssl), library, &settings->own_roots) : NULL;
+    if (settings->roots != TLS_ROOTS_OWN)
+        return NULL;
+    return tls_library_trust(library, SSL_CTX_get_cert_store(ssl), settings->own_roots.data, settings->own_roots.size);
 }
 
 /* ---- making it ---- */
