@@ -155,9 +155,9 @@ static const char *set_trust(SSL_CTX *ssl, const struct tls_library *library, co
         [TLS_CLIENT_MUST_SHOW] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
     };
     SSL_CTX_set_verify(ssl, modes[settings->client_certificate], NULL);
-    if (settings->roots == TLS_ROOTS_OF_SYSTEM)
+    if (settings->trust == TLS_TRUST_SYSTEM)
         SSL_CTX_set1_cert_store(ssl, library->roots);
-    if (settings->roots != TLS_ROOTS_OWN)
+    if (settings->trust != TLS_TRUST_OWN)
         return NULL;
     return tls_library_trust(library, SSL_CTX_get_cert_store(ssl), settings->own_roots.data, settings->own_roots.size);
 }

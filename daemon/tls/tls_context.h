@@ -23,7 +23,7 @@ struct tls_identity {
     const char *passphrase; /* of the key; NULL: it has none */
 };
 
-enum tls_roots { TLS_ROOTS_OF_SYSTEM, TLS_ROOTS_OWN, TLS_ROOTS_NONE };
+enum tls_trust { TLS_TRUST_SYSTEM, TLS_TRUST_OWN, TLS_TRUST_NOBODY };
 enum tls_client_certificate { TLS_CLIENT_NOT_ASKED, TLS_CLIENT_MAY_SHOW, TLS_CLIENT_MUST_SHOW };
 
 /* All zero is a client that trusts the roots of the system. */
@@ -31,7 +31,7 @@ struct tls_settings {
     const struct tls_identity
         *identities; /* a server takes that which fits the name the client asks for, or the first */
     size_t identity_count;
-    enum tls_roots roots;
+    enum tls_trust trust;
     struct tls_bytes own_roots;                     /* PEM */
     enum tls_client_certificate client_certificate; /* of a server */
     struct tls_bytes protocols; /* ALPN, each with its length in a byte before it, those that are liked most first */

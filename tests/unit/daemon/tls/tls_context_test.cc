@@ -66,7 +66,7 @@ struct Settings {
     Settings()
     {
         kept.reserve(100); // what points into it stays good
-        all.roots = TLS_ROOTS_NONE;
+        all.trust = TLS_TRUST_NOBODY;
     }
     tls_bytes keep(const std::string &text)
     {
@@ -82,7 +82,7 @@ struct Settings {
     }
     Settings &trusting(const std::string &roots)
     {
-        all.roots = TLS_ROOTS_OWN;
+        all.trust = TLS_TRUST_OWN;
         all.own_roots = keep(roots);
         return *this;
     }
@@ -326,7 +326,7 @@ TEST_CASE("the roots of the system are there, if there are any")
         SKIP("this system has no trusted roots");
     }
     Settings settings;
-    settings.all.roots = TLS_ROOTS_OF_SYSTEM;
+    settings.all.trust = TLS_TRUST_SYSTEM;
     const ContextPointer asking = make(library, settings);
     const Issued server({"DNS:oche.test"});
     const ContextPointer serving = make(library, Settings().with(server.certificate(), server.key()));
