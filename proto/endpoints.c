@@ -53,5 +53,7 @@ bool endpoint_decode(struct endpoint *endpoint, const uint8_t *in, size_t length
         return false;
     *endpoint = (struct endpoint){.address_length = in[0], .port = get_u16(in + 2), .scope_id = get_u32(in + 4)};
     memcpy(endpoint->address, in + 8, 16);
-    return in[0] == 0 || in[0] == 4 || in[0] == 16;
+    /* What was decoded, for the bytes may lie in memory that the other side can change. */
+    uint8_t decoded = endpoint->address_length;
+    return decoded == 0 || decoded == 4 || decoded == 16;
 }
