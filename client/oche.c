@@ -152,6 +152,18 @@ static int64_t give_endpoint(struct oche_endpoint *to, const struct endpoint *fr
     return given ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
+EXPORT int64_t oche_tls_context(oche_session *session, int64_t request_id, const struct oche_tls_options *options)
+{
+    struct oche_tls_options known;
+    if (!options ||
+        !public_struct_take(&known, sizeof known, options, PUBLIC_STRUCT_UNTIL(struct oche_tls_options, groups)))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    session_lock(session);
+    int64_t status = opening_tls_context(session, request_id, &known);
+    session_unlock(session);
+    return status;
+}
+
 EXPORT int64_t oche_datagram(oche_session *session, int64_t request_id, const struct oche_datagram_options *options)
 {
     struct oche_datagram_options known;

@@ -97,6 +97,15 @@ static void fork_respawner(struct server_parts *parts, char **argv, int backgrou
         log_line(LOG_WARNING, "event=no-respawner error=\"%s\" errno=%d", errno_text(-r), -r);
 }
 
+/* As long as there are files. Without roots TLS goes on, for those who bring their own. */
+static void read_roots(struct server_parts *parts)
+{
+    int r = tls_roots_init(&parts->tls_roots);
+    if (r < 0)
+        log_line(LOG_WARNING, "event=no-roots path=\"%s\" error=\"%s\" errno=%d", parts->tls_roots.path, errno_text(-r),
+                 -r);
+}
+
 /* Everything after sandbox has begun; `background` is negative in the foreground. */
 static int serve(struct server_parts *parts, struct sandbox *sandbox, int background)
 {
@@ -129,6 +138,7 @@ static int confine_and_serve(struct server_parts *parts, char **argv, int backgr
     if (parts->rendezvous->evicted > 0)
         log_line(LOG_WARNING, "event=evicted pid=%d why=\"it did not answer\"", (int)parts->rendezvous->evicted);
     warn_of_limit();
+    read_roots(parts);
     parts->method = choose_method(parts->options->method);
     struct sandbox sandbox;
     sandbox_begin(&sandbox);

@@ -30,7 +30,8 @@
     X(-15, DAEMON_UNAVAILABLE, "no daemon answers, and none could be started")                                         \
     X(-16, TIMED_OUT, "the operation did not finish within its time limit")                                            \
     X(-17, QUOTA, "a limit of the daemon or of the session is reached")                                                \
-    X(-18, PROTOCOL, "client and daemon have no protocol version in common")
+    X(-18, PROTOCOL, "client and daemon have no protocol version in common")                                           \
+    X(-19, TLS_FAILED, "TLS could not be agreed upon with the other side")
 
 enum oche_error {
 #define X(code, name, text) OCHE_ERR_##name = (code),

@@ -59,7 +59,8 @@ enum { FRAME_VERSION_MIN = 2, FRAME_VERSION_MAX = 2 };
     X(15, ABORT)         /* handle → value 0 */                                                                      \
     X(16, GET_OPTION)    /* handle, body RawOption → value its length, body RawOption */                             \
     X(17, PING)          /* → value 0, at once */                                                                    \
-    X(18, DATAGRAM)      /* body Datagram → value handle, payload endpoints */
+    X(18, DATAGRAM)      /* body Datagram → value handle, payload endpoints */                                       \
+    X(19, TLS_CONTEXT)   /* payload TlsContext → value handle */
 
 enum frame_opcode {
 #define X(number, name) FRAME_##name = (number),

@@ -33,6 +33,12 @@ struct handle_entry *admission_find_connection(const struct oche_session *sessio
 struct handle_entry *admission_find_readable(const struct oche_session *session, int64_t handle)
 {
     struct handle_entry *entry = session_find(session, handle);
+    return entry && (entry->kind == HANDLE_CONNECTION || entry->kind == HANDLE_DATAGRAM) ? entry : NULL;
+}
+
+struct handle_entry *admission_find_closable(const struct oche_session *session, int64_t handle)
+{
+    struct handle_entry *entry = session_find(session, handle);
     return entry && entry->kind != HANDLE_LISTENER ? entry : NULL;
 }
 

@@ -24,6 +24,8 @@ int64_t admission_check_or_wait(const struct oche_session *session);
 struct handle_entry *admission_find_connection(const struct oche_session *session, int64_t handle);
 /* A connection or a datagram socket. */
 struct handle_entry *admission_find_readable(const struct oche_session *session, int64_t handle);
+/* Everything but a listener, which has a close of its own. */
+struct handle_entry *admission_find_closable(const struct oche_session *session, int64_t handle);
 
 /* 0 and *entry, if the listener takes requests; or a code. */
 int64_t admission_find_listener(const struct oche_session *session, int64_t handle, struct handle_entry **entry);

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BODY_MAX = 128 /* bytes of the largest body of a request */ };
+enum { BODY_MAX = 512 /* bytes of the largest body of a request: a CONNECT with the name of a server */ };
 
 /* Returns the length. */
 static inline size_t body_pack(const ProtobufCMessage *message, uint8_t body[BODY_MAX])

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum handle_kind { HANDLE_NONE, HANDLE_CONNECTION, HANDLE_LISTENER, HANDLE_DATAGRAM };
+enum handle_kind { HANDLE_NONE, HANDLE_CONNECTION, HANDLE_LISTENER, HANDLE_DATAGRAM, HANDLE_TLS_CONTEXT };
 
 struct handle_entry {
     int64_t listener; /* the wire handle of the listener that accepted it; 0: none */

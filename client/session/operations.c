@@ -238,7 +238,7 @@ static int64_t close_with(struct oche_session *session, enum frame_opcode opcode
     int64_t status = admission_check(session);
     if (status < 0)
         return status;
-    struct handle_entry *entry = admission_find_readable(session, handle);
+    struct handle_entry *entry = admission_find_closable(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
     struct pending_request *request;

@@ -45,6 +45,8 @@ static enum handle_kind kind_of(const struct pending_request *request)
         return HANDLE_LISTENER;
     case FRAME_DATAGRAM:
         return HANDLE_DATAGRAM;
+    case FRAME_TLS_CONTEXT:
+        return HANDLE_TLS_CONTEXT;
     default:
         return HANDLE_CONNECTION;
     }
@@ -107,6 +109,17 @@ static const char *take_socket(struct oche_session *session, const struct pendin
         message->data = NULL;
     }
     return fault;
+}
+
+static const char *take_context(struct oche_session *session, const struct pending_request *request,
+                                struct lane_message *message, struct oche_completion *completion)
+{
+    static const struct endpoints none;
+    if (!handle_is_wellformed(message->frame.value))
+        return "a handle that is none";
+    if (handles_slot_is_taken(&session->handles, message->frame.value))
+        return "a new handle in the place of one that is open";
+    return add_handle(session, request, message->frame.value, &none, completion);
 }
 
 static const char *take_count(struct oche_session *session, const struct pending_request *request,
@@ -198,8 +211,10 @@ static const struct reply_rule {
     reply_handler *handler;
     bool has_payload;
     bool has_body;
+    bool fails_with_words;
 } rules[FRAME_OPCODE_END] = {
-    [FRAME_CONNECT] = {take_socket, .has_payload = true},
+    [FRAME_CONNECT] = {take_socket, .has_payload = true, .fails_with_words = true},
+    [FRAME_TLS_CONTEXT] = {take_context, .fails_with_words = true},
     [FRAME_LISTEN] = {take_socket, .has_payload = true},
     [FRAME_ACCEPT] = {take_socket, .has_payload = true},
     [FRAME_DATAGRAM] = {take_socket, .has_payload = true},
@@ -235,6 +250,24 @@ static void end_reads(struct oche_session *session, const struct pending_request
     }
 }
 
+/* What the daemon says of a failure. An isolate is told by numbers alone. False: it cannot be read. */
+static bool take_words(const struct oche_session *session, const struct lane_message *message,
+                       struct oche_completion *completion)
+{
+    Oche__Failure *failure = oche__failure__unpack(NULL, message->frame.body_length, message->body);
+    if (!failure)
+        return false;
+    uint32_t length = (uint32_t)strlen(failure->text);
+    struct data *words = session->owner ? NULL : data_new_empty(length + 1);
+    if (words) { /* else there is a code, and no memory for more */
+        memcpy(words->bytes, failure->text, length + 1);
+        completion->why = (const char *)words->bytes;
+        completion->data_owner = words;
+    }
+    oche__failure__free_unpacked(failure, NULL);
+    return true;
+}
+
 static const char *take_reply(struct oche_session *session, struct lane_message *message)
 {
     const struct frame *frame = &message->frame;
@@ -254,8 +287,10 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         if (request_is_unwanted(session, request) && !request->listener_closed)
             return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
     } else {
-        if (frame->payload_length != 0 || frame->body_length != 0)
+        if (frame->payload_length != 0 || (frame->body_length != 0 && !rules[request->opcode].fails_with_words))
             return "a failure with data";
+        if (frame->body_length != 0 && !take_words(session, message, &completion))
+            return "a failure whose words cannot be read";
         if (following_keeps(session, request, frame->value))
             return NULL;
         if (request->listener_lost && frame->value == OCHE_ERR_INVALID_HANDLE)
@@ -324,8 +359,8 @@ static const char *take_reading(struct oche_session *session, struct lane_messag
     struct handle_entry *entry = handles_find(&session->handles, frame->handle);
     if (!entry)
         return NULL;
-    if (entry->kind == HANDLE_LISTENER)
-        return "data from a listener";
+    if (entry->kind != HANDLE_CONNECTION && entry->kind != HANDLE_DATAGRAM)
+        return "data from what brings none";
     return frame->value < 0 ? take_end(session, &entry->reading, message)
                             : take_data(session, &entry->reading, message);
 }

@@ -9,6 +9,7 @@
 #include "daemon/socket/datagram.h"
 #include "daemon/socket/listener.h"
 #include "daemon/socket/policy.h"
+#include "daemon/socket/tls_handle.h"
 #include "proto/oche.pb-c.h"
 
 #include <errno.h>
@@ -50,6 +51,18 @@ static int decode_target(struct connection_target *target, const Oche__Connect *
     return 0;
 }
 
+static int decode_tls(struct session *session, struct connection_target *target, const Oche__TlsClient *tls)
+{
+    target->tls = NULL;
+    if (!tls)
+        return 0;
+    target->tls = tls_handle_find(session, tls->context);
+    target->server_name = tls->server_name;
+    if (!target->tls)
+        return OCHE_ERR_INVALID_HANDLE;
+    return *tls->server_name ? 0 : OCHE_ERR_INVALID_ARGUMENT;
+}
+
 /* 0, or the code with which the policy denies it. */
 static int check_target(struct call *call, const struct connection_target *target)
 {
@@ -71,12 +84,14 @@ int opening_connect(struct call *call)
     if (!body)
         return call_unpack_fault(&memory);
     int code = decode_target(&target, body);
-    oche__connect__free_unpacked(body, &memory.allocator);
+    if (code == 0)
+        code = decode_tls(call->session, &target, body->tls);
     if (code == 0)
         code = check_target(call, &target);
-    if (code)
-        return code;
-    return connection_connect(&call->request, &target, &call->os_error);
+    if (code == 0)
+        code = connection_connect(&call->request, &target, &call->os_error);
+    oche__connect__free_unpacked(body, &memory.allocator);
+    return code;
 }
 
 /* ---- listeners ---- */

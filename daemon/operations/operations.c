@@ -5,6 +5,7 @@
 #include "daemon/operations/hello.h"
 #include "daemon/operations/opening.h"
 #include "daemon/operations/statistics_reply.h"
+#include "daemon/operations/tls_settings.h"
 #include "daemon/session/daemon_state.h"
 #include "daemon/session/request.h"
 #include "daemon/session/session.h"
@@ -219,6 +220,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_CONNECT] = {HAS_BODY | BEGINS, opening_connect},
     [FRAME_LISTEN] = {HAS_BODY | BEGINS, opening_listen},
     [FRAME_DATAGRAM] = {HAS_BODY | BEGINS, opening_datagram},
+    [FRAME_TLS_CONTEXT] = {HAS_PAYLOAD | BEGINS, tls_settings_handle},
     [FRAME_ACCEPT] = {NEEDS_SOCKET | BEGINS, handle_accept},
     [FRAME_READ] = {NEEDS_SOCKET | IS_NOTICE, handle_read},
     [FRAME_WRITE] = {NEEDS_SOCKET | HAS_PAYLOAD, handle_write},

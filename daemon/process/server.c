@@ -389,6 +389,7 @@ struct server *server_new(struct server_parts *parts)
     server->daemon.accept_queues = &server->accept_queues;
     handover_give_init(&server->give);
     server->daemon.policy = &options->policy;
+    server->daemon.tls_roots = parts->tls_roots;
     server->daemon.statistics.started = now.tv_sec;
     descriptors_init(&server->daemon.descriptors,
                      server->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
@@ -447,5 +448,6 @@ void server_free(struct server *server)
     if (server->slice.engine)
         time_slice_deinit(&server->slice);
     engine_free(server->engine);
+    tls_roots_deinit(&server->daemon.tls_roots);
     free(server);
 }

@@ -13,6 +13,7 @@
 #include "daemon/process/options.h"
 #include "daemon/process/rendezvous.h"
 #include "daemon/process/respawner.h"
+#include "daemon/tls/tls_roots.h"
 
 struct server;
 
@@ -23,6 +24,7 @@ struct server_parts {
     struct rendezvous *rendezvous;    /* open; the server closes it when it leaves */
     struct handover_items *inherited; /* what sessions may claim */
     struct respawner respawner;       /* the server takes its bell */
+    struct tls_roots tls_roots;       /* the server frees them */
 };
 
 /* NULL: could not, and standard error says why. */

@@ -172,6 +172,7 @@ static void deinit(struct worker *worker)
     starvation_deinit(&worker->host.starvation);
     engine_timer_deinit(&worker->drain_timer);
     engine_free(worker->host.engine);
+    tls_library_deinit(&worker->host.tls);
     pthread_mutex_destroy(&worker->mailbox.lock);
     free(worker);
 }

@@ -8,6 +8,7 @@
 #include "daemon/session/descriptors.h"
 #include "daemon/session/limits.h"
 #include "daemon/session/statistics.h"
+#include "daemon/tls/tls_roots.h"
 
 struct accept_queues;
 struct handover_items;
@@ -20,6 +21,7 @@ struct daemon_state {
     struct statistics statistics;
     struct descriptors descriptors;
     struct accept_queues *accept_queues;
+    struct tls_roots tls_roots;
     atomic_int refused_sessions;        /* there are now; see REFUSED_AT_ONCE */
     struct handover_items *unclaimed;   /* listeners that sessions of a daemon before this one have not claimed yet */
     const struct handover_key *key;     /* what a successor that asks must show */

@@ -3,8 +3,12 @@
 #include "daemon/session/session.h"
 #include "proto/endpoints.h"
 #include "proto/frame.h"
+#include "proto/oche.pb-c.h"
 
 #include <assert.h>
+#include <stdio.h>
+
+enum { FAILURE_TEXT_SIZE = 256 };
 
 void request_init(struct request *request, struct session *session, const struct frame *frame)
 {
@@ -64,6 +68,25 @@ void request_complete(struct request *request, int64_t value, int os_error)
     request_drop(request);
     if (!(request->flags & FRAME_MORE))
         session_reply(request->session, &answer, NULL, NULL);
+}
+
+void request_fail(struct request *request, int code, int os_error, const char *why)
+{
+    uint8_t body[FRAME_BODY_MAX];
+    char text[FAILURE_TEXT_SIZE];
+    Oche__Failure failure = OCHE__FAILURE__INIT;
+    failure.text = text;
+    snprintf(text, sizeof text, "%s", why);
+    const struct frame answer = {
+        .opcode = request->opcode,
+        .flags = FRAME_REPLY,
+        .body_length = (uint16_t)protobuf_c_message_pack(&failure.base, body),
+        .os_error = (uint16_t)os_error,
+        .request_id = request->id,
+        .value = code,
+    };
+    request_drop(request);
+    session_reply(request->session, &answer, body, NULL);
 }
 
 void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints)

@@ -49,6 +49,9 @@ void request_hold_anyway(struct request *request, struct request *place, request
  * its sockets. */
 void request_complete(struct request *request, int64_t value, int os_error);
 
+/* The same for a failure, with a sentence that says what went wrong; of which there is as much as fits. */
+void request_fail(struct request *request, int code, int os_error, const char *why);
+
 /* The same for a request that has made a socket, of which the answer tells the ends. */
 void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints);
 

@@ -8,6 +8,7 @@
 #include "daemon/engine/engine.h"
 #include "daemon/engine/list.h"
 #include "daemon/session/starvation.h"
+#include "daemon/tls/tls_library.h"
 
 #include <stdbool.h>
 
@@ -30,11 +31,15 @@ struct session_host {
     struct list tenants;
     struct starvation starvation;
     enum handover_phase phase;
+    struct tls_library tls; /* made when it is first wanted: session_host_tls() */
 
     /* A frame came for a session that has not ended. Takes over the payload; the session may have ended afterwards. */
     void (*handle)(struct session *session, struct lane_message *message);
     /* A session is freed. What the account was charged for the session itself is to be given back. */
     void (*session_gone)(struct session_host *host, struct account *account, bool refused);
 };
+
+/* NULL: out of memory. */
+const struct tls_library *session_host_tls(struct session_host *host);
 
 #endif

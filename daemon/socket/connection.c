@@ -6,6 +6,7 @@
 #include "daemon/session/session.h"
 #include "daemon/session/session_host.h"
 #include "daemon/session/tenant.h"
+#include "daemon/tls/tls_stream.h"
 #include "proto/endpoints.h"
 #include "proto/errors.h"
 
@@ -118,24 +119,46 @@ static void cut(struct socket *socket)
 
 static void on_closed(void *owner)
 {
-    free(owner);
+    struct connection *connection = owner;
+    SSL_free(connection->ssl);
+    free(connection);
 }
 
 /* ---- lingering ---- */
 
-/* True: a reset would take back bytes that the kernel has, and that the peer has not. They are those before what is
- * missing. tcp(7): SIOCOUTQ tells how many there are; and a connection that is broken has no peer any more. */
+static bool has_filter(const struct connection *connection)
+{
+    return connection->stream != &connection->lowest.stream;
+}
+
+/* A filter has words for the end of the stream, and closing does not say them. */
+static void say_farewell(struct connection *connection)
+{
+    struct outgoing *outgoing = &connection->outgoing;
+    if (!has_filter(connection) || connection->state == CONNECTION_CONNECTING || outgoing->first || outgoing->cut ||
+        outgoing->shut_down)
+        return;
+    outgoing->shut_down = true;
+    (void)stream_shut_down(connection->stream); /* what cannot be said to a broken connection is not missed */
+}
+
+/* True: the end of the stream is not with the system yet; or a reset would take back bytes that the kernel has, and
+ * that the peer has not. They are those before what is missing. tcp(7): SIOCOUTQ tells how many there are; and a
+ * connection that is broken has no peer any more. */
 static bool is_delivering(const struct connection *connection)
 {
     const struct engine_socket *socket = connection->socket.engine_socket;
     struct sockaddr_storage peer;
-    return connection->outgoing.cut && engine_socket_peer(socket, &peer) == 0 && engine_socket_unsent(socket) > 0;
+    if (!connection->outgoing.cut)
+        return stream_holds(connection->stream);
+    return engine_socket_peer(socket, &peer) == 0 && engine_socket_unsent(socket) > 0;
 }
 
 /* All is sent, or there is no more time. */
 static void end_lingering(struct connection *connection)
 {
     struct session *session = connection->socket.session;
+    say_farewell(connection);
     if (!connection->outgoing.first && connection->checks < CHECKS_MAX && is_delivering(connection)) {
         connection->checks++;
         engine_timer_set(&connection->timer, CHECK_MS);
@@ -160,6 +183,7 @@ static void close_connection(struct connection *connection)
 {
     struct socket *socket = &connection->socket;
     struct session *session = socket->session;
+    say_farewell(connection);
     if (!connection->outgoing.first && !is_delivering(connection)) {
         detach(connection);
         return;
@@ -211,6 +235,17 @@ static void open_connection(struct connection *connection, struct request *reque
     request_complete_with_socket(request, socket->handle, &endpoints);
 }
 
+/* With what TLS says about it. */
+static void handshake_failed(struct connection *connection, int os_error)
+{
+    const char *why = tls_stream_failure(connection->stream);
+    log_failure(LOG_INFO, "session=%llu event=handshake-failed why=\"%s\" error=\"%s\" errno=%d",
+                (unsigned long long)connection->socket.session->number, why, errno_text(os_error), os_error);
+    request_fail(&connection->connects, OCHE_ERR_TLS_FAILED, os_error, *why ? why : errno_text(os_error));
+    if (connection->state != CONNECTION_CLOSED)
+        detach(connection);
+}
+
 static void connect_failed(struct connection *connection, int code, int os_error)
 {
     log_failure(LOG_INFO, "session=%llu event=connect-failed code=%s error=\"%s\" errno=%d",
@@ -221,12 +256,32 @@ static void connect_failed(struct connection *connection, int code, int os_error
         detach(connection);
 }
 
+/* The system has connected. The connection is open when TLS is agreed upon. */
+static void begin_tls(struct connection *connection)
+{
+    struct time_slice *slice = &connection->socket.session->tenant->slice;
+    struct stream *tls = tls_stream_new(connection->stream, slice, connection->ssl, TLS_CLIENT);
+    connection->ssl = NULL;
+    if (tls)
+        connection->outgoing.stream = connection->stream = tls;
+    else
+        connect_failed(connection, OCHE_ERR_OUT_OF_MEMORY, 0);
+}
+
 static void on_opened(void *owner, int result)
 {
     struct connection *connection = owner;
     struct socket *socket = &connection->socket;
+    if (result < 0 && has_filter(connection)) {
+        handshake_failed(connection, -result);
+        return;
+    }
     if (result < 0) {
         connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result);
+        return;
+    }
+    if (connection->ssl) {
+        begin_tls(connection);
         return;
     }
     struct sockaddr_storage peer;
@@ -286,6 +341,11 @@ static int begin_connect(struct request *request, const struct connection_target
     connection = connection_new(session);
     if (!connection)
         goto failed;
+    if (target->tls) {
+        connection->ssl = tls_context_client(target->tls, target->server_name);
+        if (!connection->ssl)
+            goto failed;
+    }
     code = request_hold(request, &connection->connects, cancel_connect);
     if (code < 0)
         goto failed;
@@ -296,8 +356,10 @@ static int begin_connect(struct request *request, const struct connection_target
     return 0;
 
 failed:
-    if (connection)
+    if (connection) {
         request_drop(&connection->connects);
+        SSL_free(connection->ssl);
+    }
     free(connection);
     close(fd);
     return code;

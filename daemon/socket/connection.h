@@ -20,6 +20,7 @@
 #include "daemon/socket/address.h"
 #include "daemon/socket/outgoing.h"
 #include "daemon/stream/socket_stream.h"
+#include "daemon/tls/tls_context.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +38,7 @@ struct connection {
     struct socket socket;
     struct socket_stream lowest;
     struct stream *stream; /* the topmost */
+    SSL *ssl;              /* while connecting: what comes when the system has connected; NULL: nothing */
     enum connection_state state;
     bool is_shut;            /* the stream is closed */
     int64_t accepted_by;     /* handle of the listener, 0 if there was none */
@@ -58,7 +60,9 @@ extern const struct socket_kind connection_kind;
 
 struct connection_target {
     struct address remote;
-    struct address source; /* length 0: any */
+    struct address source;   /* length 0: any */
+    struct tls_context *tls; /* NULL: none */
+    const char *server_name; /* with TLS */
 };
 
 /* Begins to connect, and holds the request: 0. Or a negative code with *os_error. */

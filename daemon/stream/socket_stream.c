@@ -39,6 +39,12 @@ static int shut_down(struct stream *stream)
     return engine_socket_shut_down(engine_socket_of(stream), SHUT_WR);
 }
 
+static bool holds(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
 static void watch_break(struct stream *stream)
 {
     engine_watch_break(engine_socket_of(stream));
@@ -59,6 +65,7 @@ static const struct stream_kind socket_kind = {
     .send = send_bytes,
     .send_withdraw = send_withdraw,
     .shut_down = shut_down,
+    .holds = holds,
     .watch_break = watch_break,
     .close = close_socket,
 };

@@ -15,6 +15,7 @@
 #ifndef OCHE_DAEMON_STREAM_STREAM_H
 #define OCHE_DAEMON_STREAM_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -61,6 +62,7 @@ struct stream_kind {
     void (*send)(struct stream *stream);
     void (*send_withdraw)(struct stream *stream);
     int (*shut_down)(struct stream *stream);
+    bool (*holds)(const struct stream *stream);
     void (*watch_break)(struct stream *stream);
     void (*close)(struct stream *stream, enum stream_end end);
 };
@@ -112,6 +114,13 @@ static inline void stream_send_withdraw(struct stream *stream)
 static inline int stream_shut_down(struct stream *stream)
 {
     return stream->kind->shut_down(stream);
+}
+
+/* Whether there is something left to send that the owner does not know of: the end of the stream, as a filter says it.
+ * `sent` comes, with 0, when that is with the system. */
+static inline bool stream_holds(const struct stream *stream)
+{
+    return stream->kind->holds(stream);
 }
 
 /* For a stream that has ended, of which nothing is received any more: the owner is told once if it breaks. */

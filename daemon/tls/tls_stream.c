@@ -422,9 +422,11 @@ static void on_sent(void *owner, ssize_t result)
         send_below(tls);
         return;
     }
-    if (tls->shuts_down)
+    bool ends = tls->shuts_down;
+    tls->shuts_down = false;
+    if (ends)
         (void)stream_shut_down(tls->below); /* if it fails the connection is broken, which shows elsewhere */
-    if (tls->sent > 0)
+    if (tls->sent > 0 || (ends && !tls->wants_send))
         tell_sent(tls, (ssize_t)tls->sent);
     else
         send_below(tls);
@@ -504,6 +506,12 @@ static int shut_down(struct stream *stream)
     return 0;
 }
 
+static bool holds(const struct stream *stream)
+{
+    const struct tls_stream *tls = (const struct tls_stream *)stream;
+    return buffer_length(&tls->outgoing) > 0 && !tls->failure;
+}
+
 static void watch_break(struct stream *stream)
 {
     stream_watch_break(tls_of(stream)->below);
@@ -543,6 +551,7 @@ static const struct stream_kind tls_kind = {
     .send = send_bytes,
     .send_withdraw = send_withdraw,
     .shut_down = shut_down,
+    .holds = holds,
     .watch_break = watch_break,
     .close = close_stream,
 };

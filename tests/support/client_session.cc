@@ -37,7 +37,11 @@ bool ClientSession::pop(Completed &completed)
     if (!oche_session_pop(session_.get(), &completion)) {
         return false;
     }
-    completed = {completion.request_id, completion.result, completion.os_error, completion.data,
+    completed = {completion.request_id,
+                 completion.result,
+                 completion.os_error,
+                 completion.data,
+                 completion.why ? completion.why : "",
                  std::shared_ptr<void>(completion.data_owner, oche_data_free)};
     return true;
 }

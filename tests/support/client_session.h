@@ -16,6 +16,7 @@ struct Completed {
     int64_t result = 0;
     int32_t os_error = 0;
     uint8_t *data = nullptr;
+    std::string why; // "": without words
     std::shared_ptr<void> owner;
 
     std::string text() const;

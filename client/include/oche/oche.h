@@ -136,6 +136,7 @@ struct oche_completion {
     uint8_t *data;    /* `result` bytes of a successful read, which are 0 of an empty datagram; else NULL */
     void *data_owner; /* pass it to oche_data_free() when done with `data`, from any thread, exactly once; else NULL */
     int32_t os_error; /* errno of a failure, in the daemon's system; 0 if there is none */
+    const char *why;  /* of a failure that needs words (TLS): a sentence, as long as data_owner; else NULL */
 };
 
 /* Takes the next completion. True: *completion is one; if its size was not set, this sets it, to that of the first
@@ -157,6 +158,8 @@ struct oche_connect_options {
     uint32_t timeout_ms;          /* as with oche_limit, from this call on; 0: when the system gives up */
     uint32_t scope_id;            /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
     uint32_t source_scope_id;
+    int64_t tls_context;     /* of oche_tls_context: the connection is made when TLS is agreed upon; 0: no TLS */
+    const char *server_name; /* with TLS: the name or the IP address that the server's certificate has to be for */
 };
 
 struct oche_listen_options {
@@ -177,6 +180,42 @@ struct oche_endpoint {
     size_t address_length; /* 4 or 16 */
     uint16_t port;
     uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
+};
+
+/* A certificate, and the key that belongs to it, in PEM; the texts need not end with 0. */
+struct oche_tls_identity {
+    const char *chain; /* the certificate, and those between it and a root */
+    size_t chain_length;
+    const char *key;
+    size_t key_length;
+    const char *passphrase; /* of the key; NULL: it has none */
+};
+
+enum oche_tls_trust {
+    OCHE_TLS_TRUST_SYSTEM, /* the roots of the daemon's system, as they were when the daemon started */
+    OCHE_TLS_TRUST_OWN,    /* `roots` */
+    OCHE_TLS_TRUST_NOBODY,
+};
+
+enum oche_tls_version {
+    OCHE_TLS_1_2 = 0x0303,
+    OCHE_TLS_1_3 = 0x0304,
+};
+
+struct oche_tls_options {
+    size_t size;                                /* sizeof(struct oche_tls_options), set by the caller */
+    const struct oche_tls_identity *identities; /* what a client shows to a server that asks: the first */
+    size_t identity_count;
+    uint32_t trust;    /* enum oche_tls_trust */
+    const char *roots; /* with OCHE_TLS_TRUST_OWN: certificates in PEM */
+    size_t roots_length;
+    const uint8_t *protocols; /* ALPN: names with their lengths before them, those that are liked most first */
+    size_t protocols_length;
+    uint32_t version_min; /* enum oche_tls_version; 0: 1.2 */
+    uint32_t version_max; /* 0: the newest */
+    const char *ciphers;  /* up to TLS 1.2, as OpenSSL names them; NULL: OpenSSL's choice */
+    const char *suites;   /* of TLS 1.3 */
+    const char *groups;
 };
 
 struct oche_datagram_options {
@@ -235,6 +274,14 @@ int64_t oche_cancel(oche_session *session, int64_t request_id);
  * 0, TCP_ERR_INVALID_ARGUMENT (no request with that id is pending, or not any more), or TCP_ERR_DAEMON_LOST.
  */
 int64_t oche_limit(oche_session *session, int64_t request_id, uint32_t milliseconds);
+
+/*
+ * A TLS context: who one is, whom one trusts, and what is negotiated. Completes with its handle, which oche_close
+ * closes; connections that were begun with it keep it. TCP_ERR_INVALID_ARGUMENT: `why` says what is wrong. Files are
+ * the caller's to read: the daemon opens none. All is copied. TCP_ERR_OUT_OF_MEMORY: this is more than 256 KiB, or
+ * there is no memory.
+ */
+int64_t oche_tls_context(oche_session *session, int64_t request_id, const struct oche_tls_options *options);
 
 /*
  * A UDP socket. Completes with its handle, or with TCP_ERR_BIND_FAILED (it cannot receive there) or

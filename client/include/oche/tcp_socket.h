@@ -73,6 +73,7 @@ extern "C" {
 #define TCP_ERR_QUOTA (-17)
 /* Library and daemon have no protocol version in common. */
 #define TCP_ERR_PROTOCOL (-18)
+#define TCP_ERR_TLS_FAILED (-19)
 
 /*
  * Opens the session of the calling isolate. `dart_api_dl_data` is NativeApi.initializeApiDLData, `send_port` the

@@ -112,6 +112,10 @@ struct Shifting {
     {
         return stream_shut_down(of(object)->below);
     }
+    static bool holds(const stream *object)
+    {
+        return !reinterpret_cast<const Shifting *>(object)->outgoing.empty();
+    }
     static void watch_break(stream *object)
     {
         stream_watch_break(of(object)->below);
@@ -188,9 +192,9 @@ struct Shifting {
     static const stream_user made_user;
 };
 
-const stream_kind Shifting::made_kind = {Shifting::receive,     Shifting::receive_retry, Shifting::push_back,
-                                         Shifting::send,        Shifting::send_withdraw, Shifting::shut_down,
-                                         Shifting::watch_break, Shifting::close};
+const stream_kind Shifting::made_kind = {Shifting::receive, Shifting::receive_retry, Shifting::push_back,
+                                         Shifting::send,    Shifting::send_withdraw, Shifting::shut_down,
+                                         Shifting::holds,   Shifting::watch_break,   Shifting::close};
 const stream_user Shifting::made_user = {
     nullptr,           Shifting::on_room,         Shifting::on_received, Shifting::on_room_unused, Shifting::on_vectors,
     Shifting::on_sent, Shifting::on_bytes_unused, Shifting::on_broke,    Shifting::on_closed};

@@ -1,0 +1,301 @@
+// TLS: contexts, and connects to OpenSSL's own server.
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "oche/oche.h"
+#include "oche/tcp_socket.h"
+#include "tests/support/client_session.h"
+#include "tests/support/daemon.h"
+#include "tests/support/process.h"
+#include "tests/support/sized.h"
+#include "tests/support/skip.h"
+
+using namespace test_support;
+
+namespace
+{
+enum { CONTEXT = 1, CONNECT, WRITE, READ, CLOSE, CLOSE_WRITE };
+
+const char *const openssl = "/usr/bin/openssl";
+
+// A certificate for oche.test and 127.0.0.1 that is signed by itself, and its key, in files.
+struct Identity {
+    std::string key;
+    std::string certificate;
+
+    explicit Identity(const Place &place) : key(place.path("key.pem")), certificate(place.path("certificate.pem"))
+    {
+        ProcessOptions options;
+        options.arguments = {openssl,
+                             "req",
+                             "-x509",
+                             "-newkey",
+                             "ec",
+                             "-pkeyopt",
+                             "ec_paramgen_curve:P-256",
+                             "-nodes",
+                             "-keyout",
+                             key,
+                             "-out",
+                             certificate,
+                             "-subj",
+                             "/CN=oche.test",
+                             "-addext",
+                             "subjectAltName=DNS:oche.test,IP:127.0.0.1"};
+        const ProcessResult made = run(options);
+        INFO(made.error);
+        REQUIRE(made.status == 0);
+    }
+};
+
+// OpenSSL's server, which sends back each line, backwards.
+class Server
+{
+  public:
+    Server(const Identity &identity, const std::vector<std::string> &more = {}) : port_(free_port())
+    {
+        ProcessOptions options;
+        options.arguments = {openssl,  "s_server",  "-accept", "127.0.0.1:" + std::to_string(port_),
+                             "-quiet", "-rev",      "-cert",   identity.certificate,
+                             "-key",   identity.key};
+        options.arguments.insert(options.arguments.end(), more.begin(), more.end());
+        const Descriptor nowhere(open("/dev/null", O_WRONLY | O_CLOEXEC));
+        options.output = options.error = nowhere.get(); // it has much to say
+        process_ = std::make_unique<Process>(options);
+        REQUIRE(eventually([&] {
+            try {
+                Peer::connect({loopback4(), port_});
+                return true;
+            } catch (const std::exception &) {
+                return false;
+            }
+        }));
+    }
+    uint16_t port() const
+    {
+        return port_;
+    }
+
+  private:
+    uint16_t port_;
+    std::unique_ptr<Process> process_;
+};
+
+struct Client : ClientSession {
+    Completed make(const oche_tls_options &options)
+    {
+        REQUIRE(oche_tls_context(get(), CONTEXT, &options) == 0);
+        return next();
+    }
+    // One that trusts what is in the file alone.
+    int64_t trusting(const std::string &path)
+    {
+        const std::string roots = contents_of(path);
+        auto options = sized<oche_tls_options>();
+        options.trust = OCHE_TLS_TRUST_OWN;
+        options.roots = roots.data();
+        options.roots_length = roots.size();
+        const Completed made = make(options);
+        REQUIRE(made.result > 0);
+        return made.result;
+    }
+    Completed connect(int64_t context, uint16_t port, const char *name = "oche.test")
+    {
+        const Address address = loopback4();
+        auto options = sized<oche_connect_options>();
+        options.address = address.data();
+        options.address_length = address.size();
+        options.port = port;
+        options.tls_context = context;
+        options.server_name = name;
+        REQUIRE(oche_connect(get(), CONNECT, &options) == 0);
+        return next();
+    }
+    std::string read_until(int64_t handle, char last)
+    {
+        std::string all;
+        while (all.empty() || all.back() != last) {
+            REQUIRE(oche_read(get(), READ, handle) == 0);
+            const Completed read = next();
+            INFO(read.result);
+            REQUIRE(read.result > 0);
+            all += read.text();
+        }
+        return all;
+    }
+};
+
+#define NEEDS_OPENSSL()                                                                                                \
+    if (access(openssl, X_OK) != 0) {                                                                                  \
+        SKIP("there is no openssl here");                                                                              \
+    }
+} // namespace
+
+TEST_CASE("a connection with TLS writes and reads like one without")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    const Server server(identity);
+    Client client;
+    const int64_t context = client.trusting(identity.certificate);
+    const Completed connected = client.connect(context, server.port());
+    INFO(connected.why);
+    REQUIRE(connected.result > 0);
+    REQUIRE(oche_write(client.get(), WRITE, connected.result, "drawkcab\n", 9) == 0);
+    CHECK(client.next().result == 9);
+    CHECK(client.read_until(connected.result, '\n') == "backward\n");
+
+    // Lines of many records, which come back as long as they were.
+    const std::string line = std::string(10'000, 'x') + "\n";
+    for (int i = 0; i < 20; i++) {
+        REQUIRE(oche_write(client.get(), WRITE, connected.result, line.data(), line.size()) == 0);
+        REQUIRE(client.next().result == static_cast<int64_t>(line.size()));
+        REQUIRE(client.read_until(connected.result, '\n') == line);
+    }
+    REQUIRE(oche_close(client.get(), CLOSE, connected.result) == 0);
+    CHECK(client.next().result == 0);
+}
+
+TEST_CASE("a server that is not who it should be fails the connect, with words")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    const Server server(identity);
+    Client client;
+    const int64_t context = client.trusting(identity.certificate);
+    const Completed by_address = client.connect(context, server.port(), "127.0.0.1");
+    REQUIRE(by_address.result > 0);
+    REQUIRE(oche_close(client.get(), CLOSE, by_address.result) == 0); // the server has one at a time
+    CHECK(client.next().result == 0);
+
+    const Completed other = client.connect(context, server.port(), "other.test");
+    CHECK(other.result == TCP_ERR_TLS_FAILED);
+    CHECK(other.os_error == EPROTO);
+    CHECK(other.why == "hostname mismatch");
+
+    auto options = sized<oche_tls_options>();
+    options.trust = OCHE_TLS_TRUST_SYSTEM;
+    const Completed made = client.make(options);
+    REQUIRE(made.result > 0);
+    const Completed stranger = client.connect(made.result, server.port());
+    CHECK(stranger.result == TCP_ERR_TLS_FAILED);
+    CHECK(stranger.why == "self-signed certificate");
+    CHECK(daemon.logs("event=handshake-failed why=\"self-signed certificate\""));
+}
+
+TEST_CASE("a peer without TLS fails the connect, and a port where nobody listens does as without TLS")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    const PeerListener listener;
+    Client client;
+    const int64_t context = client.trusting(identity.certificate);
+    const Address address = loopback4();
+    auto options = sized<oche_connect_options>();
+    options.address = address.data();
+    options.address_length = address.size();
+    options.port = listener.port();
+    options.tls_context = context;
+    options.server_name = "oche.test";
+    REQUIRE(oche_connect(client.get(), CONNECT, &options) == 0);
+    const Peer peer = listener.accept();
+    peer.send("220 hello, this is no TLS\r\n");
+    const Completed failed = client.next();
+    CHECK(failed.result == TCP_ERR_TLS_FAILED);
+    CHECK(failed.why == "wrong version number");
+
+    const Completed refused = client.connect(context, free_port());
+    CHECK(refused.result == TCP_ERR_CONNECT_FAILED);
+    CHECK(refused.os_error == ECONNREFUSED);
+    CHECK(refused.why.empty());
+}
+
+TEST_CASE("a handshake that does not end has the limit of its connect")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    const PeerListener listener;
+    Client client;
+    const int64_t context = client.trusting(identity.certificate);
+    const Address address = loopback4();
+    auto options = sized<oche_connect_options>();
+    options.address = address.data();
+    options.address_length = address.size();
+    options.port = listener.port();
+    options.tls_context = context;
+    options.server_name = "oche.test";
+    options.timeout_ms = 50;
+    REQUIRE(oche_connect(client.get(), CONNECT, &options) == 0);
+    const Peer silent = listener.accept();
+    CHECK(client.next().result == TCP_ERR_TIMED_OUT);
+    silent.receive(5);
+    CHECK(silent.end() != End::none);
+}
+
+TEST_CASE("what is wrong with a context is said")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client client;
+    auto options = sized<oche_tls_options>();
+    options.trust = OCHE_TLS_TRUST_OWN;
+    options.roots = "nonsense";
+    options.roots_length = 8;
+    const Completed failed = client.make(options);
+    CHECK(failed.result == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(failed.why == "the trusted roots are no certificates in PEM");
+
+    CHECK(client.connect(client.trusting(identity.certificate), free_port()).result == TCP_ERR_CONNECT_FAILED);
+    const int64_t context = client.trusting(identity.certificate);
+    REQUIRE(oche_close(client.get(), CLOSE, context) == 0);
+    CHECK(client.next().result == 0);
+    auto target = sized<oche_connect_options>();
+    const Address address = loopback4();
+    target.address = address.data();
+    target.address_length = address.size();
+    target.port = 9;
+    target.tls_context = context;
+    target.server_name = "oche.test";
+    CHECK(oche_connect(client.get(), CONNECT, &target) == TCP_ERR_INVALID_HANDLE);
+}
+
+TEST_CASE("the end of a stream with TLS is told as an end, and one without close_notify as a failure")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client client;
+    const int64_t context = client.trusting(identity.certificate);
+    {
+        const Server server(identity);
+        const Completed connected = client.connect(context, server.port());
+        REQUIRE(connected.result > 0);
+        REQUIRE(oche_close_write(client.get(), CLOSE_WRITE, connected.result) == 0);
+        CHECK(client.next().result == 0);
+        REQUIRE(oche_read(client.get(), READ, connected.result) == 0);
+        CHECK(client.next().result == TCP_ERR_CLOSED); // the server answers an end with its own
+    }
+    int64_t handle;
+    {
+        const Server server(identity);
+        const Completed connected = client.connect(context, server.port());
+        REQUIRE(connected.result > 0);
+        handle = connected.result;
+        REQUIRE(oche_write(client.get(), WRITE, handle, "x\n", 2) == 0);
+        CHECK(client.next().result == 2);
+        CHECK(client.read_until(handle, '\n') == "x\n");
+        REQUIRE(oche_read(client.get(), READ, handle) == 0);
+        // and the server is killed
+    }
+    const Completed failed = client.next();
+    CHECK(failed.result == TCP_ERR_READ_FAILED);
+    CHECK(failed.os_error == EPROTO);
+}
