@@ -94,6 +94,24 @@ int64_t opening_connect(struct oche_session *session, int64_t request_id, const 
     return make_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms, false);
 }
 
+static int64_t listen_with_tls(struct oche_session *session, int64_t request_id, Oche__Listen *message,
+                               const struct oche_listen_options *options)
+{
+    uint8_t body[BODY_MAX];
+    const struct handle_entry *context = session_find(session, options->tls_context);
+    if (!context || context->kind != HANDLE_TLS_CONTEXT)
+        return OCHE_ERR_INVALID_HANDLE;
+    if (options->durable)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    message->tls_context = public_to_wire(options->tls_context);
+    size_t length = body_pack(&message->base, body);
+    struct pending_request *request = request_begin(session, FRAME_LISTEN, request_id, 0, length, 0);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request_send(session, request, body, length);
+    return 0;
+}
+
 int64_t opening_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
 {
     int64_t status = admission_check_or_wait(session);
@@ -111,6 +129,8 @@ int64_t opening_listen(struct oche_session *session, int64_t request_id, const s
     message.backlog = options->backlog;
     message.shared = options->shared;
     message.scope_id = options->scope_id;
+    if (options->tls_context != 0)
+        return listen_with_tls(session, request_id, &message, options);
     return make_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0, options->durable);
 }
 

@@ -113,6 +113,9 @@ int opening_listen(struct call *call)
     target.v6_only = body->v6_only;
     target.shared = body->shared;
     target.backlog = body->backlog;
+    target.tls = body->tls_context ? tls_handle_find(call->session, body->tls_context) : NULL;
+    if (code == 0 && body->tls_context && !target.tls)
+        code = OCHE_ERR_INVALID_HANDLE;
     oche__listen__free_unpacked(body, &memory.allocator);
     if (code == 0 &&
         !policy_allows_listener(&call->session->host->daemon->policy->listen, &target.local, target.v6_only))

@@ -47,6 +47,7 @@ struct accept_member {
 
 /* What to listen on. */
 struct listener_target {
+    struct tls_context *tls; /* NULL: none */
     struct address local;
     bool v6_only;
     bool shared;

@@ -21,6 +21,7 @@ enum {
     FEW = 1024,    /* bytes: who sends no more at a time is served from small room */
     CHECK_MS = 20, /* before a reset: whether the peer has all that there is; the kernel does not tell by itself */
     CHECKS_MAX = LINGER_MS / CHECK_MS,
+    HANDSHAKE_MS = 10 * 1000, /* for a client to agree upon TLS; what a connect has is the client's business */
 };
 
 static const struct stream_user user;
@@ -54,6 +55,7 @@ static struct connection *connection_new(struct session *session)
     if (!connection)
         return NULL;
     socket_init(&connection->socket, &connection_kind, session);
+    list_init(&connection->waits);
     connection->outgoing.socket = &connection->socket;
     return connection;
 }
@@ -79,6 +81,7 @@ static void detach(struct connection *connection)
         socket_leave_table(socket);
     connection->state = CONNECTION_CLOSED;
     list_remove(&socket->node);
+    list_remove(&connection->waits);
     engine_timer_deinit(&connection->timer);
     shut_stream(connection);
     socket_give_back_charge(session);
@@ -272,6 +275,11 @@ static void on_opened(void *owner, int result)
 {
     struct connection *connection = owner;
     struct socket *socket = &connection->socket;
+    if (connection->secured) {
+        engine_timer_cancel(&connection->timer);
+        connection->secured(connection->secured_owner, connection, result);
+        return;
+    }
     if (result < 0 && has_filter(connection)) {
         handshake_failed(connection, -result);
         return;
@@ -401,6 +409,50 @@ int connection_accepted(struct request *request, int fd, const struct sockaddr_s
     statistics_add(&session->host->daemon->statistics.connections_accepted, 1);
     open_connection(connection, request, peer);
     return 0;
+}
+
+static void on_handshake_timeout(void *owner)
+{
+    struct connection *connection = owner;
+    connection->secured(connection->secured_owner, connection, -ETIMEDOUT);
+}
+
+struct connection *connection_secure(struct session *session, int fd, int64_t listener, SSL *ssl,
+                                     connection_secured *secured, void *owner)
+{
+    struct connection *connection = connection_new(session);
+    if (!connection || attach(connection, fd) < 0) {
+        SSL_free(ssl);
+        free(connection);
+        return NULL;
+    }
+    connection->accepted_by = listener;
+    connection->secured = secured;
+    connection->secured_owner = owner;
+    engine_timer_init(&connection->timer, session->host->engine, on_handshake_timeout, connection);
+    engine_timer_set(&connection->timer, HANDSHAKE_MS);
+    struct stream *tls = tls_stream_new(connection->stream, &session->tenant->slice, ssl, TLS_SERVER);
+    if (tls)
+        connection->outgoing.stream = connection->stream = tls;
+    else
+        engine_timer_set(&connection->timer, 0); /* there is no memory for it: its time is over */
+    return connection;
+}
+
+void connection_hand_over(struct connection *connection, struct request *request)
+{
+    struct session *session = connection->socket.session;
+    struct sockaddr_storage peer;
+    connection->secured = NULL;
+    statistics_add(&session->host->daemon->statistics.connections_accepted, 1);
+    (void)engine_socket_peer(connection->socket.engine_socket, &peer); /* none, if it is broken: that shows */
+    open_connection(connection, request, &peer);
+}
+
+void connection_drop(struct connection *connection)
+{
+    connection->outgoing.cut = true;
+    detach(connection);
 }
 
 /* ---- reading ---- */

@@ -34,11 +34,21 @@ enum connection_state {
     CONNECTION_CLOSED,    /* freed at the end of the turn */
 };
 
+struct connection;
+
+/* The TLS handshake is done: 0; or it has failed, or taken too long, and the connection is to be dropped: -errno. */
+typedef void connection_secured(void *owner, struct connection *connection, int result);
+
 struct connection {
     struct socket socket;
     struct socket_stream lowest;
     struct stream *stream; /* the topmost */
     SSL *ssl;              /* while connecting: what comes when the system has connected; NULL: nothing */
+
+    /* Of one that a listener has accepted, until it is given to an ACCEPT. */
+    struct list waits; /* in the listener's list */
+    connection_secured *secured;
+    void *secured_owner;
     enum connection_state state;
     bool is_shut;            /* the stream is closed */
     int64_t accepted_by;     /* handle of the listener, 0 if there was none */
@@ -71,6 +81,17 @@ int connection_connect(struct request *request, const struct connection_target *
 /* Takes over `fd`, for which socket_charge() was called, and completes the ACCEPT. Negative: out of memory, or no
  * handle is left; the descriptor stays the caller's and nothing is completed. */
 int connection_accepted(struct request *request, int fd, const struct sockaddr_storage *peer, int64_t listener);
+
+/* Takes over `fd`, for which socket_charge() was called, and puts TLS on it: `secured` is told what comes of the
+ * handshake. Takes over `ssl`. NULL: out of memory, or no handle is left; the descriptor stays the caller's. */
+struct connection *connection_secure(struct session *session, int fd, int64_t listener, SSL *ssl,
+                                     connection_secured *secured, void *owner);
+
+/* Completes the ACCEPT with a connection that is secured. */
+void connection_hand_over(struct connection *connection, struct request *request);
+
+/* Nobody wants the connection, of which no client knows. The peer sees a reset. */
+void connection_drop(struct connection *connection);
 
 /* Closes the connections that this listener has accepted. */
 void connection_close_accepted(struct session *session, int64_t listener);

@@ -9,6 +9,8 @@
 #include "daemon/session/tenant.h"
 #include "daemon/socket/connection.h"
 #include "daemon/socket/policy.h"
+#include "daemon/tls/tls_context.h"
+#include "daemon/tls/tls_stream.h"
 #include "proto/endpoints.h"
 #include "proto/errors.h"
 
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 enum {
+    HANDSHAKES_MAX = 64, /* under way at a listener, or done and not asked for */
     STARVATION_LOG_INTERVAL_S = 60,
     SHORTAGE_RETRY_MS = 1000, /* when the system is short of something */
     RATE_RETRY_MS = 10,       /* when connections come too often */
@@ -134,7 +137,8 @@ static void accept_next(struct listener *listener)
     struct session *session = listener->socket.session;
     struct daemon_state *daemon = session->host->daemon;
     struct account *account = session->account;
-    if (listener->accepting || listener->closed || listener->accepts_count == 0)
+    if (listener->accepting || listener->closed || listener->accepts_count == 0 ||
+        listener->unclaimed_count >= HANDSHAKES_MAX)
         return;
     if (!list_is_empty(&listener->starved.node))
         return;
@@ -202,6 +206,72 @@ static void accept_failed(struct listener *listener, int os_error)
     }
 }
 
+/* ---- handshakes ---- */
+
+static struct connection *take_ready(struct listener *listener)
+{
+    listener->unclaimed_count--;
+    return list_entry(list_take_first(&listener->ready), struct connection, waits);
+}
+
+static void log_handshake(const struct listener *listener, const struct connection *connection, int os_error)
+{
+    const char *why = tls_stream_failure(connection->stream);
+    log_failure(LOG_INFO, "session=%llu event=handshake-failed listener=%lld why=\"%s\" error=\"%s\" errno=%d",
+                (unsigned long long)listener->socket.session->number, (long long)listener->socket.handle, why,
+                errno_text(os_error), os_error);
+}
+
+static void on_secured(void *owner, struct connection *connection, int result)
+{
+    struct listener *listener = owner;
+    list_remove(&connection->waits);
+    if (result < 0) {
+        listener->unclaimed_count--;
+        log_handshake(listener, connection, -result);
+        connection_drop(connection);
+    } else if (listener->accepts_count == 0) {
+        list_append(&listener->ready, &connection->waits);
+    } else {
+        struct accept *accept = take_accept(listener);
+        listener->unclaimed_count--;
+        connection_hand_over(connection, &accept->request);
+        free(accept);
+    }
+    accept_next(listener);
+}
+
+static void begin_handshake(struct listener *listener, int fd)
+{
+    struct session *session = listener->socket.session;
+    SSL *ssl = tls_context_server(listener->tls);
+    struct connection *connection =
+        ssl ? connection_secure(session, fd, listener->socket.handle, ssl, on_secured, listener) : NULL;
+    if (connection) {
+        list_append(&listener->handshakes, &connection->waits);
+        listener->unclaimed_count++;
+    } else {
+        log_failure(LOG_WARNING, "session=%llu event=accept-failed handle=%lld error=\"out of memory\"",
+                    (unsigned long long)session->number, (long long)listener->socket.handle);
+        close(fd);
+        socket_give_back_charge(session);
+    }
+    accept_next(listener);
+}
+
+/* What nobody has asked for is lost with the listener, as the system's backlog is. */
+static void drop_unclaimed(struct listener *listener)
+{
+    struct list *node;
+    while ((node = list_take_first(&listener->handshakes)) || (node = list_take_first(&listener->ready)))
+        connection_drop(list_entry(node, struct connection, waits));
+    listener->unclaimed_count = 0;
+    tls_context_free(listener->tls);
+    listener->tls = NULL;
+}
+
+/* ---- connections that come ---- */
+
 static void on_accepted(void *owner, int result, const struct sockaddr_storage *peer)
 {
     struct listener *listener = owner;
@@ -210,6 +280,10 @@ static void on_accepted(void *owner, int result, const struct sockaddr_storage *
         return;
     }
     stop_accepting(listener, true);
+    if (listener->tls) {
+        begin_handshake(listener, result);
+        return;
+    }
     struct accept *accept = take_accept(listener);
     int code = connection_accepted(&accept->request, result, peer, listener->socket.handle);
     if (code < 0) {
@@ -224,6 +298,10 @@ static void on_accepted(void *owner, int result, const struct sockaddr_storage *
 static int accept_for_client(struct socket *socket, struct request *request)
 {
     struct listener *listener = listener_of(socket);
+    if (!list_is_empty(&listener->ready)) {
+        connection_hand_over(take_ready(listener), request);
+        return 0;
+    }
     int code = add_accept(listener, request);
     if (code == 0)
         accept_next(listener);
@@ -239,6 +317,8 @@ static struct listener *listener_new(struct session *session)
         return NULL;
     socket_init(&listener->socket, &listener_kind, session);
     list_init(&listener->accepts);
+    list_init(&listener->handshakes);
+    list_init(&listener->ready);
     listener->starved.retry = retry;
     list_init(&listener->starved.node);
     return listener;
@@ -288,6 +368,8 @@ static int begin_listen(struct request *request, const struct listener_target *t
         close(fd);
         return code;
     }
+    if (target->tls)
+        listener->tls = tls_context_share(target->tls);
     complete_listen(listener, request);
     return 0;
 }
@@ -359,6 +441,7 @@ static void detach(struct listener *listener)
     if (accept_queue_leave(host->daemon->accept_queues, &listener->member) && host->phase == HANDOVER_OFFERED)
         (void)engine_socket_shut_down(socket->engine_socket, SHUT_RDWR);
     listener->closed = true;
+    drop_unclaimed(listener);
     list_remove(&listener->starved.node);
     socket_leave_table(socket);
     engine_socket_close(socket->engine_socket);
@@ -447,6 +530,8 @@ static void close_for_client(struct socket *socket, struct request *request)
 /* The successor's descriptor is one of its own, for this listener may be closed at any time. */
 static int offer(struct socket *socket, struct handover_items *items)
 {
+    if (listener_of(socket)->tls)
+        return 0; /* the successor does not have the context */
     int fd = engine_socket_duplicate(socket->engine_socket);
     if (fd < 0)
         return fd;

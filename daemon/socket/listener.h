@@ -1,6 +1,9 @@
 /*
  * A listening TCP socket of a session, and the ACCEPT requests that wait on it.
  *
+ * With TLS a request gets a connection whose handshake is done. Many handshakes are under way at a time, so that a peer
+ * that takes long, or never ends, holds up nobody.
+ *
  * A connection is taken from the kernel only when a request waits for it, a descriptor is left in the process and a
  * handle in the session. A listener that lacks one of the latter is starved: it stays in the worker's list, without a
  * system call, until something is closed. So is one that shares its queue (daemon/socket/accept_queue.h) while it is
@@ -29,6 +32,11 @@ struct listener {
 
     struct list accepts; /* requests that wait for a connection, in their order */
     uint32_t accepts_count;
+
+    struct tls_context *tls;  /* NULL: no TLS */
+    struct list handshakes;   /* connections that are under way */
+    struct list ready;        /* connections that came when no request waited any more */
+    uint32_t unclaimed_count; /* of both */
 };
 
 extern const struct socket_kind listener_kind;

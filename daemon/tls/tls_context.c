@@ -239,6 +239,12 @@ struct tls_context *tls_context_new(const struct tls_library *library, const str
     return NULL;
 }
 
+struct tls_context *tls_context_share(struct tls_context *context)
+{
+    context->references++;
+    return context;
+}
+
 void tls_context_free(struct tls_context *context)
 {
     if (context)

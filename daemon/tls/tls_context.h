@@ -49,6 +49,9 @@ struct tls_context;
 struct tls_context *tls_context_new(const struct tls_library *library, const struct tls_settings *settings,
                                     const char **why);
 
+/* Another owner, who frees it, too. */
+struct tls_context *tls_context_share(struct tls_context *context);
+
 /* Connections that are open keep what they have of it. NULL is fine. */
 void tls_context_free(struct tls_context *context);
 

@@ -17,7 +17,7 @@ using namespace test_support;
 
 namespace
 {
-enum { CONTEXT = 1, CONNECT, WRITE, READ, CLOSE, CLOSE_WRITE };
+enum { CONTEXT = 1, CONNECT, WRITE, READ, CLOSE, CLOSE_WRITE, LISTEN, ACCEPT };
 
 const char *const openssl = "/usr/bin/openssl";
 
@@ -113,6 +113,44 @@ struct Client : ClientSession {
         options.server_name = name;
         REQUIRE(oche_connect(get(), CONNECT, &options) == 0);
         return next();
+    }
+    // One with the certificate of the files.
+    int64_t being(const Identity &identity)
+    {
+        const std::string chain = contents_of(identity.certificate);
+        const std::string key = contents_of(identity.key);
+        const oche_tls_identity shown{chain.data(), chain.size(), key.data(), key.size(), nullptr};
+        auto options = sized<oche_tls_options>();
+        options.trust = OCHE_TLS_TRUST_NOBODY;
+        options.identities = &shown;
+        options.identity_count = 1;
+        const Completed made = make(options);
+        INFO(made.why);
+        REQUIRE(made.result > 0);
+        return made.result;
+    }
+    int64_t listen(int64_t context)
+    {
+        const Address address = loopback4();
+        auto options = sized<oche_listen_options>();
+        options.address = address.data();
+        options.address_length = address.size();
+        options.tls_context = context;
+        REQUIRE(oche_listen(get(), LISTEN, &options) == 0);
+        const Completed listening = next();
+        REQUIRE(listening.result > 0);
+        return listening.result;
+    }
+    uint16_t port_of(int64_t handle)
+    {
+        auto endpoint = sized<oche_endpoint>();
+        REQUIRE(oche_get_local(get(), handle, &endpoint) == 0);
+        return endpoint.port;
+    }
+    void close(int64_t handle)
+    {
+        REQUIRE(oche_close(get(), CLOSE, handle) == 0);
+        REQUIRE(next().result == 0);
     }
     std::string read_until(int64_t handle, char last)
     {
@@ -298,4 +336,123 @@ TEST_CASE("the end of a stream with TLS is told as an end, and one without close
     const Completed failed = client.next();
     CHECK(failed.result == TCP_ERR_READ_FAILED);
     CHECK(failed.os_error == EPROTO);
+}
+
+TEST_CASE("a listener with TLS gives connections whose handshakes are done, to oche and to others")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client server;
+    const int64_t listener = server.listen(server.being(identity));
+    const uint16_t port = server.port_of(listener);
+
+    REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
+    Client client;
+    const Completed connected = client.connect(client.trusting(identity.certificate), port);
+    INFO(connected.why);
+    REQUIRE(connected.result > 0);
+    const Completed accepted = server.next();
+    REQUIRE(accepted.request_id == ACCEPT);
+    REQUIRE(accepted.result > 0);
+    REQUIRE(oche_write(client.get(), WRITE, connected.result, "hello\n", 6) == 0);
+    CHECK(client.next().result == 6);
+    CHECK(server.read_until(accepted.result, '\n') == "hello\n");
+    REQUIRE(oche_write(server.get(), WRITE, accepted.result, "welcome\n", 8) == 0);
+    CHECK(server.next().result == 8);
+    CHECK(client.read_until(connected.result, '\n') == "welcome\n");
+    client.close(connected.result);
+    REQUIRE(oche_read(server.get(), READ, accepted.result) == 0);
+    CHECK(server.next().result == TCP_ERR_CLOSED); // for closing says so
+
+    REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
+    ProcessOptions options;
+    options.arguments = {openssl, "s_client", "-connect", "127.0.0.1:" + std::to_string(port), "-CAfile",
+                         identity.certificate, "-verify_return_error", "-verify_hostname", "oche.test", "-brief"};
+    const Descriptor nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+    options.input = options.output = options.error = nothing.get();
+    Process other(options);
+    const Completed of_other = server.next();
+    REQUIRE(of_other.result > 0);
+    CHECK(other.wait() == 0);
+}
+
+TEST_CASE("who never says anything, and who speaks no TLS, holds up nobody")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client server;
+    const int64_t listener = server.listen(server.being(identity));
+    const Endpoint at{loopback4(), server.port_of(listener)};
+    REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
+
+    const Peer silent = Peer::connect(at);
+    const Peer stranger = Peer::connect(at);
+    stranger.send("GET / HTTP/1.1\r\n\r\n");
+    CHECK(stranger.end() != End::none);
+    CHECK(daemon.logs("event=handshake-failed listener=.* why=\"http request\""));
+
+    Client client;
+    const Completed connected = client.connect(client.trusting(identity.certificate), at.port);
+    CHECK(connected.result > 0);
+    CHECK(server.next().result > 0);
+
+    // With the listener goes what is under way.
+    REQUIRE(oche_listener_close(server.get(), CLOSE, listener, false) == 0);
+    CHECK(server.next().result == 0);
+    CHECK(silent.end() == End::reset);
+}
+
+TEST_CASE("connections that are secured before anybody asks for them are kept for those who do")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client server;
+    const int64_t listener = server.listen(server.being(identity));
+    Client clients[3];
+    for (Client &client : clients) {
+        const int64_t context = client.trusting(identity.certificate);
+        const Address address = loopback4();
+        auto options = sized<oche_connect_options>();
+        options.address = address.data();
+        options.address_length = address.size();
+        options.port = server.port_of(listener);
+        options.tls_context = context;
+        options.server_name = "oche.test";
+        REQUIRE(oche_connect(client.get(), CONNECT, &options) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
+        CHECK(server.next().result > 0);
+    }
+    for (Client &client : clients) {
+        CHECK(client.next().result > 0);
+    }
+}
+
+TEST_CASE("a listener with TLS keeps its context, and cannot be durable")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client server;
+    const int64_t context = server.being(identity);
+    const int64_t listener = server.listen(context);
+    server.close(context);
+    REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
+    Client client;
+    CHECK(client.connect(client.trusting(identity.certificate), server.port_of(listener)).result > 0);
+    CHECK(server.next().result > 0);
+
+    const Address address = loopback4();
+    auto options = sized<oche_listen_options>();
+    options.address = address.data();
+    options.address_length = address.size();
+    options.tls_context = context;
+    CHECK(oche_listen(server.get(), LISTEN, &options) == TCP_ERR_INVALID_HANDLE);
+    options.tls_context = server.being(identity);
+    options.durable = true;
+    CHECK(oche_listen(server.get(), LISTEN, &options) == TCP_ERR_INVALID_ARGUMENT);
 }

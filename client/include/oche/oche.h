@@ -169,9 +169,11 @@ struct oche_listen_options {
     uint16_t port;          /* 0: the system chooses */
     bool v6_only;
     bool shared;
-    uint32_t backlog;  /* 0: as many as the system allows */
-    uint32_t scope_id; /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
-    bool durable;      /* the listener outlives its daemon, see oche_session_dispatch */
+    uint32_t backlog;    /* 0: as many as the system allows */
+    uint32_t scope_id;   /* of a link-local IPv6 address: its interface, as if_nametoindex() has it; else 0 */
+    bool durable;        /* the listener outlives its daemon, see oche_session_dispatch */
+    int64_t tls_context; /* of oche_tls_context: what is accepted has TLS, and its handshake is done; not with
+                            `durable`, for another daemon does not have it; 0: no TLS */
 };
 
 struct oche_endpoint {
