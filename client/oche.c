@@ -14,6 +14,7 @@
 #include "client/session/operations.h"
 #include "client/session/options.h"
 #include "client/session/public_struct.h"
+#include "client/session/securing.h"
 #include "client/session/session.h"
 #include "proto/errors.h"
 #include "proto/version.h"
@@ -160,6 +161,19 @@ EXPORT int64_t oche_tls_context(oche_session *session, int64_t request_id, const
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
     int64_t status = opening_tls_context(session, request_id, &known);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_secure(oche_session *session, int64_t request_id, int64_t handle,
+                           const struct oche_secure_options *options)
+{
+    struct oche_secure_options known;
+    if (!options || !public_struct_take(&known, sizeof known, options,
+                                        PUBLIC_STRUCT_UNTIL(struct oche_secure_options, unread_length)))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    session_lock(session);
+    int64_t status = securing_begin(session, request_id, handle, &known);
     session_unlock(session);
     return status;
 }

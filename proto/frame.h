@@ -60,7 +60,9 @@ enum { FRAME_VERSION_MIN = 2, FRAME_VERSION_MAX = 2 };
     X(16, GET_OPTION)    /* handle, body RawOption → value its length, body RawOption */                             \
     X(17, PING)          /* → value 0, at once */                                                                    \
     X(18, DATAGRAM)      /* body Datagram → value handle, payload endpoints */                                       \
-    X(19, TLS_CONTEXT)   /* payload TlsContext → value handle */
+    X(19, TLS_CONTEXT)   /* payload TlsContext → value handle */                                                     \
+    X(20, PAUSE)         /* handle → value 0: no credit is left, and no data follow until there is some */           \
+    X(21, SECURE)        /* handle, body Secure, payload what was received too early → value 0 */
 
 enum frame_opcode {
 #define X(number, name) FRAME_##name = (number),

@@ -64,6 +64,14 @@ void data_queue_push(struct data_queue *queue, struct data *data)
     queue->last = data;
 }
 
+void data_queue_push_back(struct data_queue *queue, struct data *data)
+{
+    data->next = queue->first;
+    queue->first = data;
+    if (!queue->last)
+        queue->last = data;
+}
+
 struct data *data_queue_pop(struct data_queue *queue)
 {
     struct data *data = queue->first;

@@ -47,6 +47,9 @@ struct data_queue {
 
 void data_queue_push(struct data_queue *queue, struct data *data);
 
+/* It becomes the oldest. */
+void data_queue_push_back(struct data_queue *queue, struct data *data);
+
 /* The oldest, or NULL. */
 struct data *data_queue_pop(struct data_queue *queue);
 

@@ -10,7 +10,7 @@
 static struct reading *find_reading(struct oche_session *session, int64_t handle)
 {
     struct handle_entry *entry = session_find(session, handle);
-    return entry && entry->kind == HANDLE_CONNECTION ? &entry->reading : NULL;
+    return entry && entry->kind == HANDLE_CONNECTION && !entry->is_securing ? &entry->reading : NULL;
 }
 
 /* More may come while the application looks at what it has, as it may into the buffer of a system. */

@@ -112,7 +112,7 @@ int64_t operation_read(struct oche_session *session, int64_t request_id, int64_t
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
     struct reading *reading = &entry->reading;
-    if (reading->request)
+    if (reading->request || entry->is_securing)
         return OCHE_ERR_INVALID_ARGUMENT;
     if (reading->ahead.first || reading->end)
         return read_at_once(session, request_id, handle, reading);
@@ -150,7 +150,7 @@ int64_t operation_write(struct oche_session *session, int64_t request_id, int64_
     struct handle_entry *entry = admission_find_connection(session, handle);
     if (!entry)
         return OCHE_ERR_INVALID_HANDLE;
-    if (!data && count > 0)
+    if ((!data && count > 0) || entry->is_securing)
         return OCHE_ERR_INVALID_ARGUMENT;
 
     struct pending_request *request = begin_write(session, request_id, handle, count);

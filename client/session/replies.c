@@ -13,6 +13,7 @@
 #include "client/session/public_handle.h"
 #include "client/session/public_struct.h"
 #include "client/session/request.h"
+#include "client/session/securing.h"
 #include "client/session/session.h"
 #include "proto/endpoints.h"
 #include "proto/errors.h"
@@ -219,6 +220,8 @@ static const struct reply_rule {
     [FRAME_ACCEPT] = {take_socket, .has_payload = true},
     [FRAME_DATAGRAM] = {take_socket, .has_payload = true},
     [FRAME_WRITE] = {take_count},
+    [FRAME_PAUSE] = {take_nothing},
+    [FRAME_SECURE] = {take_nothing, .fails_with_words = true},
     [FRAME_CLOSE_WRITE] = {take_nothing},
     [FRAME_CLOSE] = {take_nothing},
     [FRAME_ABORT] = {take_nothing},
@@ -284,6 +287,10 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         const char *fault = take_success(session, request, message, &completion);
         if (fault)
             return fault;
+        if (request->opcode == FRAME_PAUSE && securing_go_on(session, request))
+            return NULL;
+        if (request->opcode == FRAME_PAUSE)
+            completion.result = session_find(session, request->handle) ? OCHE_ERR_OUT_OF_MEMORY : OCHE_ERR_CLOSED;
         if (request_is_unwanted(session, request) && !request->listener_closed)
             return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
     } else {
@@ -301,6 +308,8 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         if (request->reopens)
             following_fail(session, request->handle, frame->value, frame->os_error);
     }
+    if (request->opcode == FRAME_PAUSE || request->opcode == FRAME_SECURE)
+        securing_end(session, request, completion.result, frame->os_error);
     end_reads(session, request);
     request_complete(session, request, &completion);
     return NULL;

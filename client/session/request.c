@@ -106,6 +106,14 @@ void request_send_payload(struct oche_session *session, const struct pending_req
     lane_put(&session->lane, &frame, NULL, payload, count, request_urgency(session));
 }
 
+void request_send_all(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
+                      size_t body_length, const void *payload, size_t count)
+{
+    struct frame frame = frame_of(session, request);
+    frame.body_length = (uint16_t)body_length;
+    lane_put(&session->lane, &frame, body, payload, count, request_urgency(session));
+}
+
 bool request_send_again(struct oche_session *session, const struct pending_request *request)
 {
     struct frame frame = frame_of(session, request);

@@ -45,6 +45,10 @@ void request_send(struct oche_session *session, const struct pending_request *re
 void request_send_payload(struct oche_session *session, const struct pending_request *request, const void *payload,
                           size_t count);
 
+/* The same with both. */
+void request_send_all(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
+                      size_t body_length, const void *payload, size_t count);
+
 /* Queues a request that goes along to another daemon. False: no memory. */
 bool request_send_again(struct oche_session *session, const struct pending_request *request);
 

@@ -70,6 +70,14 @@ void engine_recv_retry(struct engine_socket *socket)
         engine_socket_start_inward(socket, INWARD_MESSAGE);
 }
 
+bool engine_recv_withdraw(struct engine_socket *socket)
+{
+    if (socket->inward_progress != PROGRESS_NONE)
+        return false;
+    socket->inward = INWARD_NONE;
+    return true;
+}
+
 int engine_push_back(struct engine_socket *socket, const void *bytes, size_t size)
 {
     if (size == 0)

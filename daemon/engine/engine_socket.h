@@ -30,6 +30,9 @@ void engine_accept(struct engine_socket *socket);
 void engine_recv(struct engine_socket *socket);
 /* There is room again for a receive that `receive_buffer` or `message_room` had none for. Harmless otherwise. */
 void engine_recv_retry(struct engine_socket *socket);
+/* Nobody wants to receive any more. False: the system has the room of the receive, and `received` or `room_unused` will
+ * come. */
+bool engine_recv_withdraw(struct engine_socket *socket);
 /* Gives back bytes that were received, of which a copy is made: the next receive brings them, before what the system
  * has. The system must not have the room of a receive. 0 or -ENOMEM. */
 int engine_push_back(struct engine_socket *socket, const void *bytes, size_t size);

@@ -123,6 +123,11 @@ static int handle_write(struct call *call)
     return code;
 }
 
+static int handle_pause(struct call *call)
+{
+    return call->socket->kind->pause(call->socket, &call->request);
+}
+
 static int handle_close_write(struct call *call)
 {
     return call->socket->kind->shut_down(call->socket, &call->request, &call->os_error);
@@ -224,6 +229,8 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_ACCEPT] = {NEEDS_SOCKET | BEGINS, handle_accept},
     [FRAME_READ] = {NEEDS_SOCKET | IS_NOTICE, handle_read},
     [FRAME_WRITE] = {NEEDS_SOCKET | HAS_PAYLOAD, handle_write},
+    [FRAME_PAUSE] = {NEEDS_SOCKET, handle_pause},
+    [FRAME_SECURE] = {NEEDS_SOCKET | HAS_BODY | HAS_PAYLOAD, tls_settings_secure},
     [FRAME_CLOSE_WRITE] = {NEEDS_SOCKET, handle_close_write},
     [FRAME_CLOSE] = {NEEDS_SOCKET, handle_close},
     [FRAME_LISTENER_CLOSE] = {NEEDS_SOCKET, handle_listener_close},

@@ -2,6 +2,7 @@
 
 #include "daemon/lane/lane.h"
 #include "daemon/operations/call.h"
+#include "daemon/session/socket_kind.h"
 #include "daemon/socket/tls_handle.h"
 #include "proto/oche.pb-c.h"
 
@@ -92,5 +93,30 @@ int tls_settings_handle(struct call *call)
     if (payload->length > 0)
         OPENSSL_cleanse(payload->data, payload->length);
     free(copy);
+    return code;
+}
+
+static int secure(struct call *call, const Oche__Secure *body)
+{
+    struct tls_context *context = tls_handle_find(call->session, body->context);
+    bool as_server = *body->server_name == '\0';
+    if (!context)
+        return OCHE_ERR_INVALID_HANDLE;
+    SSL *ssl = as_server ? tls_context_server(context) : tls_context_client(context, body->server_name);
+    if (!ssl)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    return call->socket->kind->secure(call->socket, &call->request, ssl, as_server, &call->message->payload);
+}
+
+int tls_settings_secure(struct call *call)
+{
+    const struct lane_message *message = call->message;
+    struct body_memory memory;
+    body_memory_init(&memory);
+    Oche__Secure *body = oche__secure__unpack(&memory.allocator, message->frame.body_length, message->body);
+    if (!body)
+        return call_unpack_fault(&memory);
+    int code = secure(call, body);
+    oche__secure__free_unpacked(body, &memory.allocator);
     return code;
 }

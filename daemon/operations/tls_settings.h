@@ -9,4 +9,7 @@ struct call;
 /* A handler; see daemon/operations/call.h. */
 int tls_settings_handle(struct call *call);
 
+/* The same for a connection that is to get TLS. */
+int tls_settings_secure(struct call *call);
+
 #endif

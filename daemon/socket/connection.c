@@ -77,6 +77,8 @@ static void detach(struct connection *connection)
     assert(connection->state != CONNECTION_CLOSED);
     if (connection->state == CONNECTION_CONNECTING)
         request_drop(&connection->connects);
+    request_drop(&connection->pauses);
+    request_drop(&connection->secures);
     if (connection->state != CONNECTION_LINGERING)
         socket_leave_table(socket);
     connection->state = CONNECTION_CLOSED;
@@ -88,11 +90,21 @@ static void detach(struct connection *connection)
     starvation_relieve(&session->host->starvation);
 }
 
+/* What waits for the connection ends with it. That may end the session, and with it the connection. */
+static void end_requests(struct connection *connection)
+{
+    if (connection->pauses.held)
+        request_complete(&connection->pauses, OCHE_ERR_CLOSED, 0);
+    if (connection->state != CONNECTION_CLOSED && connection->secures.held)
+        request_complete(&connection->secures, OCHE_ERR_CLOSED, 0);
+}
+
 static void abort_connection(struct connection *connection)
 {
     static const struct write_failure closed = {.code = OCHE_ERR_CLOSED};
     connection->outgoing.cut = true;
     shut_stream(connection);
+    end_requests(connection);
     outgoing_fail(&connection->outgoing, closed);
     /* Answering may have ended the session, for want of memory, and with it this connection. */
     if (connection->state != CONNECTION_CLOSED)
@@ -186,6 +198,9 @@ static void close_connection(struct connection *connection)
 {
     struct socket *socket = &connection->socket;
     struct session *session = socket->session;
+    end_requests(connection);
+    if (connection->state == CONNECTION_CLOSED)
+        return;
     say_farewell(connection);
     if (!connection->outgoing.first && !is_delivering(connection)) {
         detach(connection);
@@ -259,6 +274,52 @@ static void connect_failed(struct connection *connection, int code, int os_error
         detach(connection);
 }
 
+/* A connection on which TLS has failed is of no use any more. */
+static void secured_for_client(struct connection *connection, int result)
+{
+    if (result == 0) {
+        request_complete(&connection->secures, 0, 0);
+        return;
+    }
+    const char *why = tls_stream_failure(connection->stream);
+    struct write_failure failure = {.code = OCHE_ERR_WRITE_FAILED, .os_error = (uint16_t)-result};
+    connection->read_ended = true;
+    connection->outgoing.failure = failure;
+    connection->outgoing.cut = true;
+    log_failure(LOG_INFO, "session=%llu event=handshake-failed handle=%lld why=\"%s\" error=\"%s\" errno=%d",
+                (unsigned long long)connection->socket.session->number, (long long)connection->socket.handle, why,
+                errno_text(-result), -result);
+    request_fail(&connection->secures, OCHE_ERR_TLS_FAILED, -result, *why ? why : errno_text(-result));
+    if (connection->state != CONNECTION_CLOSED)
+        outgoing_fail(&connection->outgoing, failure);
+}
+
+static int secure(struct socket *socket, struct request *request, SSL *ssl, bool as_server,
+                  const struct payload *payload)
+{
+    struct connection *connection = connection_of(socket);
+    struct outgoing *outgoing = &connection->outgoing;
+    bool is_ready = !connection->receiving && connection->credit == 0 && !connection->read_ended && !outgoing->first &&
+                    !outgoing->shut_down && !outgoing->failure.code && !connection->secures.held;
+    int code = is_ready ? 0 : OCHE_ERR_INVALID_ARGUMENT;
+    if (code == 0 && payload->length > 0 && stream_push_back(connection->stream, payload->data, payload->length) < 0)
+        code = OCHE_ERR_OUT_OF_MEMORY;
+    struct stream *tls = NULL;
+    if (code == 0) {
+        tls = tls_stream_new(connection->stream, &socket->session->tenant->slice, ssl,
+                             as_server ? TLS_SERVER : TLS_CLIENT);
+        if (!tls)
+            return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    if (code < 0) {
+        SSL_free(ssl);
+        return code;
+    }
+    connection->outgoing.stream = connection->stream = tls;
+    request_hold_anyway(request, &connection->secures, NULL);
+    return 0;
+}
+
 /* The system has connected. The connection is open when TLS is agreed upon. */
 static void begin_tls(struct connection *connection)
 {
@@ -275,6 +336,10 @@ static void on_opened(void *owner, int result)
 {
     struct connection *connection = owner;
     struct socket *socket = &connection->socket;
+    if (connection->secures.held) {
+        secured_for_client(connection, result);
+        return;
+    }
     if (connection->secured) {
         engine_timer_cancel(&connection->timer);
         connection->secured(connection->secured_owner, connection, result);
@@ -475,6 +540,29 @@ static bool grant(struct socket *socket, int64_t credit)
     return true;
 }
 
+/* Completes a PAUSE that has waited for the system to be done with the room. True: there was one. */
+static void end_pause(struct connection *connection)
+{
+    if (connection->pauses.held)
+        request_complete(&connection->pauses, 0, 0);
+}
+
+static int pause_reading(struct socket *socket, struct request *request)
+{
+    struct connection *connection = connection_of(socket);
+    if (connection->pauses.held)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    connection->credit = 0;
+    list_remove(&socket->node); /* of those that wait for room */
+    if (connection->receiving && !stream_receive_withdraw(connection->stream)) {
+        request_hold_anyway(request, &connection->pauses, NULL);
+        return 0;
+    }
+    connection->receiving = false;
+    request_complete(request, 0, 0);
+    return 0;
+}
+
 static void relieve(struct socket *socket)
 {
     stream_receive_retry(connection_of(socket)->stream);
@@ -501,6 +589,10 @@ static void on_room_unused(void *owner)
 {
     struct connection *connection = owner;
     lane_give_back(&connection->socket.session->lane, &connection->room);
+    if (connection->pauses.held && stream_receive_withdraw(connection->stream)) {
+        connection->receiving = false;
+        end_pause(connection);
+    }
 }
 
 static void end_reading(struct connection *connection, int os_error)
@@ -540,6 +632,7 @@ static void on_received(void *owner, ssize_t result)
         /* When a send has met the reset first, the kernel reports it to nobody else: what recv calls the end of the
          * stream is where it was cut off. */
         end_reading(connection, result < 0 ? (int)-result : connection->outgoing.broken);
+        end_pause(connection);
         return;
     }
     struct frame frame = {
@@ -549,16 +642,19 @@ static void on_received(void *owner, ssize_t result)
         .value = result,
         .payload_length = (uint32_t)result,
     };
-    connection->credit -= result;
+    connection->credit -= connection->pauses.held ? 0 : result; /* it was taken away */
     /* With some inertia, so that messages of a few KiB keep coming whole. */
     if ((uint32_t)result == connection->room.size)
         connection->expects_many = true;
     else if (result < FEW)
         connection->expects_many = false;
     statistics_add(&session->host->daemon->statistics.bytes_received, (uint64_t)result);
-    if (lane_commit(&session->lane, &connection->room, &frame) < 0)
+    if (lane_commit(&session->lane, &connection->room, &frame) < 0) {
         session_end(session, "no memory for data", ENOMEM);
-    else
+        return;
+    }
+    end_pause(connection);
+    if (connection->state == CONNECTION_OPEN)
         start_receiving(connection);
 }
 
@@ -616,9 +712,12 @@ static const struct stream_user user = {
 const struct socket_kind connection_kind = {
     .name = "connection",
     .operations = 1u << FRAME_READ | 1u << FRAME_WRITE | 1u << FRAME_CLOSE_WRITE | 1u << FRAME_CLOSE |
-                  1u << FRAME_ABORT | 1u << FRAME_SET_OPTION | 1u << FRAME_GET_OPTION,
+                  1u << FRAME_ABORT | 1u << FRAME_SET_OPTION | 1u << FRAME_GET_OPTION | 1u << FRAME_PAUSE |
+                  1u << FRAME_SECURE,
     .grant = grant,
     .write = write_bytes,
+    .pause = pause_reading,
+    .secure = secure,
     .shut_down = shut_down,
     .close = close_for_client,
     .abort = abort_socket,

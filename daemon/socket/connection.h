@@ -54,11 +54,13 @@ struct connection {
     int64_t accepted_by;     /* handle of the listener, 0 if there was none */
     struct request connects; /* held while connecting */
 
-    int64_t credit;        /* bytes that the client lets us receive */
-    bool receiving;        /* a receive is under way */
-    struct lane_room room; /* of the receive that the system has */
-    bool expects_many;     /* a receive filled its room, and none got little since */
-    bool read_ended;       /* the client was told of the end, or of a failure */
+    int64_t credit;         /* bytes that the client lets us receive */
+    bool receiving;         /* a receive is under way */
+    struct lane_room room;  /* of the receive that the system has */
+    bool expects_many;      /* a receive filled its room, and none got little since */
+    bool read_ended;        /* the client was told of the end, or of a failure */
+    struct request pauses;  /* a PAUSE, held while the system has the room of a receive */
+    struct request secures; /* a SECURE, held while hands are shaken */
 
     struct outgoing outgoing;
 

@@ -19,6 +19,11 @@ static void receive_retry(struct stream *stream)
     engine_recv_retry(engine_socket_of(stream));
 }
 
+static bool receive_withdraw(struct stream *stream)
+{
+    return engine_recv_withdraw(engine_socket_of(stream));
+}
+
 static int push_back(struct stream *stream, const void *bytes, size_t size)
 {
     return engine_push_back(engine_socket_of(stream), bytes, size);
@@ -61,6 +66,7 @@ static void close_socket(struct stream *stream, enum stream_end end)
 static const struct stream_kind socket_kind = {
     .receive = receive,
     .receive_retry = receive_retry,
+    .receive_withdraw = receive_withdraw,
     .push_back = push_back,
     .send = send_bytes,
     .send_withdraw = send_withdraw,

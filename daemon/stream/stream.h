@@ -58,6 +58,7 @@ enum stream_end {
 struct stream_kind {
     void (*receive)(struct stream *stream);
     void (*receive_retry)(struct stream *stream);
+    bool (*receive_withdraw)(struct stream *stream);
     int (*push_back)(struct stream *stream, const void *bytes, size_t size);
     void (*send)(struct stream *stream);
     void (*send_withdraw)(struct stream *stream);
@@ -89,6 +90,12 @@ static inline void stream_receive(struct stream *stream)
 static inline void stream_receive_retry(struct stream *stream)
 {
     stream->kind->receive_retry(stream);
+}
+
+/* Nobody wants to receive any more. False: the system has the room, and `received` or `room_unused` will come. */
+static inline bool stream_receive_withdraw(struct stream *stream)
+{
+    return stream->kind->receive_withdraw(stream);
 }
 
 /* Gives back bytes that were received: the next receive brings them, before whatever else there is. Nothing may be

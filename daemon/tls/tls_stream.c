@@ -460,6 +460,14 @@ static void receive_retry(struct stream *stream)
     engine_work_submit(&tls->work);
 }
 
+/* The receive below may go on: it has room of its own. */
+static bool receive_withdraw(struct stream *stream)
+{
+    struct tls_stream *tls = tls_of(stream);
+    tls->wants_receive = tls->lacks_room = false;
+    return true;
+}
+
 static int push_back(struct stream *stream, const void *bytes, size_t size)
 {
     struct tls_stream *tls = tls_of(stream);
@@ -547,6 +555,7 @@ static void on_closed(void *owner)
 static const struct stream_kind tls_kind = {
     .receive = receive,
     .receive_retry = receive_retry,
+    .receive_withdraw = receive_withdraw,
     .push_back = push_back,
     .send = send_bytes,
     .send_withdraw = send_withdraw,

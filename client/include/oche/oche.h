@@ -220,6 +220,14 @@ struct oche_tls_options {
     const char *groups;
 };
 
+struct oche_secure_options {
+    size_t size; /* sizeof(struct oche_secure_options), set by the caller */
+    int64_t tls_context;
+    const char *server_name; /* as a client: as with oche_connect; NULL: as a server */
+    const void *unread;      /* what was read of the other side's TLS already, which is copied */
+    size_t unread_length;    /* bytes, 256 KiB at most */
+};
+
 struct oche_datagram_options {
     size_t size;            /* sizeof(struct oche_datagram_options), set by the caller */
     const uint8_t *address; /* where it receives, in network order; all zero: at all addresses of the family */
@@ -284,6 +292,16 @@ int64_t oche_limit(oche_session *session, int64_t request_id, uint32_t milliseco
  * there is no memory.
  */
 int64_t oche_tls_context(oche_session *session, int64_t request_id, const struct oche_tls_options *options);
+
+/*
+ * Puts TLS on a connection that is open, after both sides have agreed to (STARTTLS, CONNECT of a proxy). Completes with
+ * 0 when it is done. What has come and was not read is TLS's, and so is `unread`. Until it has completed nothing is
+ * read or written, and it takes that no read or write is pending: TCP_ERR_INVALID_ARGUMENT. TCP_ERR_TLS_FAILED, with
+ * `why`: then the connection can only be closed; so it is after any other failure but TCP_ERR_OUT_OF_MEMORY, and after
+ * oche_limit.
+ */
+int64_t oche_secure(oche_session *session, int64_t request_id, int64_t handle,
+                    const struct oche_secure_options *options);
 
 /*
  * A UDP socket. Completes with its handle, or with TCP_ERR_BIND_FAILED (it cannot receive there) or

@@ -95,6 +95,11 @@ struct Shifting {
             engine_work_submit(&of(object)->work);
         }
     }
+    static bool receive_withdraw(stream *object)
+    {
+        of(object)->is_wanted = of(object)->is_held = false;
+        return true;
+    }
     static int push_back(stream *object, const void *bytes, size_t size)
     {
         of(object)->incoming.insert(0, static_cast<const char *>(bytes), size);
@@ -192,9 +197,10 @@ struct Shifting {
     static const stream_user made_user;
 };
 
-const stream_kind Shifting::made_kind = {Shifting::receive, Shifting::receive_retry, Shifting::push_back,
-                                         Shifting::send,    Shifting::send_withdraw, Shifting::shut_down,
-                                         Shifting::holds,   Shifting::watch_break,   Shifting::close};
+const stream_kind Shifting::made_kind = {Shifting::receive,   Shifting::receive_retry, Shifting::receive_withdraw,
+                                         Shifting::push_back, Shifting::send,          Shifting::send_withdraw,
+                                         Shifting::shut_down, Shifting::holds,         Shifting::watch_break,
+                                         Shifting::close};
 const stream_user Shifting::made_user = {
     nullptr,           Shifting::on_room,         Shifting::on_received, Shifting::on_room_unused, Shifting::on_vectors,
     Shifting::on_sent, Shifting::on_bytes_unused, Shifting::on_broke,    Shifting::on_closed};

@@ -1,0 +1,138 @@
+#include "client/session/securing.h"
+
+#include "client/session/admission.h"
+#include "client/session/body.h"
+#include "client/session/public_handle.h"
+#include "client/session/request.h"
+#include "client/session/session.h"
+#include "proto/errors.h"
+#include "proto/oche.pb-c.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_LENGTH_MAX = 255 /* bytes of a name, RFC 1035 */ };
+
+static bool has_writes(const struct oche_session *session, int64_t handle)
+{
+    const struct pending_request *request = NULL;
+    while ((request = pending_next(&session->pending, request))) {
+        if (request->handle == handle && (request->opcode == FRAME_WRITE || request->opcode == FRAME_CLOSE_WRITE))
+            return true;
+    }
+    return false;
+}
+
+/* 0 and *entry, or a code. */
+static int64_t check(const struct oche_session *session, int64_t handle, const struct oche_secure_options *options,
+                     struct handle_entry **entry)
+{
+    const char *name = options->server_name;
+    const struct handle_entry *context = session_find(session, options->tls_context);
+    *entry = admission_find_connection(session, handle);
+    if (!*entry || !context || context->kind != HANDLE_TLS_CONTEXT)
+        return OCHE_ERR_INVALID_HANDLE;
+    bool is_busy = (*entry)->is_securing || (*entry)->reading.request || (*entry)->reading.end;
+    bool is_named = !name || (*name && strlen(name) <= NAME_LENGTH_MAX);
+    bool is_given_back = options->unread_length <= FRAME_PAYLOAD_MAX && (options->unread || !options->unread_length);
+    if (is_busy || !is_named || !is_given_back || has_writes(session, handle))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    return 0;
+}
+
+static size_t pack(const struct oche_secure_options *options, uint8_t body[BODY_MAX])
+{
+    Oche__Secure message = OCHE__SECURE__INIT;
+    message.context = public_to_wire(options->tls_context);
+    /* protobuf-c wants no NULL, and does not write through the pointer. */
+    message.server_name = (char *)(uintptr_t)(options->server_name ? options->server_name : "");
+    return body_pack(&message.base, body);
+}
+
+/* A request with the body that its second step will have. NULL: no memory. */
+static struct pending_request *begin(struct oche_session *session, int64_t request_id, int64_t handle,
+                                     const struct oche_secure_options *options)
+{
+    uint8_t body[BODY_MAX];
+    size_t length = pack(options, body);
+    struct pending_request *request = request_begin(session, FRAME_PAUSE, request_id, handle, 0, 0);
+    if (request && !pending_keep_body(request, body, length)) {
+        pending_remove(&session->pending, request);
+        return NULL;
+    }
+    return request;
+}
+
+int64_t securing_begin(struct oche_session *session, int64_t request_id, int64_t handle,
+                       const struct oche_secure_options *options)
+{
+    struct handle_entry *entry = NULL;
+    int64_t status = admission_check(session);
+    if (status == 0)
+        status = check(session, handle, options, &entry);
+    if (status < 0)
+        return status;
+    struct data *unread = data_new_empty((uint32_t)options->unread_length);
+    struct pending_request *request = unread ? begin(session, request_id, handle, options) : NULL;
+    if (!request) {
+        data_free(unread);
+        return OCHE_ERR_OUT_OF_MEMORY;
+    }
+    if (options->unread_length > 0)
+        memcpy(unread->bytes, options->unread, options->unread_length);
+    data_queue_push_back(&entry->reading.ahead, unread);
+    entry->is_securing = true;
+    request_send(session, request, NULL, 0);
+    return 0;
+}
+
+/* All that has come, in one piece; it is not ahead any more. NULL: no memory, or too much. */
+static uint8_t *take_ahead(struct oche_session *session, struct reading *reading, size_t *size)
+{
+    struct data *data;
+    *size = 0;
+    for (data = reading->ahead.first; data; data = data->next)
+        *size += data->length;
+    uint8_t *all = *size <= FRAME_PAYLOAD_MAX ? malloc(*size + 1) : NULL;
+    if (!all)
+        return NULL;
+    size_t at = 0;
+    while ((data = data_queue_pop(&reading->ahead))) {
+        memcpy(all + at, data->bytes, data->length);
+        at += data->length;
+        lane_give_back(&session->lane, data);
+    }
+    return all;
+}
+
+bool securing_go_on(struct oche_session *session, struct pending_request *request)
+{
+    size_t size;
+    struct handle_entry *entry = session_find(session, request->handle);
+    uint8_t *all = entry ? take_ahead(session, &entry->reading, &size) : NULL;
+    if (!all)
+        return false;
+    bool has_room = lane_reserve(&session->lane, request->body_length, size) == 0;
+    if (has_room) {
+        request->opcode = FRAME_SECURE;
+        request_send_all(session, request, request->body, request->body_length, all, size);
+    }
+    free(all);
+    return has_room;
+}
+
+void securing_end(struct oche_session *session, const struct pending_request *request, int64_t result,
+                  uint16_t os_error)
+{
+    struct handle_entry *entry = session_find(session, request->handle);
+    if (!entry)
+        return;
+    entry->is_securing = false;
+    if (result == 0) {
+        reading_deinit(&entry->reading);
+        entry->reading = (struct reading){0};
+    } else if (request->opcode == FRAME_SECURE) {
+        /* What came before is with the daemon, and is lost. */
+        (void)reading_finish(&entry->reading, OCHE_ERR_READ_FAILED, os_error);
+    }
+}
