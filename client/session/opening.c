@@ -35,6 +35,16 @@ static int64_t check_address(const uint8_t *address, size_t length)
     return address ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
+/* The address of an end that need not be given: then its length is 0. Else both ends are of one family. */
+static int64_t check_other_address(const uint8_t *other, size_t other_length, size_t length)
+{
+    if (other_length == 0)
+        return 0;
+    if (other_length != length)
+        return OCHE_ERR_INVALID_ADDRESS;
+    return other ? 0 : OCHE_ERR_INVALID_ARGUMENT;
+}
+
 int64_t opening_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options)
 {
     int64_t status = admission_check_or_wait(session);
@@ -43,12 +53,9 @@ int64_t opening_connect(struct oche_session *session, int64_t request_id, const 
     status = check_address(options->address, options->address_length);
     if (status < 0)
         return status;
-    if (options->source_address_length != 0) {
-        if (options->source_address_length != options->address_length)
-            return OCHE_ERR_INVALID_ADDRESS;
-        if (!options->source_address)
-            return OCHE_ERR_INVALID_ARGUMENT;
-    }
+    status = check_other_address(options->source_address, options->source_address_length, options->address_length);
+    if (status < 0)
+        return status;
     if (options->port == 0)
         return OCHE_ERR_INVALID_ARGUMENT;
 
@@ -91,12 +98,11 @@ int64_t opening_datagram(struct oche_session *session, int64_t request_id, const
     status = check_address(options->address, options->address_length);
     if (status < 0)
         return status;
-    if (options->peer_address_length != 0) {
-        if (options->peer_address_length != options->address_length)
-            return OCHE_ERR_INVALID_ADDRESS;
-        if (!options->peer_address || options->peer_port == 0)
-            return OCHE_ERR_INVALID_ARGUMENT;
-    }
+    status = check_other_address(options->peer_address, options->peer_address_length, options->address_length);
+    if (status < 0)
+        return status;
+    if (options->peer_address_length != 0 && options->peer_port == 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
 
     Oche__Datagram message;
     oche__datagram__init(&message);
