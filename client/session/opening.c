@@ -41,27 +41,48 @@ static int64_t check_address(const uint8_t *address, size_t length)
     return address ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
-/* Not repeatable: another daemon does not have the context. */
+/* What names a handle is not repeated: another daemon does not have it. */
+static int64_t make_once(struct oche_session *session, uint8_t type, int64_t request_id, ProtobufCMessage *message,
+                         int64_t limit_ms)
+{
+    uint8_t body[BODY_MAX];
+    size_t length = body_pack(message, body);
+    struct pending_request *request = request_begin(session, type, request_id, 0, length, 0);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    request_limit(session, request, limit_ms);
+    request_send(session, request, body, length);
+    return 0;
+}
+
+static bool is_tls_context(const struct oche_session *session, int64_t handle)
+{
+    const struct handle_entry *entry = session_find(session, handle);
+    return entry && entry->kind == HANDLE_TLS_CONTEXT;
+}
+
 static int64_t connect_with_tls(struct oche_session *session, int64_t request_id, Oche__Connect *message,
                                 const struct oche_connect_options *options)
 {
-    uint8_t body[BODY_MAX];
     Oche__TlsClient tls = OCHE__TLS_CLIENT__INIT;
-    const struct handle_entry *context = session_find(session, options->tls_context);
-    if (!context || context->kind != HANDLE_TLS_CONTEXT)
+    if (!is_tls_context(session, options->tls_context))
         return OCHE_ERR_INVALID_HANDLE;
     if (!options->server_name || !*options->server_name || strlen(options->server_name) > NAME_MAX_LENGTH)
         return OCHE_ERR_INVALID_ARGUMENT;
     tls.context = public_to_wire(options->tls_context);
     tls.server_name = (char *)(uintptr_t)options->server_name; /* which is only read */
     message->tls = &tls;
-    size_t length = body_pack(&message->base, body);
-    struct pending_request *request = request_begin(session, FRAME_CONNECT, request_id, 0, length, 0);
-    if (!request)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    request_limit(session, request, options->timeout_ms);
-    request_send(session, request, body, length);
-    return 0;
+    return make_once(session, FRAME_CONNECT, request_id, &message->base, options->timeout_ms);
+}
+
+/* The address of an end that need not be given: then its length is 0. Else both ends are of one family. */
+static int64_t check_other_address(const uint8_t *other, size_t other_length, size_t length)
+{
+    if (other_length == 0)
+        return 0;
+    if (other_length != length)
+        return OCHE_ERR_INVALID_ADDRESS;
+    return other ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
 int64_t opening_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options)
@@ -72,12 +93,9 @@ int64_t opening_connect(struct oche_session *session, int64_t request_id, const 
     status = check_address(options->address, options->address_length);
     if (status < 0)
         return status;
-    if (options->source_address_length != 0) {
-        if (options->source_address_length != options->address_length)
-            return OCHE_ERR_INVALID_ADDRESS;
-        if (!options->source_address)
-            return OCHE_ERR_INVALID_ARGUMENT;
-    }
+    status = check_other_address(options->source_address, options->source_address_length, options->address_length);
+    if (status < 0)
+        return status;
     if (options->port == 0)
         return OCHE_ERR_INVALID_ARGUMENT;
 
@@ -92,24 +110,6 @@ int64_t opening_connect(struct oche_session *session, int64_t request_id, const 
     if (options->tls_context != 0)
         return connect_with_tls(session, request_id, &message, options);
     return make_repeatable(session, FRAME_CONNECT, request_id, &message.base, options->timeout_ms, false);
-}
-
-static int64_t listen_with_tls(struct oche_session *session, int64_t request_id, Oche__Listen *message,
-                               const struct oche_listen_options *options)
-{
-    uint8_t body[BODY_MAX];
-    const struct handle_entry *context = session_find(session, options->tls_context);
-    if (!context || context->kind != HANDLE_TLS_CONTEXT)
-        return OCHE_ERR_INVALID_HANDLE;
-    if (options->durable)
-        return OCHE_ERR_INVALID_ARGUMENT;
-    message->tls_context = public_to_wire(options->tls_context);
-    size_t length = body_pack(&message->base, body);
-    struct pending_request *request = request_begin(session, FRAME_LISTEN, request_id, 0, length, 0);
-    if (!request)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    request_send(session, request, body, length);
-    return 0;
 }
 
 int64_t opening_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options)
@@ -129,8 +129,14 @@ int64_t opening_listen(struct oche_session *session, int64_t request_id, const s
     message.backlog = options->backlog;
     message.shared = options->shared;
     message.scope_id = options->scope_id;
-    if (options->tls_context != 0)
-        return listen_with_tls(session, request_id, &message, options);
+    if (options->tls_context != 0) {
+        if (!is_tls_context(session, options->tls_context))
+            return OCHE_ERR_INVALID_HANDLE;
+        if (options->durable)
+            return OCHE_ERR_INVALID_ARGUMENT;
+        message.tls_context = public_to_wire(options->tls_context);
+        return make_once(session, FRAME_LISTEN, request_id, &message.base, 0);
+    }
     return make_repeatable(session, FRAME_LISTEN, request_id, &message.base, 0, options->durable);
 }
 
@@ -142,12 +148,11 @@ int64_t opening_datagram(struct oche_session *session, int64_t request_id, const
     status = check_address(options->address, options->address_length);
     if (status < 0)
         return status;
-    if (options->peer_address_length != 0) {
-        if (options->peer_address_length != options->address_length)
-            return OCHE_ERR_INVALID_ADDRESS;
-        if (!options->peer_address || options->peer_port == 0)
-            return OCHE_ERR_INVALID_ARGUMENT;
-    }
+    status = check_other_address(options->peer_address, options->peer_address_length, options->address_length);
+    if (status < 0)
+        return status;
+    if (options->peer_address_length != 0 && options->peer_port == 0)
+        return OCHE_ERR_INVALID_ARGUMENT;
 
     Oche__Datagram message;
     oche__datagram__init(&message);

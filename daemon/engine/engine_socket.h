@@ -41,7 +41,7 @@ void engine_send(struct engine_socket *socket);
 void engine_recv_message(struct engine_socket *socket);
 void engine_send_messages(struct engine_socket *socket);
 void engine_connect(struct engine_socket *socket, const struct sockaddr *address, socklen_t length);
-/* Nobody wants the connection any more that engine_accept() waits for: it stays with the system. */
+/* engine_accept() waits for a connection that nobody wants any more: it stays with the system when it comes. */
 void engine_accept_withdraw(struct engine_socket *socket);
 /* There is nothing left of what engine_send() was to send. The system must not have any of it: between `send_vectors`
  * and `sent` or `bytes_unused` a send cannot be withdrawn. */

@@ -16,7 +16,7 @@ int epoll_set_open(void);
 int epoll_set_report(int set);
 
 /* The socket is reported once, when its connection breaks. Closing its descriptor takes it out of the set. Without
- * memory for it, the next send is who learns of a reset. */
+ * memory for it, only the next send learns of a reset. */
 void epoll_set_watch_break(int set, struct engine_socket *socket);
 
 /* The listener is reported once, when a connection waits there. False: there is no memory for it. */

@@ -135,14 +135,20 @@ static void receive_pushed_back(struct engine_socket *socket, uint8_t *room, siz
     socket->handlers->received(socket->owner, (ssize_t)count);
 }
 
+/* There was nothing to receive after all: the handler has its room back, and is asked again when something comes. */
+static void wait_to_receive(struct engine_socket *socket)
+{
+    if (socket->handlers->room_unused)
+        socket->handlers->room_unused(socket->owner);
+    socket->readable = false;
+    watch_read(socket);
+}
+
 static void finish_recv(struct engine_socket *socket, ssize_t result)
 {
     socket->inward_progress = PROGRESS_NONE;
     if (result == -EAGAIN) {
-        if (socket->handlers->room_unused)
-            socket->handlers->room_unused(socket->owner);
-        socket->readable = false;
-        watch_read(socket);
+        wait_to_receive(socket);
         return;
     }
     socket->inward = INWARD_NONE;
@@ -181,10 +187,7 @@ static void perform_recv(struct engine_socket *socket)
 static void finish_message(struct engine_socket *socket, ssize_t result)
 {
     if (result == -EAGAIN) {
-        if (socket->handlers->room_unused)
-            socket->handlers->room_unused(socket->owner);
-        socket->readable = false;
-        watch_read(socket);
+        wait_to_receive(socket);
         return;
     }
     socket->inward = INWARD_NONE;

@@ -5,8 +5,8 @@
  * filter: it turns what its owner sends into other bytes, which it sends by the stream below, and the other way round.
  * The owner does not know how many there are, and an open stream can get a filter put on it.
  *
- * Everybody is told what happens in the loop, when the time slice of the connection has its turn, and never inside the
- * call that submits an operation. A filter that has something to tell by itself has to wait for its turn, too
+ * An owner is asked and told in the loop, when the time slice of the connection has its turn, and never inside the call
+ * that submits an operation. A filter that has something to tell by itself has to wait for its turn, too
  * (engine_work_submit()).
  *
  * A stream has at most one receive and one send under way. `sent` tells of bytes that the system has taken, so that
