@@ -16,6 +16,7 @@
 #include "client/session/public_struct.h"
 #include "client/session/securing.h"
 #include "client/session/session.h"
+#include "client/session/tls_settings.h"
 #include "proto/errors.h"
 #include "proto/version.h"
 
@@ -160,7 +161,36 @@ EXPORT int64_t oche_tls_context(oche_session *session, int64_t request_id, const
         !public_struct_take(&known, sizeof known, options, PUBLIC_STRUCT_UNTIL(struct oche_tls_options, groups)))
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
-    int64_t status = opening_tls_context(session, request_id, &known);
+    int64_t status = tls_settings_open(session, request_id, &known);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_tls_replace(oche_session *session, int64_t request_id, int64_t context,
+                                const struct oche_tls_options *options)
+{
+    struct oche_tls_options known;
+    if (!options ||
+        !public_struct_take(&known, sizeof known, options, PUBLIC_STRUCT_UNTIL(struct oche_tls_options, groups)))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    session_lock(session);
+    int64_t status = tls_settings_replace(session, request_id, context, &known);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_trust(oche_session *session, int64_t request_id, int64_t handle)
+{
+    session_lock(session);
+    int64_t status = securing_trust(session, request_id, handle);
+    session_unlock(session);
+    return status;
+}
+
+EXPORT int64_t oche_tls_info(oche_session *session, int64_t request_id, int64_t handle, enum oche_tls_item item)
+{
+    session_lock(session);
+    int64_t status = securing_info(session, request_id, handle, (int64_t)item);
     session_unlock(session);
     return status;
 }

@@ -14,6 +14,7 @@
 #include "client/session/opening.h"
 #include "client/session/operations.h"
 #include "client/session/options.h"
+#include "client/session/securing.h"
 #include "client/session/session.h"
 #include "client/tcp_arguments.h"
 #include "proto/errors.h"
@@ -44,7 +45,7 @@ EXPORT const char *oche_isolate_open_error(void)
 EXPORT int64_t oche_isolate_enable(int64_t features)
 {
     const int64_t known = OCHE_FEATURE_ERROR_DETAIL | OCHE_FEATURE_BATCHED_POSTS | OCHE_FEATURE_QUIET_WRITES |
-                          OCHE_FEATURE_BREAKS | OCHE_FEATURE_ENDPOINTS;
+                          OCHE_FEATURE_BREAKS | OCHE_FEATURE_ENDPOINTS | OCHE_FEATURE_WORDS;
     struct poster *poster = isolates_lock(dart_port_current_isolate());
     if (!poster)
         return OCHE_ERR_NOT_INITIALIZED;
@@ -55,10 +56,21 @@ EXPORT int64_t oche_isolate_enable(int64_t features)
         poster->session->quiet_writes = features & OCHE_FEATURE_QUIET_WRITES;
         poster->session->tells_breaks = features & OCHE_FEATURE_BREAKS;
         poster->session->brings_endpoints = features & OCHE_FEATURE_ENDPOINTS;
+        poster->session->brings_words = features & OCHE_FEATURE_WORDS;
         session_unlock(poster->session);
     }
     isolates_unlock();
     return status;
+}
+
+EXPORT oche_session *oche_isolate_session(void)
+{
+    const struct poster *poster = isolates_lock(dart_port_current_isolate());
+    if (!poster)
+        return NULL;
+    oche_session *session = poster->session;
+    isolates_unlock();
+    return session;
 }
 
 EXPORT int64_t oche_isolate_connect(int64_t request_id, const uint8_t *addr, int64_t addr_len, int64_t port,
@@ -243,6 +255,19 @@ EXPORT int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t na
                                        int32_t *os_error)
 {
     return call_with_option(options_get_and_wait, handle, level, name, value, size, os_error);
+}
+
+EXPORT int64_t oche_isolate_tls_info(int64_t handle, int64_t item, uint8_t *out, int64_t room)
+{
+    int64_t status;
+    if (room < 0 || (!out && room > 0))
+        return OCHE_ERR_INVALID_ARGUMENT;
+    struct oche_session *session = isolates_lock_session(handle, &status);
+    if (!session)
+        return status;
+    status = securing_info_and_wait(session, handle, item, out, (size_t)room);
+    session_unlock(session);
+    return status;
 }
 
 EXPORT int64_t oche_isolate_abort(int64_t request_id, int64_t handle)

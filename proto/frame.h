@@ -62,7 +62,11 @@ enum { FRAME_VERSION_MIN = 2, FRAME_VERSION_MAX = 2 };
     X(18, DATAGRAM)      /* body Datagram → value handle, payload endpoints */                                       \
     X(19, TLS_CONTEXT)   /* payload TlsContext → value handle */                                                     \
     X(20, PAUSE)         /* handle → value 0: no credit is left, and no data follow until there is some */           \
-    X(21, SECURE)        /* handle, body Secure, payload what was received too early → value 0 */
+    X(21, SECURE)   /* handle, body Secure, payload what was received too early → value 0; or, with words, TRUST may \
+                       follow */                                                                                       \
+    X(22, TRUST)    /* handle → value 0: the handshake goes on, whatever the certificate is */                       \
+    X(23, TLS_INFO) /* handle, value an item (tls_item.h) → value its length, payload the item */                    \
+    X(24, TLS_REPLACE) /* handle of a TLS_CONTEXT, payload TlsContext → value 0 */
 
 enum frame_opcode {
 #define X(number, name) FRAME_##name = (number),

@@ -28,6 +28,7 @@ struct dart_api {
 enum dart_object_type {
     DART_NULL = 0,
     DART_INT64 = 3,
+    DART_STRING = 5, /* copied by the VM */
     DART_ARRAY = 6,
     DART_TYPED_DATA = 7, /* copied by the VM; as external typed data, up to its bytes */
     DART_EXTERNAL_TYPED_DATA = 8,
@@ -42,6 +43,7 @@ struct dart_object {
     int32_t type; /* enum dart_object_type */
     union {
         int64_t as_int64;
+        const char *as_string; /* UTF-8, ends with 0 */
         struct {
             intptr_t length;
             struct dart_object **values;

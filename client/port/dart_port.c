@@ -99,6 +99,8 @@ static struct dart_object data_object(const struct oche_completion *completion)
 
 static struct dart_object last_object(const struct oche_completion *completion, bool error_detail)
 {
+    if (completion->why)
+        return (struct dart_object){.type = DART_STRING, .value.as_string = completion->why};
     if (completion->data)
         return data_object(completion);
     if (error_detail && completion->result < 0)
@@ -127,7 +129,8 @@ bool dart_port_post(int64_t port, const struct oche_completion *completions, siz
     };
     bool posted = atomic_load(&post)(port, &message);
     for (size_t i = 0; i < count; i++) {
-        bool copied = objects[TRIPLE * i + 2].type == DART_TYPED_DATA;
+        int32_t type = objects[TRIPLE * i + 2].type;
+        bool copied = type == DART_TYPED_DATA || type == DART_STRING;
         if (!posted || copied) /* still ours, for no finalizer will run; else it may be gone already */
             lane_free_data(completions[i].data_owner);
     }

@@ -35,6 +35,7 @@ static bool can_be_repeated(const struct oche_session *session, const struct pen
     case FRAME_CONNECT:
     case FRAME_LISTEN:
     case FRAME_DATAGRAM:
+        return request->body && is_wanted(request); /* with TLS there is none: the successor lacks the context */
     case FRAME_ACCEPT:
         return is_wanted(request);
     case FRAME_LISTENER_CLOSE:

@@ -24,6 +24,7 @@ struct handle_entry {
     struct endpoints endpoints;
     struct reading reading;
     bool is_securing;   /* TLS is being put on it: nothing is read or written until that is done */
+    bool asks;          /* and it is for the application to say whether it goes on */
     uint32_t unclaimed; /* of a listener: connections that are */
     bool is_unclaimed;  /* a connection, which came for an accept whose limit was over: the next accept gets it */
     bool has_written;   /* and has not been told since that the connection broke */

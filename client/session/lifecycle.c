@@ -45,6 +45,7 @@ static int64_t fill_in(struct oche_session *session, const struct oche_session_o
     session->arena_size = arena_wish(options->arena_size);
     session->quiet_writes = options->quiet_writes;
     session->tells_breaks = false;
+    session->brings_words = !owner; /* an isolate has to say so */
     session->brings_endpoints = false;
     session->owner = owner;
     session->backoff = (struct backoff){0};

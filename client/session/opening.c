@@ -71,6 +71,7 @@ static int64_t connect_with_tls(struct oche_session *session, int64_t request_id
         return OCHE_ERR_INVALID_ARGUMENT;
     tls.context = public_to_wire(options->tls_context);
     tls.server_name = (char *)(uintptr_t)options->server_name; /* which is only read */
+    tls.asks = options->tls_asks;
     message->tls = &tls;
     return make_once(session, FRAME_CONNECT, request_id, &message->base, options->timeout_ms);
 }
@@ -164,84 +165,4 @@ int64_t opening_datagram(struct oche_session *session, int64_t request_id, const
     message.peer_port = options->peer_port;
     message.peer_scope_id = options->peer_scope_id;
     return make_repeatable(session, FRAME_DATAGRAM, request_id, &message.base, 0, false);
-}
-
-/* ---- TLS ---- */
-
-static ProtobufCBinaryData text(const char *data, size_t length)
-{
-    return binary((const uint8_t *)data, length);
-}
-
-/* protobuf-c wants no NULL, and does not write through the pointer. */
-static char *string(const char *text)
-{
-    return (char *)(uintptr_t)(text ? text : "");
-}
-
-static int64_t send_context(struct oche_session *session, int64_t request_id, const Oche__TlsContext *message)
-{
-    size_t length = oche__tls_context__get_packed_size(message);
-    uint8_t *payload = length <= FRAME_PAYLOAD_MAX ? malloc(length + 1) : NULL;
-    if (!payload)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    oche__tls_context__pack(message, payload);
-    struct pending_request *request = request_begin(session, FRAME_TLS_CONTEXT, request_id, 0, 0, length);
-    if (request)
-        request_send_payload(session, request, payload, length);
-    explicit_bzero(payload, length);
-    free(payload);
-    return request ? 0 : OCHE_ERR_OUT_OF_MEMORY;
-}
-
-static void fill_identity(Oche__TlsContext__Identity *to, const struct oche_tls_identity *from)
-{
-    oche__tls_context__identity__init(to);
-    to->chain = text(from->chain, from->chain_length);
-    to->key = text(from->key, from->key_length);
-    to->passphrase = string(from->passphrase);
-}
-
-static int64_t check_tls(const struct oche_tls_options *options)
-{
-    bool are_there = (options->identities || options->identity_count == 0) &&
-                     (options->roots || options->roots_length == 0) &&
-                     (options->protocols || options->protocols_length == 0);
-    for (size_t i = 0; are_there && i < options->identity_count; i++)
-        are_there = options->identities[i].chain && options->identities[i].key;
-    return are_there && options->trust <= OCHE_TLS_TRUST_NOBODY ? 0 : OCHE_ERR_INVALID_ARGUMENT;
-}
-
-int64_t opening_tls_context(struct oche_session *session, int64_t request_id, const struct oche_tls_options *options)
-{
-    int64_t status = admission_check(session);
-    if (status == 0)
-        status = check_tls(options);
-    if (status < 0)
-        return status;
-    size_t count = options->identity_count;
-    Oche__TlsContext__Identity *identities = calloc(count + 1, sizeof *identities);
-    Oche__TlsContext__Identity **pointers = calloc(count + 1, sizeof(Oche__TlsContext__Identity *));
-    status = OCHE_ERR_OUT_OF_MEMORY;
-    if (identities && pointers) {
-        Oche__TlsContext message = OCHE__TLS_CONTEXT__INIT;
-        for (size_t i = 0; i < count; i++) {
-            fill_identity(&identities[i], &options->identities[i]);
-            pointers[i] = &identities[i];
-        }
-        message.n_identities = count;
-        message.identities = pointers;
-        message.trust = (Oche__TlsContext__Trust)options->trust;
-        message.roots = text(options->roots, options->roots_length);
-        message.protocols = binary(options->protocols, options->protocols_length);
-        message.version_min = options->version_min;
-        message.version_max = options->version_max;
-        message.ciphers = string(options->ciphers);
-        message.suites = string(options->suites);
-        message.groups = string(options->groups);
-        status = send_context(session, request_id, &message);
-    }
-    free(identities);
-    free(pointers);
-    return status;
 }

@@ -9,7 +9,6 @@
 
 int64_t opening_connect(struct oche_session *session, int64_t request_id, const struct oche_connect_options *options);
 int64_t opening_listen(struct oche_session *session, int64_t request_id, const struct oche_listen_options *options);
-int64_t opening_tls_context(struct oche_session *session, int64_t request_id, const struct oche_tls_options *options);
 int64_t opening_datagram(struct oche_session *session, int64_t request_id, const struct oche_datagram_options *options);
 
 #endif

@@ -34,7 +34,7 @@ static int64_t make(struct oche_session *session, enum frame_opcode opcode, int6
 /* Whether the request is one of the application's that will complete, and has that id. */
 static bool is_called(const struct pending_request *request, int64_t request_id)
 {
-    bool may_wait = request->opcode == FRAME_SET_OPTION || request->opcode == FRAME_GET_OPTION;
+    bool may_wait = pending_may_be_awaited(request->opcode);
     return request->request_id == request_id && !request->no_completion && !(may_wait && request->waiter);
 }
 
@@ -160,7 +160,7 @@ int64_t operation_write(struct oche_session *session, int64_t request_id, int64_
     request->no_ack = session->quiet_writes && request_id <= 0;
     entry->has_written = true;
     entry->last_write = request_id < 0 ? request_id : -request_id;
-    request_send_payload(session, request, data, count);
+    request_send_all(session, request, NULL, 0, data, count);
     return 0;
 }
 
@@ -175,7 +175,7 @@ static int64_t send_datagram(struct oche_session *session, int64_t request_id, i
         if (count > 0)
             memcpy(payload + ENDPOINT_SIZE, data, count);
         request->argument = (int64_t)count;
-        request_send_payload(session, request, payload, ENDPOINT_SIZE + count);
+        request_send_all(session, request, NULL, 0, payload, ENDPOINT_SIZE + count);
     }
     free(payload);
     return request ? 0 : OCHE_ERR_OUT_OF_MEMORY;

@@ -1,6 +1,7 @@
 #include "client/session/options.h"
 
 #include "client/os/waiter.h"
+#include "client/session/awaiting.h"
 #include "client/session/operations.h"
 #include "client/session/session.h"
 #include "proto/errors.h"
@@ -12,10 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum {
-    WAIT_LIMIT = 5, /* seconds */
-    VALUE_MAX = 64, /* bytes of a value; no option that the daemon knows has more than eight */
-};
+enum { VALUE_MAX = 64 /* bytes of a value; no option that the daemon knows has more than eight */ };
 
 /* ---- asking ---- */
 
@@ -114,44 +112,13 @@ int64_t options_get(struct oche_session *session, int64_t request_id, int64_t ha
 
 /* ---- waiting ---- */
 
-/* The answer may still come; it finds nobody. */
-static void stop_waiting(struct oche_session *session, const struct waiter *waiter)
-{
-    struct pending_request *request = NULL;
-    while ((request = pending_next(&session->pending, request))) {
-        bool waits = request->opcode == FRAME_SET_OPTION || request->opcode == FRAME_GET_OPTION;
-        if (waits && request->waiter == waiter) {
-            request->waiter = NULL;
-            request->value = NULL;
-            request->no_completion = true;
-            return;
-        }
-    }
-}
-
-/* `status`: of the request that has been made, or not. */
-static int64_t await_answer(struct oche_session *session, int64_t status, struct waiter *waiter, int32_t *os_error)
-{
-    if (status == 0) {
-        if (waiter_wait(waiter, &session->mutex, WAIT_LIMIT)) {
-            status = waiter->result;
-            *os_error = waiter->os_error;
-        } else {
-            stop_waiting(session, waiter);
-            status = OCHE_ERR_TIMED_OUT;
-        }
-    }
-    waiter_deinit(waiter);
-    return status;
-}
-
 int64_t options_set_flag_and_wait(struct oche_session *session, int64_t handle, enum options_flag flag, bool enabled)
 {
     int32_t os_error;
     struct waiter waiter;
     if (waiter_init(&waiter) < 0)
         return OCHE_ERR_OUT_OF_MEMORY;
-    return await_answer(session, set_flag(session, 0, handle, flag, enabled, &waiter), &waiter, &os_error);
+    return awaiting_answer(session, set_flag(session, 0, handle, flag, enabled, &waiter), &waiter, &os_error);
 }
 
 int64_t options_set_and_wait(struct oche_session *session, int64_t handle, const struct options_raw *option,
@@ -161,7 +128,7 @@ int64_t options_set_and_wait(struct oche_session *session, int64_t handle, const
     *os_error = 0;
     if (waiter_init(&waiter) < 0)
         return OCHE_ERR_OUT_OF_MEMORY;
-    return await_answer(session, set_raw(session, 0, handle, option, &waiter), &waiter, os_error);
+    return awaiting_answer(session, set_raw(session, 0, handle, option, &waiter), &waiter, os_error);
 }
 
 int64_t options_get_and_wait(struct oche_session *session, int64_t handle, const struct options_raw *option,
@@ -171,5 +138,5 @@ int64_t options_get_and_wait(struct oche_session *session, int64_t handle, const
     *os_error = 0;
     if (waiter_init(&waiter) < 0)
         return OCHE_ERR_OUT_OF_MEMORY;
-    return await_answer(session, get_raw(session, 0, handle, option, &waiter), &waiter, os_error);
+    return awaiting_answer(session, get_raw(session, 0, handle, option, &waiter), &waiter, os_error);
 }

@@ -23,15 +23,16 @@ struct pending_request {
     int64_t request_id; /* the application's */
     int64_t handle;     /* public; 0 if the request has none */
     int64_t wire;       /* the same at the daemon. 0: none; ACCEPT: it waits until the listener is open there */
-    int64_t argument;   /* WRITE: count; SET_OPTION: the value; GET_OPTION: room for it */
+    int64_t argument;   /* WRITE: count; SET_OPTION: the value; GET_OPTION: room for it; TLS_INFO: the item */
     uint64_t charge;    /* WRITE, CLOSE_WRITE: bytes counted against the limit until the answer */
     uint64_t serial;    /* requests in the order in which they were made */
     uint8_t *body;      /* CONNECT, LISTEN: the frame's, on the heap, for another daemon if this one hands over */
     union {
         struct oche_statistics *statistics; /* STATISTICS: where the numbers go */
-        struct waiter *waiter;              /* SET_OPTION, GET_OPTION: who waits, NULL if a completion is wanted */
+        struct waiter *waiter; /* SET_OPTION, GET_OPTION, TLS_INFO: who waits, NULL if a completion is wanted */
     };
-    uint8_t *value;   /* GET_OPTION: where the value goes; NULL: nowhere any more */
+    uint8_t *value;   /* GET_OPTION, TLS_INFO: where the value goes; NULL: nowhere any more */
+    size_t room;      /* TLS_INFO: for that */
     int64_t limit_at; /* when it times out, as deadline_now(); 0: never, or it has */
     uint32_t generation;
     uint32_t next_free;
@@ -71,6 +72,12 @@ void pending_deinit(struct pending *pending);
 static inline bool pending_is_owed(uint16_t opcode)
 {
     return opcode != FRAME_READ && opcode != FRAME_ACCEPT;
+}
+
+/* Whether somebody may wait for the answer to such a request, instead of a completion. */
+static inline bool pending_may_be_awaited(uint16_t opcode)
+{
+    return opcode == FRAME_SET_OPTION || opcode == FRAME_GET_OPTION || opcode == FRAME_TLS_INFO;
 }
 
 /* A new request, all zero but for its opcode and generation. Valid until the next pending_add().

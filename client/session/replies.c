@@ -166,6 +166,26 @@ static const char *take_option_value(struct oche_session *session, const struct 
     return fits ? NULL : "a value of an option that is longer than was asked for";
 }
 
+static const char *take_info(struct oche_session *session, const struct pending_request *request,
+                             struct lane_message *message, struct oche_completion *completion)
+{
+    uint32_t length = message->frame.payload_length;
+    (void)session;
+    if (message->frame.value != length)
+        return "an item of another length than it has";
+    if (request->waiter) {
+        if (length > 0 && length <= request->room)
+            memcpy(request->value, message->data->bytes, length);
+        return NULL;
+    }
+    if (request->no_completion || length == 0)
+        return NULL;
+    completion->data = message->data->bytes;
+    completion->data_owner = message->data;
+    message->data = NULL;
+    return NULL;
+}
+
 static struct oche_quota take_quota(const Oche__Quota *quota)
 {
     if (!quota)
@@ -188,6 +208,9 @@ static const char *take_statistics(struct oche_session *session, const struct pe
         .connections_made = numbers->connections_made,
         .bytes_received = numbers->bytes_received,
         .bytes_sent = numbers->bytes_sent,
+        .handshakes = numbers->handshakes,
+        .handshakes_resumed = numbers->handshakes_resumed,
+        .handshakes_failed = numbers->handshakes_failed,
         .session_handles = numbers->session_handles,
         .session_queued_bytes = numbers->session_queued_bytes,
         .user = numbers->user,
@@ -212,16 +235,19 @@ static const struct reply_rule {
     reply_handler *handler;
     bool has_payload;
     bool has_body;
-    bool fails_with_words;
+    bool has_words; /* of a failure, or of a success that has to be explained */
 } rules[FRAME_OPCODE_END] = {
-    [FRAME_CONNECT] = {take_socket, .has_payload = true, .fails_with_words = true},
-    [FRAME_TLS_CONTEXT] = {take_context, .fails_with_words = true},
+    [FRAME_CONNECT] = {take_socket, .has_payload = true, .has_words = true},
+    [FRAME_TLS_CONTEXT] = {take_context, .has_words = true},
     [FRAME_LISTEN] = {take_socket, .has_payload = true},
     [FRAME_ACCEPT] = {take_socket, .has_payload = true},
     [FRAME_DATAGRAM] = {take_socket, .has_payload = true},
     [FRAME_WRITE] = {take_count},
     [FRAME_PAUSE] = {take_nothing},
-    [FRAME_SECURE] = {take_nothing, .fails_with_words = true},
+    [FRAME_SECURE] = {take_nothing, .has_words = true},
+    [FRAME_TRUST] = {take_nothing, .has_words = true},
+    [FRAME_TLS_INFO] = {take_info, .has_payload = true},
+    [FRAME_TLS_REPLACE] = {take_nothing, .has_words = true},
     [FRAME_CLOSE_WRITE] = {take_nothing},
     [FRAME_CLOSE] = {take_nothing},
     [FRAME_ABORT] = {take_nothing},
@@ -237,7 +263,7 @@ static const char *take_success(struct oche_session *session, const struct pendi
     const struct reply_rule *rule = &rules[request->opcode];
     if (message->frame.payload_length != 0 && !rule->has_payload)
         return "a payload where none belongs";
-    if (message->frame.body_length != 0 && !rule->has_body)
+    if (message->frame.body_length != 0 && !rule->has_body && !rule->has_words)
         return "a body where none belongs";
     return rule->handler(session, request, message, completion);
 }
@@ -253,16 +279,20 @@ static void end_reads(struct oche_session *session, const struct pending_request
     }
 }
 
-/* What the daemon says of a failure. An isolate is told by numbers alone. False: it cannot be read. */
-static bool take_words(const struct oche_session *session, const struct lane_message *message,
+/* What the daemon says of what it has done, or has not. There is one place for that and for data, of which words are
+ * the more important. False: it cannot be read. */
+static bool take_words(struct oche_session *session, const struct lane_message *message,
                        struct oche_completion *completion)
 {
     Oche__Failure *failure = oche__failure__unpack(NULL, message->frame.body_length, message->body);
     if (!failure)
         return false;
     uint32_t length = (uint32_t)strlen(failure->text);
-    struct data *words = session->owner ? NULL : data_new_empty(length + 1);
+    struct data *words = session->brings_words ? data_new_empty(length + 1) : NULL;
     if (words) { /* else there is a code, and no memory for more */
+        if (completion->data)
+            lane_give_back(&session->lane, completion->data_owner);
+        completion->data = NULL;
         memcpy(words->bytes, failure->text, length + 1);
         completion->why = (const char *)words->bytes;
         completion->data_owner = words;
@@ -287,6 +317,8 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         const char *fault = take_success(session, request, message, &completion);
         if (fault)
             return fault;
+        if (rules[request->opcode].has_words && frame->body_length != 0 && !take_words(session, message, &completion))
+            return "words that cannot be read";
         if (request->opcode == FRAME_PAUSE && securing_go_on(session, request))
             return NULL;
         if (request->opcode == FRAME_PAUSE)
@@ -294,7 +326,7 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         if (request_is_unwanted(session, request) && !request->listener_closed)
             return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
     } else {
-        if (frame->payload_length != 0 || (frame->body_length != 0 && !rules[request->opcode].fails_with_words))
+        if (frame->payload_length != 0 || (frame->body_length != 0 && !rules[request->opcode].has_words))
             return "a failure with data";
         if (frame->body_length != 0 && !take_words(session, message, &completion))
             return "a failure whose words cannot be read";
@@ -308,8 +340,10 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
         if (request->reopens)
             following_fail(session, request->handle, frame->value, frame->os_error);
     }
-    if (request->opcode == FRAME_PAUSE || request->opcode == FRAME_SECURE)
+    if (request->opcode == FRAME_PAUSE || request->opcode == FRAME_SECURE || request->opcode == FRAME_TRUST)
         securing_end(session, request, completion.result, frame->os_error);
+    if (completion.result >= 0 && frame->body_length != 0 && rules[request->opcode].has_words)
+        securing_ask(session, request->opcode == FRAME_CONNECT ? completion.result : request->handle);
     end_reads(session, request);
     request_complete(session, request, &completion);
     return NULL;

@@ -85,25 +85,8 @@ static struct frame frame_of(const struct oche_session *session, const struct pe
         .request_id = pending_wire_id(&session->pending, request),
         .handle = request->wire,
         .flags = request->no_ack ? FRAME_QUIET : 0,
-        .value = request->opcode == FRAME_LISTENER_CLOSE ? request->argument : 0,
+        .value = request->opcode == FRAME_LISTENER_CLOSE || request->opcode == FRAME_TLS_INFO ? request->argument : 0,
     };
-}
-
-void request_send(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
-                  size_t body_length)
-{
-    struct frame frame = frame_of(session, request);
-    frame.body_length = (uint16_t)body_length;
-    lane_put(&session->lane, &frame, body, NULL, 0, request_urgency(session));
-    if (session->state == SESSION_LOST)
-        session_await(session);
-}
-
-void request_send_payload(struct oche_session *session, const struct pending_request *request, const void *payload,
-                          size_t count)
-{
-    struct frame frame = frame_of(session, request);
-    lane_put(&session->lane, &frame, NULL, payload, count, request_urgency(session));
 }
 
 void request_send_all(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
@@ -112,6 +95,14 @@ void request_send_all(struct oche_session *session, const struct pending_request
     struct frame frame = frame_of(session, request);
     frame.body_length = (uint16_t)body_length;
     lane_put(&session->lane, &frame, body, payload, count, request_urgency(session));
+    if (session->state == SESSION_LOST)
+        session_await(session);
+}
+
+void request_send(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
+                  size_t body_length)
+{
+    request_send_all(session, request, body, body_length, NULL, 0);
 }
 
 bool request_send_again(struct oche_session *session, const struct pending_request *request)
@@ -277,8 +268,7 @@ void request_pass_on(struct oche_session *session, struct pending_request *reque
 
 void request_complete(struct oche_session *session, struct pending_request *request, struct oche_completion *completion)
 {
-    bool may_wait = request->opcode == FRAME_SET_OPTION || request->opcode == FRAME_GET_OPTION;
-    struct waiter *waiter = may_wait ? request->waiter : NULL;
+    struct waiter *waiter = pending_may_be_awaited(request->opcode) ? request->waiter : NULL;
     session->queued_bytes -= request->charge;
     unlimit(session, request);
     completion->request_id = request->request_id;
@@ -286,6 +276,8 @@ void request_complete(struct oche_session *session, struct pending_request *requ
         waiter_answer(waiter, completion->result, completion->os_error);
     else if (!request->no_completion && !(request->no_ack && completion->result >= 0))
         completions_push(&session->completions, completion);
+    else if (completion->data_owner)
+        lane_give_back(&session->lane, completion->data_owner); /* nobody wants it */
     pending_remove(&session->pending, request);
 }
 

@@ -42,10 +42,6 @@ void request_send(struct oche_session *session, const struct pending_request *re
                   size_t body_length);
 
 /* The same with a payload. */
-void request_send_payload(struct oche_session *session, const struct pending_request *request, const void *payload,
-                          size_t count);
-
-/* The same with both. */
 void request_send_all(struct oche_session *session, const struct pending_request *request, const uint8_t *body,
                       size_t body_length, const void *payload, size_t count);
 

@@ -1,12 +1,15 @@
 #include "client/session/securing.h"
 
+#include "client/os/waiter.h"
 #include "client/session/admission.h"
+#include "client/session/awaiting.h"
 #include "client/session/body.h"
 #include "client/session/public_handle.h"
 #include "client/session/request.h"
 #include "client/session/session.h"
 #include "proto/errors.h"
 #include "proto/oche.pb-c.h"
+#include "proto/tls_item.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +49,7 @@ static size_t pack(const struct oche_secure_options *options, uint8_t body[BODY_
     message.context = public_to_wire(options->tls_context);
     /* protobuf-c wants no NULL, and does not write through the pointer. */
     message.server_name = (char *)(uintptr_t)(options->server_name ? options->server_name : "");
+    message.asks = options->asks;
     return body_pack(&message.base, body);
 }
 
@@ -128,11 +132,78 @@ void securing_end(struct oche_session *session, const struct pending_request *re
     if (!entry)
         return;
     entry->is_securing = false;
-    if (result == 0) {
-        reading_deinit(&entry->reading);
-        entry->reading = (struct reading){0};
-    } else if (request->opcode == FRAME_SECURE) {
+    if (result < 0 && request->opcode != FRAME_PAUSE) {
         /* What came before is with the daemon, and is lost. */
         (void)reading_finish(&entry->reading, OCHE_ERR_READ_FAILED, os_error);
+    } else if (result == 0 && request->opcode == FRAME_SECURE) {
+        reading_deinit(&entry->reading);
+        entry->reading = (struct reading){0};
     }
+}
+
+void securing_ask(struct oche_session *session, int64_t handle)
+{
+    struct handle_entry *entry = session_find(session, handle);
+    if (entry)
+        entry->is_securing = entry->asks = true;
+}
+
+/* ---- what comes after ---- */
+
+int64_t securing_trust(struct oche_session *session, int64_t request_id, int64_t handle)
+{
+    int64_t status = admission_check(session);
+    struct handle_entry *entry = admission_find_connection(session, handle);
+    if (status < 0)
+        return status;
+    if (!entry)
+        return OCHE_ERR_INVALID_HANDLE;
+    if (!entry->asks)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    const struct pending_request *request = request_begin(session, FRAME_TRUST, request_id, handle, 0, 0);
+    if (!request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    entry->asks = false;
+    request_send(session, request, NULL, 0);
+    return 0;
+}
+
+static int64_t ask(struct oche_session *session, int64_t request_id, int64_t handle, int64_t item,
+                   struct pending_request **request)
+{
+    int64_t status = admission_check(session);
+    if (status < 0)
+        return status;
+    if (!admission_find_connection(session, handle))
+        return OCHE_ERR_INVALID_HANDLE;
+    if (item <= 0 || item >= TLS_ITEM_END)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    *request = request_begin(session, FRAME_TLS_INFO, request_id, handle, 0, 0);
+    if (!*request)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    (*request)->argument = item;
+    request_send(session, *request, NULL, 0);
+    return 0;
+}
+
+int64_t securing_info(struct oche_session *session, int64_t request_id, int64_t handle, int64_t item)
+{
+    struct pending_request *request;
+    return ask(session, request_id, handle, item, &request);
+}
+
+int64_t securing_info_and_wait(struct oche_session *session, int64_t handle, int64_t item, uint8_t *value, size_t room)
+{
+    int32_t os_error;
+    struct waiter waiter;
+    struct pending_request *request;
+    if (waiter_init(&waiter) < 0)
+        return OCHE_ERR_OUT_OF_MEMORY;
+    int64_t status = ask(session, 0, handle, item, &request);
+    if (status == 0) {
+        request->waiter = &waiter;
+        request->value = value;
+        request->room = room;
+    }
+    return awaiting_answer(session, status, &waiter, &os_error);
 }

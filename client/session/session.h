@@ -71,6 +71,7 @@ struct oche_session {
     bool handed_over;                   /* the daemon has handed over, and the session has to follow it */
     bool tells_breaks;                  /* OCHE_FEATURE_BREAKS is on */
     bool quiet_writes;                  /* a write with a request id of 0 or less completes only if it fails */
+    bool brings_words;                  /* a sentence that the daemon has to say comes with the completion */
     bool brings_endpoints;              /* a new socket completes with its endpoints as data */
     bool idle;                          /* whoever dispatches and pops has seen all completions, and may sleep */
 

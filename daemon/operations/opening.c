@@ -9,6 +9,7 @@
 #include "daemon/socket/datagram.h"
 #include "daemon/socket/listener.h"
 #include "daemon/socket/policy.h"
+#include "daemon/socket/tls_connection.h"
 #include "daemon/socket/tls_handle.h"
 #include "proto/oche.pb-c.h"
 
@@ -51,16 +52,18 @@ static int decode_target(struct connection_target *target, const Oche__Connect *
     return 0;
 }
 
-static int decode_tls(struct session *session, struct connection_target *target, const Oche__TlsClient *tls)
+static int connect_with_tls(struct call *call, const struct connection_target *target, const Oche__TlsClient *body)
 {
-    target->tls = NULL;
-    if (!tls)
-        return 0;
-    target->tls = tls_handle_find(session, tls->context);
-    target->server_name = tls->server_name;
-    if (!target->tls)
+    const struct tls_expectation expected = {
+        .context = tls_handle_find(call->session, body->context),
+        .server_name = body->server_name,
+        .asks = body->asks,
+    };
+    if (!expected.context)
         return OCHE_ERR_INVALID_HANDLE;
-    return *tls->server_name ? 0 : OCHE_ERR_INVALID_ARGUMENT;
+    if (!*expected.server_name)
+        return OCHE_ERR_INVALID_ARGUMENT;
+    return tls_connection_connect(&call->request, target, &expected, &call->os_error);
 }
 
 /* 0, or the code with which the policy denies it. */
@@ -77,7 +80,7 @@ static int check_target(struct call *call, const struct connection_target *targe
 int opening_connect(struct call *call)
 {
     struct lane_message *message = call->message;
-    struct connection_target target;
+    struct connection_target target = {0};
     struct body_memory memory;
     body_memory_init(&memory);
     Oche__Connect *body = oche__connect__unpack(&memory.allocator, message->frame.body_length, message->body);
@@ -85,10 +88,10 @@ int opening_connect(struct call *call)
         return call_unpack_fault(&memory);
     int code = decode_target(&target, body);
     if (code == 0)
-        code = decode_tls(call->session, &target, body->tls);
-    if (code == 0)
         code = check_target(call, &target);
-    if (code == 0)
+    if (code == 0 && body->tls)
+        code = connect_with_tls(call, &target, body->tls);
+    else if (code == 0)
         code = connection_connect(&call->request, &target, &call->os_error);
     oche__connect__free_unpacked(body, &memory.allocator);
     return code;

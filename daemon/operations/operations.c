@@ -10,8 +10,8 @@
 #include "daemon/session/request.h"
 #include "daemon/session/session.h"
 #include "daemon/session/session_host.h"
-#include "daemon/socket/connection.h"
 #include "daemon/socket/socket_option.h"
+#include "daemon/socket/tls_connection.h"
 #include "proto/errors.h"
 #include "proto/handover.h"
 #include "proto/oche.pb-c.h"
@@ -128,6 +128,16 @@ static int handle_pause(struct call *call)
     return call->socket->kind->pause(call->socket, &call->request);
 }
 
+static int handle_trust(struct call *call)
+{
+    return tls_connection_trust(call->socket, &call->request);
+}
+
+static int handle_tls_info(struct call *call)
+{
+    return tls_connection_tell(call->socket, &call->request, call->message->frame.value);
+}
+
 static int handle_close_write(struct call *call)
 {
     return call->socket->kind->shut_down(call->socket, &call->request, &call->os_error);
@@ -231,6 +241,9 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_WRITE] = {NEEDS_SOCKET | HAS_PAYLOAD, handle_write},
     [FRAME_PAUSE] = {NEEDS_SOCKET, handle_pause},
     [FRAME_SECURE] = {NEEDS_SOCKET | HAS_BODY | HAS_PAYLOAD, tls_settings_secure},
+    [FRAME_TRUST] = {NEEDS_SOCKET, handle_trust},
+    [FRAME_TLS_INFO] = {NEEDS_SOCKET, handle_tls_info},
+    [FRAME_TLS_REPLACE] = {NEEDS_SOCKET | HAS_PAYLOAD, tls_settings_handle},
     [FRAME_CLOSE_WRITE] = {NEEDS_SOCKET, handle_close_write},
     [FRAME_CLOSE] = {NEEDS_SOCKET, handle_close},
     [FRAME_LISTENER_CLOSE] = {NEEDS_SOCKET, handle_listener_close},

@@ -38,6 +38,9 @@ void statistics_reply(struct session *session, const struct frame *request)
     body.connections_made = statistics_read(&statistics->connections_made);
     body.bytes_received = statistics_read(&statistics->bytes_received);
     body.bytes_sent = statistics_read(&statistics->bytes_sent);
+    body.handshakes = statistics_read(&statistics->handshakes);
+    body.handshakes_resumed = statistics_read(&statistics->handshakes_resumed);
+    body.handshakes_failed = statistics_read(&statistics->handshakes_failed);
     body.session_handles = session->sockets.used;
     body.session_queued_bytes = session->queued_bytes;
 

@@ -2,7 +2,7 @@
 
 #include "daemon/lane/lane.h"
 #include "daemon/operations/call.h"
-#include "daemon/session/socket_kind.h"
+#include "daemon/socket/tls_connection.h"
 #include "daemon/socket/tls_handle.h"
 #include "proto/oche.pb-c.h"
 
@@ -21,7 +21,8 @@ static const char *text_of(const char *text)
     return *text ? text : NULL;
 }
 
-static int open_context(struct call *call, const Oche__TlsContext *body)
+/* Makes the context that the call names anew, or a new one. */
+static int make_context(struct call *call, const Oche__TlsContext *body)
 {
     struct tls_identity *identities = calloc(body->n_identities + 1, sizeof *identities);
     if (!identities)
@@ -45,7 +46,8 @@ static int open_context(struct call *call, const Oche__TlsContext *body)
         .suites = text_of(body->suites),
         .groups = text_of(body->groups),
     };
-    int code = tls_handle_open(&call->request, &settings);
+    int code = call->socket ? tls_handle_replace(call->socket, &call->request, &settings)
+                            : tls_handle_open(&call->request, &settings);
     free(identities);
     return code;
 }
@@ -74,7 +76,7 @@ static int unpack(struct call *call, const uint8_t *copy)
     Oche__TlsContext *body = oche__tls_context__unpack(&memory.allocator, call->message->payload.length, copy);
     if (!body)
         return call_unpack_fault(&memory);
-    int code = is_known(body) ? open_context(call, body) : OCHE_ERR_INVALID_ARGUMENT;
+    int code = is_known(body) ? make_context(call, body) : OCHE_ERR_INVALID_ARGUMENT;
     free_body(body, &memory);
     return code;
 }
@@ -98,14 +100,14 @@ int tls_settings_handle(struct call *call)
 
 static int secure(struct call *call, const Oche__Secure *body)
 {
-    struct tls_context *context = tls_handle_find(call->session, body->context);
-    bool as_server = *body->server_name == '\0';
-    if (!context)
+    const struct tls_expectation expected = {
+        .context = tls_handle_find(call->session, body->context),
+        .server_name = body->server_name,
+        .asks = body->asks,
+    };
+    if (!expected.context)
         return OCHE_ERR_INVALID_HANDLE;
-    SSL *ssl = as_server ? tls_context_server(context) : tls_context_client(context, body->server_name);
-    if (!ssl)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    return call->socket->kind->secure(call->socket, &call->request, ssl, as_server, &call->message->payload);
+    return tls_connection_secure(call->socket, &call->request, &expected, &call->message->payload);
 }
 
 int tls_settings_secure(struct call *call)

@@ -390,6 +390,7 @@ struct server *server_new(struct server_parts *parts)
     handover_give_init(&server->give);
     server->daemon.policy = &options->policy;
     server->daemon.tls_roots = parts->tls_roots;
+    tls_tickets_init(&server->daemon.tls_tickets);
     server->daemon.statistics.started = now.tv_sec;
     descriptors_init(&server->daemon.descriptors,
                      server->method == ENGINE_SELECT ? SELECT_DESCRIPTORS : MOST_DESCRIPTORS,
@@ -449,5 +450,6 @@ void server_free(struct server *server)
         time_slice_deinit(&server->slice);
     engine_free(server->engine);
     tls_roots_deinit(&server->daemon.tls_roots);
+    tls_tickets_deinit(&server->daemon.tls_tickets);
     free(server);
 }

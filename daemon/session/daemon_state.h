@@ -9,6 +9,7 @@
 #include "daemon/session/limits.h"
 #include "daemon/session/statistics.h"
 #include "daemon/tls/tls_roots.h"
+#include "daemon/tls/tls_tickets.h"
 
 struct accept_queues;
 struct handover_items;
@@ -22,6 +23,7 @@ struct daemon_state {
     struct descriptors descriptors;
     struct accept_queues *accept_queues;
     struct tls_roots tls_roots;
+    struct tls_tickets tls_tickets;
     atomic_int refused_sessions;        /* there are now; see REFUSED_AT_ONCE */
     struct handover_items *unclaimed;   /* listeners that sessions of a daemon before this one have not claimed yet */
     const struct handover_key *key;     /* what a successor that asks must show */

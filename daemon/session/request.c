@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { FAILURE_TEXT_SIZE = 256 };
+enum { WORDS_SIZE = 256 /* bytes; longer ones are cut off */ };
 
 void request_init(struct request *request, struct session *session, const struct frame *frame)
 {
@@ -56,52 +56,65 @@ void request_drop(struct request *request)
     account_give_back(request->session->account, ACCOUNT_REQUESTS, 1);
 }
 
-void request_complete(struct request *request, int64_t value, int os_error)
+static struct frame answer_to(const struct request *request, int64_t value)
 {
-    const struct frame answer = {
+    return (struct frame){
         .opcode = request->opcode,
         .flags = (uint16_t)(FRAME_REPLY | (value >= 0 ? request->flags & FRAME_QUIET : 0)),
-        .os_error = (uint16_t)os_error,
         .request_id = request->id,
         .value = value,
     };
+}
+
+void request_complete(struct request *request, int64_t value, int os_error)
+{
+    struct frame answer = answer_to(request, value);
+    answer.os_error = (uint16_t)os_error;
     request_drop(request);
     if (!(request->flags & FRAME_MORE))
         session_reply(request->session, &answer, NULL, NULL);
 }
 
-void request_fail(struct request *request, int code, int os_error, const char *why)
+/* How long the body is that has the sentence. */
+static uint16_t pack_words(const char *why, uint8_t body[FRAME_BODY_MAX])
+{
+    char text[WORDS_SIZE];
+    Oche__Failure words = OCHE__FAILURE__INIT;
+    snprintf(text, sizeof text, "%s", why);
+    words.text = text;
+    return (uint16_t)protobuf_c_message_pack(&words.base, body);
+}
+
+void request_complete_with_words(struct request *request, int64_t value, int os_error, const char *why)
 {
     uint8_t body[FRAME_BODY_MAX];
-    char text[FAILURE_TEXT_SIZE];
-    Oche__Failure failure = OCHE__FAILURE__INIT;
-    failure.text = text;
-    snprintf(text, sizeof text, "%s", why);
-    const struct frame answer = {
-        .opcode = request->opcode,
-        .flags = FRAME_REPLY,
-        .body_length = (uint16_t)protobuf_c_message_pack(&failure.base, body),
-        .os_error = (uint16_t)os_error,
-        .request_id = request->id,
-        .value = code,
-    };
+    struct frame answer = answer_to(request, value);
+    answer.os_error = (uint16_t)os_error;
+    answer.body_length = pack_words(why, body);
     request_drop(request);
     session_reply(request->session, &answer, body, NULL);
 }
 
-void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints)
+void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints,
+                                  const char *why)
 {
+    uint8_t body[FRAME_BODY_MAX];
     uint8_t record[ENDPOINTS_SIZE];
+    struct frame answer = answer_to(request, handle);
     endpoints_encode(endpoints, record);
-    const struct frame answer = {
-        .opcode = request->opcode,
-        .flags = FRAME_REPLY,
-        .request_id = request->id,
-        .value = handle,
-        .payload_length = ENDPOINTS_SIZE,
-    };
+    answer.payload_length = ENDPOINTS_SIZE;
+    if (why)
+        answer.body_length = pack_words(why, body);
     request_drop(request);
-    session_reply(request->session, &answer, NULL, record);
+    session_reply(request->session, &answer, why ? body : NULL, record);
+}
+
+void request_complete_with_bytes(struct request *request, const void *bytes, size_t count)
+{
+    struct frame answer = answer_to(request, (int64_t)count);
+    answer.payload_length = (uint32_t)count;
+    request_drop(request);
+    session_reply(request->session, &answer, NULL, bytes);
 }
 
 struct request *request_find(struct session *session, int64_t id)

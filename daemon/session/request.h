@@ -14,6 +14,7 @@
 #include "daemon/engine/list.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct endpoints;
@@ -49,11 +50,15 @@ void request_hold_anyway(struct request *request, struct request *place, request
  * its sockets. */
 void request_complete(struct request *request, int64_t value, int os_error);
 
-/* The same for a failure, with a sentence that says what went wrong; of which there is as much as fits. */
-void request_fail(struct request *request, int code, int os_error, const char *why);
+/* The same with a sentence that says why; of which there is as much as fits. */
+void request_complete_with_words(struct request *request, int64_t value, int os_error, const char *why);
 
-/* The same for a request that has made a socket, of which the answer tells the ends. */
-void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints);
+/* The same for a request that has made a socket, of which the answer tells the ends. `why` may be NULL. */
+void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints,
+                                  const char *why);
+
+/* The same with bytes, whose count is the value. */
+void request_complete_with_bytes(struct request *request, const void *bytes, size_t count);
 
 /* Gives back what was charged, and answers nothing. */
 void request_drop(struct request *request);

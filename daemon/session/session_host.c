@@ -4,7 +4,7 @@
 
 const struct tls_library *session_host_tls(struct session_host *host)
 {
-    if (host->tls.context || tls_library_init(&host->tls, &host->daemon->tls_roots) == 0)
+    if (host->tls.context || tls_library_init(&host->tls, &host->daemon->tls_roots, &host->daemon->tls_tickets) == 0)
         return &host->tls;
     return NULL;
 }

@@ -11,7 +11,6 @@
 
 #include "daemon/engine/list.h"
 
-#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,9 +37,6 @@ struct socket_kind {
     int (*shut_down)(struct socket *socket, struct request *request, int *os_error);
     /* Nothing is received any more, until there is credit again. 0: the request is completed, or held; or a code. */
     int (*pause)(struct socket *socket, struct request *request);
-    /* Puts TLS on a connection, which begins with the bytes; takes over `ssl`. 0: the request is held; or a code. */
-    int (*secure)(struct socket *socket, struct request *request, SSL *ssl, bool as_server,
-                  const struct payload *payload);
     /* Waits for a connection. 0: the request is held; or a code. */
     int (*accept)(struct socket *socket, struct request *request);
     /* The handle is free from now on, and held requests end with CLOSED. What was written is still sent. The request is

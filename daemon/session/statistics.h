@@ -17,6 +17,9 @@ struct statistics {
     _Atomic uint64_t connections_made;
     _Atomic uint64_t bytes_received;
     _Atomic uint64_t bytes_sent;
+    _Atomic uint64_t handshakes; /* of TLS, that were completed */
+    _Atomic uint64_t handshakes_resumed;
+    _Atomic uint64_t handshakes_failed;
 };
 
 static inline void statistics_add(_Atomic uint64_t *counter, uint64_t amount)

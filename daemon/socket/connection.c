@@ -6,7 +6,6 @@
 #include "daemon/session/session.h"
 #include "daemon/session/session_host.h"
 #include "daemon/session/tenant.h"
-#include "daemon/tls/tls_stream.h"
 #include "proto/endpoints.h"
 #include "proto/errors.h"
 
@@ -14,6 +13,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,7 +21,6 @@ enum {
     FEW = 1024,    /* bytes: who sends no more at a time is served from small room */
     CHECK_MS = 20, /* before a reset: whether the peer has all that there is; the kernel does not tell by itself */
     CHECKS_MAX = LINGER_MS / CHECK_MS,
-    HANDSHAKE_MS = 10 * 1000, /* for a client to agree upon TLS; what a connect has is the client's business */
 };
 
 static const struct stream_user user;
@@ -55,7 +54,7 @@ static struct connection *connection_new(struct session *session)
     if (!connection)
         return NULL;
     socket_init(&connection->socket, &connection_kind, session);
-    list_init(&connection->waits);
+    list_init(&connection->securing.waits);
     connection->outgoing.socket = &connection->socket;
     return connection;
 }
@@ -78,12 +77,12 @@ static void detach(struct connection *connection)
     if (connection->state == CONNECTION_CONNECTING)
         request_drop(&connection->connects);
     request_drop(&connection->pauses);
-    request_drop(&connection->secures);
+    request_drop(&connection->securing.request);
     if (connection->state != CONNECTION_LINGERING)
         socket_leave_table(socket);
     connection->state = CONNECTION_CLOSED;
     list_remove(&socket->node);
-    list_remove(&connection->waits);
+    list_remove(&connection->securing.waits);
     engine_timer_deinit(&connection->timer);
     shut_stream(connection);
     socket_give_back_charge(session);
@@ -95,8 +94,8 @@ static void end_requests(struct connection *connection)
 {
     if (connection->pauses.held)
         request_complete(&connection->pauses, OCHE_ERR_CLOSED, 0);
-    if (connection->state != CONNECTION_CLOSED && connection->secures.held)
-        request_complete(&connection->secures, OCHE_ERR_CLOSED, 0);
+    if (connection->state != CONNECTION_CLOSED && connection->securing.request.held)
+        request_complete(&connection->securing.request, OCHE_ERR_CLOSED, 0);
 }
 
 static void abort_connection(struct connection *connection)
@@ -135,13 +134,13 @@ static void cut(struct socket *socket)
 static void on_closed(void *owner)
 {
     struct connection *connection = owner;
-    SSL_free(connection->ssl);
+    SSL_free(connection->securing.ssl);
     free(connection);
 }
 
 /* ---- lingering ---- */
 
-static bool has_filter(const struct connection *connection)
+bool connection_has_filter(const struct connection *connection)
 {
     return connection->stream != &connection->lowest.stream;
 }
@@ -150,8 +149,8 @@ static bool has_filter(const struct connection *connection)
 static void say_farewell(struct connection *connection)
 {
     struct outgoing *outgoing = &connection->outgoing;
-    if (!has_filter(connection) || connection->state == CONNECTION_CONNECTING || outgoing->first || outgoing->cut ||
-        outgoing->shut_down)
+    if (!connection_has_filter(connection) || connection->state == CONNECTION_CONNECTING || outgoing->first ||
+        outgoing->cut || outgoing->shut_down)
         return;
     outgoing->shut_down = true;
     (void)stream_shut_down(connection->stream); /* what cannot be said to a broken connection is not missed */
@@ -239,7 +238,8 @@ void connection_close_accepted(struct session *session, int64_t listener)
 /* ---- connecting and accepting ---- */
 
 /* The connection is there: completes the request that asked for it. */
-static void open_connection(struct connection *connection, struct request *request, const struct sockaddr_storage *peer)
+static void open_connection(struct connection *connection, struct request *request, const struct sockaddr_storage *peer,
+                            const char *why)
 {
     struct socket *socket = &connection->socket;
     struct endpoints endpoints = {0};
@@ -250,122 +250,58 @@ static void open_connection(struct connection *connection, struct request *reque
     address_to_endpoint(&endpoints.remote, peer);
     connection->state = CONNECTION_OPEN;
     socket->open = true;
-    request_complete_with_socket(request, socket->handle, &endpoints);
+    request_complete_with_socket(request, socket->handle, &endpoints, why);
 }
 
-/* With what TLS says about it. */
-static void handshake_failed(struct connection *connection, int os_error)
-{
-    const char *why = tls_stream_failure(connection->stream);
-    log_failure(LOG_INFO, "session=%llu event=handshake-failed why=\"%s\" error=\"%s\" errno=%d",
-                (unsigned long long)connection->socket.session->number, why, errno_text(os_error), os_error);
-    request_fail(&connection->connects, OCHE_ERR_TLS_FAILED, os_error, *why ? why : errno_text(os_error));
-    if (connection->state != CONNECTION_CLOSED)
-        detach(connection);
-}
-
-static void connect_failed(struct connection *connection, int code, int os_error)
+void connection_connect_failed(struct connection *connection, int code, int os_error, const char *why)
 {
     log_failure(LOG_INFO, "session=%llu event=connect-failed code=%s error=\"%s\" errno=%d",
-                (unsigned long long)connection->socket.session->number, oche_errors_name(code), errno_text(os_error),
-                os_error);
-    request_complete(&connection->connects, code, os_error);
+                (unsigned long long)connection->socket.session->number, oche_errors_name(code),
+                why ? why : errno_text(os_error), os_error);
+    if (why)
+        request_complete_with_words(&connection->connects, code, os_error, why);
+    else
+        request_complete(&connection->connects, code, os_error);
     if (connection->state != CONNECTION_CLOSED)
         detach(connection);
 }
 
-/* A connection on which TLS has failed is of no use any more. */
-static void secured_for_client(struct connection *connection, int result)
+void connection_connected(struct connection *connection, const char *why)
 {
-    if (result == 0) {
-        request_complete(&connection->secures, 0, 0);
+    struct sockaddr_storage peer;
+    int r = engine_socket_peer(connection->socket.engine_socket, &peer);
+    if (r < 0) {
+        /* Already reset. */
+        connection_connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -r, NULL);
         return;
     }
-    const char *why = tls_stream_failure(connection->stream);
-    struct write_failure failure = {.code = OCHE_ERR_WRITE_FAILED, .os_error = (uint16_t)-result};
+    statistics_add(&connection->socket.session->host->daemon->statistics.connections_made, 1);
+    open_connection(connection, &connection->connects, &peer, why);
+}
+
+void connection_put_on(struct connection *connection, struct stream *filter, connection_opened *opened)
+{
+    connection->outgoing.stream = connection->stream = filter;
+    connection->opened = opened;
+}
+
+void connection_fail(struct connection *connection, struct write_failure failure)
+{
     connection->read_ended = true;
     connection->outgoing.failure = failure;
     connection->outgoing.cut = true;
-    log_failure(LOG_INFO, "session=%llu event=handshake-failed handle=%lld why=\"%s\" error=\"%s\" errno=%d",
-                (unsigned long long)connection->socket.session->number, (long long)connection->socket.handle, why,
-                errno_text(-result), -result);
-    request_fail(&connection->secures, OCHE_ERR_TLS_FAILED, -result, *why ? why : errno_text(-result));
-    if (connection->state != CONNECTION_CLOSED)
-        outgoing_fail(&connection->outgoing, failure);
-}
-
-static int secure(struct socket *socket, struct request *request, SSL *ssl, bool as_server,
-                  const struct payload *payload)
-{
-    struct connection *connection = connection_of(socket);
-    struct outgoing *outgoing = &connection->outgoing;
-    bool is_ready = !connection->receiving && connection->credit == 0 && !connection->read_ended && !outgoing->first &&
-                    !outgoing->shut_down && !outgoing->failure.code && !connection->secures.held;
-    int code = is_ready ? 0 : OCHE_ERR_INVALID_ARGUMENT;
-    if (code == 0 && payload->length > 0 && stream_push_back(connection->stream, payload->data, payload->length) < 0)
-        code = OCHE_ERR_OUT_OF_MEMORY;
-    struct stream *tls = NULL;
-    if (code == 0) {
-        tls = tls_stream_new(connection->stream, &socket->session->tenant->slice, ssl,
-                             as_server ? TLS_SERVER : TLS_CLIENT);
-        if (!tls)
-            return OCHE_ERR_OUT_OF_MEMORY;
-    }
-    if (code < 0) {
-        SSL_free(ssl);
-        return code;
-    }
-    connection->outgoing.stream = connection->stream = tls;
-    request_hold_anyway(request, &connection->secures, NULL);
-    return 0;
-}
-
-/* The system has connected. The connection is open when TLS is agreed upon. */
-static void begin_tls(struct connection *connection)
-{
-    struct time_slice *slice = &connection->socket.session->tenant->slice;
-    struct stream *tls = tls_stream_new(connection->stream, slice, connection->ssl, TLS_CLIENT);
-    connection->ssl = NULL;
-    if (tls)
-        connection->outgoing.stream = connection->stream = tls;
-    else
-        connect_failed(connection, OCHE_ERR_OUT_OF_MEMORY, 0);
+    outgoing_fail(&connection->outgoing, failure);
 }
 
 static void on_opened(void *owner, int result)
 {
     struct connection *connection = owner;
-    struct socket *socket = &connection->socket;
-    if (connection->secures.held) {
-        secured_for_client(connection, result);
-        return;
-    }
-    if (connection->secured) {
-        engine_timer_cancel(&connection->timer);
-        connection->secured(connection->secured_owner, connection, result);
-        return;
-    }
-    if (result < 0 && has_filter(connection)) {
-        handshake_failed(connection, -result);
-        return;
-    }
-    if (result < 0) {
-        connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result);
-        return;
-    }
-    if (connection->ssl) {
-        begin_tls(connection);
-        return;
-    }
-    struct sockaddr_storage peer;
-    int r = engine_socket_peer(socket->engine_socket, &peer);
-    if (r < 0) {
-        /* Already reset. */
-        connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -r);
-        return;
-    }
-    statistics_add(&socket->session->host->daemon->statistics.connections_made, 1);
-    open_connection(connection, &connection->connects, &peer);
+    if (connection->opened)
+        connection->opened(connection, result);
+    else if (result < 0)
+        connection_connect_failed(connection, OCHE_ERR_CONNECT_FAILED, -result, NULL);
+    else
+        connection_connected(connection, NULL);
 }
 
 static void cancel_connect(struct request *request)
@@ -414,25 +350,20 @@ static int begin_connect(struct request *request, const struct connection_target
     connection = connection_new(session);
     if (!connection)
         goto failed;
-    if (target->tls) {
-        connection->ssl = tls_context_client(target->tls, target->server_name);
-        if (!connection->ssl)
-            goto failed;
-    }
     code = request_hold(request, &connection->connects, cancel_connect);
     if (code < 0)
         goto failed;
     code = attach(connection, fd);
     if (code < 0)
         goto failed;
+    connection->opened = target->opened;
+    connection->securing.ssl = target->ssl;
     socket_stream_connect(&connection->lowest, (const struct sockaddr *)&target->remote.storage, target->remote.length);
     return 0;
 
 failed:
-    if (connection) {
+    if (connection)
         request_drop(&connection->connects);
-        SSL_free(connection->ssl);
-    }
     free(connection);
     close(fd);
     return code;
@@ -459,59 +390,22 @@ int connection_connect(struct request *request, const struct connection_target *
     return code;
 }
 
-int connection_accepted(struct request *request, int fd, const struct sockaddr_storage *peer, int64_t listener)
-{
-    struct session *session = request->session;
-    struct connection *connection = connection_new(session);
-    if (!connection)
-        return OCHE_ERR_OUT_OF_MEMORY;
-    int code = attach(connection, fd);
-    if (code < 0) {
-        free(connection);
-        return code;
-    }
-    connection->accepted_by = listener;
-    statistics_add(&session->host->daemon->statistics.connections_accepted, 1);
-    open_connection(connection, request, peer);
-    return 0;
-}
-
-static void on_handshake_timeout(void *owner)
-{
-    struct connection *connection = owner;
-    connection->secured(connection->secured_owner, connection, -ETIMEDOUT);
-}
-
-struct connection *connection_secure(struct session *session, int fd, int64_t listener, SSL *ssl,
-                                     connection_secured *secured, void *owner)
+struct connection *connection_take(struct session *session, int fd, int64_t listener, int *code)
 {
     struct connection *connection = connection_new(session);
-    if (!connection || attach(connection, fd) < 0) {
-        SSL_free(ssl);
+    *code = connection ? attach(connection, fd) : OCHE_ERR_OUT_OF_MEMORY;
+    if (*code < 0) {
         free(connection);
         return NULL;
     }
     connection->accepted_by = listener;
-    connection->secured = secured;
-    connection->secured_owner = owner;
-    engine_timer_init(&connection->timer, session->host->engine, on_handshake_timeout, connection);
-    engine_timer_set(&connection->timer, HANDSHAKE_MS);
-    struct stream *tls = tls_stream_new(connection->stream, &session->tenant->slice, ssl, TLS_SERVER);
-    if (tls)
-        connection->outgoing.stream = connection->stream = tls;
-    else
-        engine_timer_set(&connection->timer, 0); /* there is no memory for it: its time is over */
     return connection;
 }
 
-void connection_hand_over(struct connection *connection, struct request *request)
+void connection_accepted(struct connection *connection, struct request *request, const struct sockaddr_storage *peer)
 {
-    struct session *session = connection->socket.session;
-    struct sockaddr_storage peer;
-    connection->secured = NULL;
-    statistics_add(&session->host->daemon->statistics.connections_accepted, 1);
-    (void)engine_socket_peer(connection->socket.engine_socket, &peer); /* none, if it is broken: that shows */
-    open_connection(connection, request, &peer);
+    statistics_add(&request->session->host->daemon->statistics.connections_accepted, 1);
+    open_connection(connection, request, peer, NULL);
 }
 
 void connection_drop(struct connection *connection)
@@ -713,11 +607,10 @@ const struct socket_kind connection_kind = {
     .name = "connection",
     .operations = 1u << FRAME_READ | 1u << FRAME_WRITE | 1u << FRAME_CLOSE_WRITE | 1u << FRAME_CLOSE |
                   1u << FRAME_ABORT | 1u << FRAME_SET_OPTION | 1u << FRAME_GET_OPTION | 1u << FRAME_PAUSE |
-                  1u << FRAME_SECURE,
+                  1u << FRAME_SECURE | 1u << FRAME_TRUST | 1u << FRAME_TLS_INFO,
     .grant = grant,
     .write = write_bytes,
     .pause = pause_reading,
-    .secure = secure,
     .shut_down = shut_down,
     .close = close_for_client,
     .abort = abort_socket,

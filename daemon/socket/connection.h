@@ -20,8 +20,8 @@
 #include "daemon/socket/address.h"
 #include "daemon/socket/outgoing.h"
 #include "daemon/stream/socket_stream.h"
-#include "daemon/tls/tls_context.h"
 
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,31 +36,41 @@ enum connection_state {
 
 struct connection;
 
-/* The TLS handshake is done: 0; or it has failed, or taken too long, and the connection is to be dropped: -errno. */
+/* The system has connected, or the filter on top is open: 0; or it has failed: -errno; or STREAM_ASKS. */
+typedef void connection_opened(struct connection *connection, int result);
+
+/* The TLS handshake of a connection that was accepted is done: 0; or the connection is to be dropped: -errno. */
 typedef void connection_secured(void *owner, struct connection *connection, int result);
 
-struct connection {
-    struct socket socket;
-    struct socket_stream lowest;
-    struct stream *stream; /* the topmost */
-    SSL *ssl;              /* while connecting: what comes when the system has connected; NULL: nothing */
+/* Of daemon/socket/tls_connection.h. */
+struct securing {
+    SSL *ssl;               /* while the system connects: what comes then; NULL: nothing */
+    struct request request; /* a SECURE or TRUST, held while hands are shaken */
+    bool asks;              /* the handshake waits for a TRUST */
 
     /* Of one that a listener has accepted, until it is given to an ACCEPT. */
     struct list waits; /* in the listener's list */
     connection_secured *secured;
-    void *secured_owner;
+    void *owner;
+};
+
+struct connection {
+    struct socket socket;
+    struct socket_stream lowest;
+    struct stream *stream;     /* the topmost */
+    connection_opened *opened; /* who is told by the streams; NULL: with the system's word the connection is there */
+    struct securing securing;
     enum connection_state state;
     bool is_shut;            /* the stream is closed */
     int64_t accepted_by;     /* handle of the listener, 0 if there was none */
     struct request connects; /* held while connecting */
 
-    int64_t credit;         /* bytes that the client lets us receive */
-    bool receiving;         /* a receive is under way */
-    struct lane_room room;  /* of the receive that the system has */
-    bool expects_many;      /* a receive filled its room, and none got little since */
-    bool read_ended;        /* the client was told of the end, or of a failure */
-    struct request pauses;  /* a PAUSE, held while the system has the room of a receive */
-    struct request secures; /* a SECURE, held while hands are shaken */
+    int64_t credit;        /* bytes that the client lets us receive */
+    bool receiving;        /* a receive is under way */
+    struct lane_room room; /* of the receive that the system has */
+    bool expects_many;     /* a receive filled its room, and none got little since */
+    bool read_ended;       /* the client was told of the end, or of a failure */
+    struct request pauses; /* a PAUSE, held while the system has the room of a receive */
 
     struct outgoing outgoing;
 
@@ -72,31 +82,42 @@ extern const struct socket_kind connection_kind;
 
 struct connection_target {
     struct address remote;
-    struct address source;   /* length 0: any */
-    struct tls_context *tls; /* NULL: none */
-    const char *server_name; /* with TLS */
+    struct address source;     /* length 0: any */
+    connection_opened *opened; /* as above */
+    SSL *ssl;                  /* for it; NULL: none */
 };
 
-/* Begins to connect, and holds the request: 0. Or a negative code with *os_error. */
+/* Begins to connect, and holds the request: 0; then it has taken over target->ssl. Or a negative code with
+ * *os_error. */
 int connection_connect(struct request *request, const struct connection_target *target, int *os_error);
 
-/* Takes over `fd`, for which socket_charge() was called, and completes the ACCEPT. Negative: out of memory, or no
- * handle is left; the descriptor stays the caller's and nothing is completed. */
-int connection_accepted(struct request *request, int fd, const struct sockaddr_storage *peer, int64_t listener);
+/* Takes over `fd`, for which socket_charge() was called. NULL: *code says why, and the descriptor stays the caller's.
+ */
+struct connection *connection_take(struct session *session, int fd, int64_t listener, int *code);
 
-/* Takes over `fd`, for which socket_charge() was called, and puts TLS on it: `secured` is told what comes of the
- * handshake. Takes over `ssl`. NULL: out of memory, or no handle is left; the descriptor stays the caller's. */
-struct connection *connection_secure(struct session *session, int fd, int64_t listener, SSL *ssl,
-                                     connection_secured *secured, void *owner);
-
-/* Completes the ACCEPT with a connection that is secured. */
-void connection_hand_over(struct connection *connection, struct request *request);
+/* Completes the ACCEPT with a connection that was taken. */
+void connection_accepted(struct connection *connection, struct request *request, const struct sockaddr_storage *peer);
 
 /* Nobody wants the connection, of which no client knows. The peer sees a reset. */
 void connection_drop(struct connection *connection);
 
 /* Closes the connections that this listener has accepted. */
 void connection_close_accepted(struct session *session, int64_t listener);
+
+/* ---- for daemon/socket/tls_connection.h ---- */
+
+/* Completes the CONNECT of a connection that is there. `why`: what has to be said of it, or NULL. */
+void connection_connected(struct connection *connection, const char *why);
+
+/* Completes the CONNECT with a code, and ends the connection. `why` may be NULL. */
+void connection_connect_failed(struct connection *connection, int code, int os_error, const char *why);
+
+/* A filter lies on the connection from now on, of which `opened` is told. */
+void connection_put_on(struct connection *connection, struct stream *filter, connection_opened *opened);
+bool connection_has_filter(const struct connection *connection);
+
+/* The connection is of no use any more: writes fail with that, nothing is read, and it ends with a reset. */
+void connection_fail(struct connection *connection, struct write_failure failure);
 
 /* The connection, of which `socket` is a part. */
 struct connection *connection_of(struct socket *socket);

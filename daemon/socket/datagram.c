@@ -439,7 +439,7 @@ static void complete_open(struct datagram *datagram, struct request *request)
     if (datagram->has_peer && engine_socket_peer(socket->engine_socket, &name) == 0)
         address_to_endpoint(&endpoints.remote, &name);
     socket->open = true;
-    request_complete_with_socket(request, socket->handle, &endpoints);
+    request_complete_with_socket(request, socket->handle, &endpoints, NULL);
 }
 
 /* The part of datagram_open() that makes something; the user was charged for a socket. */

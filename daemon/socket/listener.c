@@ -9,8 +9,8 @@
 #include "daemon/session/tenant.h"
 #include "daemon/socket/connection.h"
 #include "daemon/socket/policy.h"
+#include "daemon/socket/tls_connection.h"
 #include "daemon/tls/tls_context.h"
-#include "daemon/tls/tls_stream.h"
 #include "proto/endpoints.h"
 #include "proto/errors.h"
 
@@ -211,31 +211,22 @@ static void accept_failed(struct listener *listener, int os_error)
 static struct connection *take_ready(struct listener *listener)
 {
     listener->unclaimed_count--;
-    return list_entry(list_take_first(&listener->ready), struct connection, waits);
-}
-
-static void log_handshake(const struct listener *listener, const struct connection *connection, int os_error)
-{
-    const char *why = tls_stream_failure(connection->stream);
-    log_failure(LOG_INFO, "session=%llu event=handshake-failed listener=%lld why=\"%s\" error=\"%s\" errno=%d",
-                (unsigned long long)listener->socket.session->number, (long long)listener->socket.handle, why,
-                errno_text(os_error), os_error);
+    return list_entry(list_take_first(&listener->ready), struct connection, securing.waits);
 }
 
 static void on_secured(void *owner, struct connection *connection, int result)
 {
     struct listener *listener = owner;
-    list_remove(&connection->waits);
+    list_remove(&connection->securing.waits);
     if (result < 0) {
         listener->unclaimed_count--;
-        log_handshake(listener, connection, -result);
         connection_drop(connection);
     } else if (listener->accepts_count == 0) {
-        list_append(&listener->ready, &connection->waits);
+        list_append(&listener->ready, &connection->securing.waits);
     } else {
         struct accept *accept = take_accept(listener);
         listener->unclaimed_count--;
-        connection_hand_over(connection, &accept->request);
+        tls_connection_hand_over(connection, &accept->request);
         free(accept);
     }
     accept_next(listener);
@@ -244,15 +235,15 @@ static void on_secured(void *owner, struct connection *connection, int result)
 static void begin_handshake(struct listener *listener, int fd)
 {
     struct session *session = listener->socket.session;
-    SSL *ssl = tls_context_server(listener->tls);
-    struct connection *connection =
-        ssl ? connection_secure(session, fd, listener->socket.handle, ssl, on_secured, listener) : NULL;
+    int code;
+    struct connection *connection = connection_take(session, fd, listener->socket.handle, &code);
     if (connection) {
-        list_append(&listener->handshakes, &connection->waits);
+        list_append(&listener->handshakes, &connection->securing.waits);
         listener->unclaimed_count++;
+        tls_connection_accept(connection, listener->tls, on_secured, listener);
     } else {
-        log_failure(LOG_WARNING, "session=%llu event=accept-failed handle=%lld error=\"out of memory\"",
-                    (unsigned long long)session->number, (long long)listener->socket.handle);
+        log_failure(LOG_WARNING, "session=%llu event=accept-failed handle=%lld code=%s",
+                    (unsigned long long)session->number, (long long)listener->socket.handle, oche_errors_name(code));
         close(fd);
         socket_give_back_charge(session);
     }
@@ -264,7 +255,7 @@ static void drop_unclaimed(struct listener *listener)
 {
     struct list *node;
     while ((node = list_take_first(&listener->handshakes)) || (node = list_take_first(&listener->ready)))
-        connection_drop(list_entry(node, struct connection, waits));
+        connection_drop(list_entry(node, struct connection, securing.waits));
     listener->unclaimed_count = 0;
     tls_context_free(listener->tls);
     listener->tls = NULL;
@@ -285,8 +276,11 @@ static void on_accepted(void *owner, int result, const struct sockaddr_storage *
         return;
     }
     struct accept *accept = take_accept(listener);
-    int code = connection_accepted(&accept->request, result, peer, listener->socket.handle);
-    if (code < 0) {
+    int code;
+    struct connection *connection = connection_take(listener->socket.session, result, listener->socket.handle, &code);
+    if (connection) {
+        connection_accepted(connection, &accept->request, peer);
+    } else {
         close(result);
         socket_give_back_charge(listener->socket.session);
         request_complete(&accept->request, code, 0);
@@ -299,7 +293,7 @@ static int accept_for_client(struct socket *socket, struct request *request)
 {
     struct listener *listener = listener_of(socket);
     if (!list_is_empty(&listener->ready)) {
-        connection_hand_over(take_ready(listener), request);
+        tls_connection_hand_over(take_ready(listener), request);
         return 0;
     }
     int code = add_accept(listener, request);
@@ -343,7 +337,7 @@ static void complete_listen(struct listener *listener, struct request *request)
     struct sockaddr_storage local;
     (void)engine_socket_name(listener->socket.engine_socket, &local);
     address_to_endpoint(&endpoints.local, &local);
-    request_complete_with_socket(request, listener->socket.handle, &endpoints);
+    request_complete_with_socket(request, listener->socket.handle, &endpoints, NULL);
 }
 
 /* The part of listener_listen() that makes something; the user was charged for a socket. */

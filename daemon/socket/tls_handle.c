@@ -37,7 +37,7 @@ static int make(struct request *request, const struct tls_library *library, cons
     if (!handle->context) {
         free_handle(handle);
         account_give_back(request->session->account, ACCOUNT_HANDLES, 1);
-        request_fail(request, OCHE_ERR_INVALID_ARGUMENT, EINVAL, why);
+        request_complete_with_words(request, OCHE_ERR_INVALID_ARGUMENT, EINVAL, why);
         return 0;
     }
     int code = socket_enter_table(&handle->socket);
@@ -65,6 +65,17 @@ int tls_handle_open(struct request *request, const struct tls_settings *settings
     return code;
 }
 
+int tls_handle_replace(struct socket *socket, struct request *request, const struct tls_settings *settings)
+{
+    const struct tls_handle *handle = (struct tls_handle *)socket;
+    const char *why = tls_context_replace(handle->context, session_host_tls(socket->session->host), settings);
+    if (why)
+        request_complete_with_words(request, OCHE_ERR_INVALID_ARGUMENT, EINVAL, why);
+    else
+        request_complete(request, 0, 0);
+    return 0;
+}
+
 struct tls_context *tls_handle_find(struct session *session, int64_t handle)
 {
     struct socket *socket = socket_table_find(&session->sockets, handle);
@@ -90,7 +101,7 @@ static void abandon(struct socket *socket, bool whole)
 
 const struct socket_kind tls_handle_kind = {
     .name = "TLS context",
-    .operations = 1u << FRAME_CLOSE,
+    .operations = 1u << FRAME_CLOSE | 1u << FRAME_TLS_REPLACE,
     .close = close_for_client,
     .orphan = orphan,
     .abandon = abandon,

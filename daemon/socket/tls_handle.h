@@ -14,6 +14,9 @@ extern const struct socket_kind tls_handle_kind;
 /* Makes the context and completes the request, with words if the settings make no sense: 0. Or a negative code. */
 int tls_handle_open(struct request *request, const struct tls_settings *settings);
 
+/* Makes it anew, for handshakes to come, and completes the request: 0. Or a negative code. */
+int tls_handle_replace(struct socket *socket, struct request *request, const struct tls_settings *settings);
+
 /* NULL: the session has no such context. */
 struct tls_context *tls_handle_find(struct session *session, int64_t handle);
 

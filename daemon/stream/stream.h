@@ -23,9 +23,11 @@
 
 struct stream;
 
+enum { STREAM_ASKS = 1 /* what a filter may say before it is open: it waits for its owner to decide something */ };
+
 /* What the owner of a stream is asked and told. */
 struct stream_user {
-    /* The stream is there, and bytes can be sent and received: 0. Or -errno. */
+    /* The stream is there, and bytes can be sent and received: 0. Or -errno. Or STREAM_ASKS, and another call comes. */
     void (*opened)(void *owner, int result);
 
     /* Room for up to *size bytes, size set by the owner. NULL: there is none now, and the receive waits until

@@ -7,15 +7,24 @@
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 #include <openssl/x509_vfy.h>
 
-int tls_library_init(struct tls_library *library, const struct tls_roots *roots)
+/* The provider is named, so that nothing is looked for in a configuration file. */
+static bool load(struct tls_library *library)
 {
-    *library = (struct tls_library){.context = OSSL_LIB_CTX_new(), .roots = X509_STORE_new()};
-    /* Named, so that nothing is looked for in a configuration file. */
-    if (!library->context || !library->roots || !OSSL_PROVIDER_load(library->context, "default")) {
+    if (!library->context || !library->roots || !OSSL_PROVIDER_load(library->context, "default"))
+        return false;
+    library->ticket_cipher = EVP_CIPHER_fetch(library->context, "AES-256-CBC", NULL);
+    return library->ticket_cipher;
+}
+
+int tls_library_init(struct tls_library *library, const struct tls_roots *roots, struct tls_tickets *tickets)
+{
+    *library = (struct tls_library){.context = OSSL_LIB_CTX_new(), .roots = X509_STORE_new(), .tickets = tickets};
+    if (!load(library)) {
         tls_library_deinit(library);
         return -ENOMEM;
     }
@@ -26,6 +35,7 @@ int tls_library_init(struct tls_library *library, const struct tls_roots *roots)
 
 void tls_library_deinit(struct tls_library *library)
 {
+    EVP_CIPHER_free(library->ticket_cipher);
     X509_STORE_free(library->roots);
     OSSL_LIB_CTX_free(library->context);
     *library = (struct tls_library){0};

@@ -12,15 +12,18 @@
 #include <stddef.h>
 
 struct tls_roots;
+struct tls_tickets;
 
 /* All zero: not made yet. */
 struct tls_library {
     OSSL_LIB_CTX *context;
-    X509_STORE *roots; /* those of the system; shared by all who trust them */
+    X509_STORE *roots;         /* those of the system; shared by all who trust them */
+    EVP_CIPHER *ticket_cipher; /* of session tickets */
+    struct tls_tickets *tickets;
 };
 
-/* 0 or -ENOMEM. */
-int tls_library_init(struct tls_library *library, const struct tls_roots *roots);
+/* 0 or -ENOMEM. `tickets` is shared with other workers, and stays the caller's. */
+int tls_library_init(struct tls_library *library, const struct tls_roots *roots, struct tls_tickets *tickets);
 void tls_library_deinit(struct tls_library *library);
 
 /* Adds the certificates of a text in PEM to those that the store trusts. NULL, or what is wrong with it. */

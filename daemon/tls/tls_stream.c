@@ -10,6 +10,8 @@
  */
 #include "daemon/tls/tls_stream.h"
 
+#include "daemon/tls/tls_credentials.h"
+
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -44,6 +46,7 @@ struct tls_stream {
     uint8_t *received_into;    /* room of the receive below; NULL: there is none */
     size_t sent;               /* bytes of the owner's that became what is in `outgoing` */
     bool is_open;              /* the handshake is done */
+    bool asks;                 /* the handshake waits for tls_stream_trust() */
     bool handshake_failed;     /* the owner is told when the peer has been */
     bool write_failed;
     bool is_closed;
@@ -182,9 +185,11 @@ static void explain(struct tls_stream *tls)
 {
     unsigned long error = ERR_peek_last_error();
     const char *reason = ERR_reason_error_string(error);
-    long verified = SSL_get_verify_result(tls->ssl);
-    if (verified != X509_V_OK)
-        set_text(tls, X509_verify_cert_error_string(verified));
+    if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+        set_text(tls, X509_verify_cert_error_string(SSL_get_verify_result(tls->ssl)));
+    else if (tls->has_ended && (error == 0 || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING))
+        set_text(tls, tls->is_open ? "the peer has ended the connection without close_notify"
+                                   : "the peer has ended the connection in the handshake");
     else
         set_text(tls, reason ? reason : "the TLS of the peer makes no sense");
     ERR_clear_error();
@@ -233,13 +238,18 @@ static void shake_hands(struct tls_stream *tls)
         tls->stream.user->opened(tls->stream.owner, 0);
         return;
     }
-    if (SSL_get_error(tls->ssl, r) == SSL_ERROR_WANT_READ && !tls->has_ended) {
+    int error = SSL_get_error(tls->ssl, r);
+    if (error == SSL_ERROR_WANT_READ && !tls->has_ended) {
         send_below(tls);
         receive_below(tls);
         return;
     }
-    if (tls->has_ended && SSL_get_verify_result(tls->ssl) == X509_V_OK)
-        set_text(tls, "the peer has ended the connection in the handshake");
+    if (error == SSL_ERROR_WANT_RETRY_VERIFY) {
+        tls->asks = true;
+        set_text(tls, X509_verify_cert_error_string(SSL_get_verify_result(tls->ssl)));
+        tls->stream.user->opened(tls->stream.owner, STREAM_ASKS);
+        return;
+    }
     explain(tls);
     tls->handshake_failed = true;
     tell_handshake_failed(tls);
@@ -308,7 +318,7 @@ static void advance(struct tls_stream *tls)
 {
     if (tls->is_open)
         deliver(tls);
-    else if (!tls->handshake_failed)
+    else if (!tls->handshake_failed && !tls->asks)
         shake_hands(tls);
 }
 
@@ -322,6 +332,11 @@ static uint8_t *on_room(void *owner, size_t *size)
     struct tls_stream *tls = owner;
     if (!tls->received_into)
         tls->received_into = malloc(ROOM);
+    if (!tls->received_into) { /* nobody would say when there is some */
+        tls->failure = ENOMEM;
+        tls->has_ended = true;
+        engine_work_submit(&tls->work);
+    }
     *size = ROOM;
     return tls->received_into;
 }
@@ -543,6 +558,8 @@ static void on_closed(void *owner)
 {
     struct tls_stream *tls = owner;
     const struct stream stream = tls->stream;
+    /* Else OpenSSL takes the session for one that must not be resumed, which TLS has not asked for since 1.1. */
+    SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);
     buffer_clear(&tls->incoming);
     buffer_clear(&tls->outgoing);
@@ -602,12 +619,21 @@ struct stream *tls_stream_new(struct stream *below, struct time_slice *slice, SS
     return &tls->stream;
 }
 
+void tls_stream_trust(struct stream *stream)
+{
+    struct tls_stream *tls = tls_of(stream);
+    tls->asks = false;
+    *tls->text = '\0';
+    tls_credentials_trust(tls->ssl);
+    engine_work_submit(&tls->work);
+}
+
 const char *tls_stream_failure(const struct stream *stream)
 {
     return ((const struct tls_stream *)stream)->text;
 }
 
-const SSL *tls_stream_ssl(const struct stream *stream)
+SSL *tls_stream_ssl(const struct stream *stream)
 {
     return ((const struct tls_stream *)stream)->ssl;
 }

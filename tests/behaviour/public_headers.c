@@ -51,6 +51,11 @@ const struct public_function public_functions[] = {
     F(oche_read),
     F(oche_send),
     F(oche_write),
+    F(oche_tls_context),
+    F(oche_tls_replace),
+    F(oche_secure),
+    F(oche_trust),
+    F(oche_tls_info),
     F(oche_close_write),
     F(oche_close),
     F(oche_listener_close),
@@ -80,6 +85,8 @@ const struct public_function public_functions[] = {
     F(oche_isolate_get_local_address),
     F(oche_isolate_get_remote_address),
     F(oche_isolate_guard),
+    F(oche_isolate_session),
+    F(oche_isolate_tls_info),
     F(oche_isolate_release),
     {0, 0},
 };
@@ -108,5 +115,6 @@ const struct public_code public_codes[] = {
     C(TCP_ERR_TIMED_OUT),
     C(TCP_ERR_QUOTA),
     C(TCP_ERR_PROTOCOL),
+    C(TCP_ERR_TLS_FAILED),
     {0, 0},
 };

@@ -18,7 +18,7 @@ using namespace test_support;
 
 namespace
 {
-enum { CONTEXT = 1, CONNECT, WRITE, READ, CLOSE, CLOSE_WRITE, LISTEN, ACCEPT, SECURE };
+enum { CONTEXT = 1, CONNECT, WRITE, READ, CLOSE, CLOSE_WRITE, LISTEN, ACCEPT, SECURE, TRUST, INFO, REPLACE };
 
 const char *const openssl = "/usr/bin/openssl";
 
@@ -27,7 +27,8 @@ struct Identity {
     std::string key;
     std::string certificate;
 
-    explicit Identity(const Place &place) : key(place.path("key.pem")), certificate(place.path("certificate.pem"))
+    explicit Identity(const Place &place, const std::string &name = "oche.test")
+        : key(place.path(name + ".key")), certificate(place.path(name + ".pem"))
     {
         ProcessOptions options;
         options.arguments = {openssl,
@@ -43,7 +44,7 @@ struct Identity {
                              "-out",
                              certificate,
                              "-subj",
-                             "/CN=oche.test",
+                             "/CN=" + name,
                              "-addext",
                              "subjectAltName=DNS:oche.test,IP:127.0.0.1"};
         const ProcessResult made = run(options);
@@ -103,7 +104,7 @@ struct Client : ClientSession {
         REQUIRE(made.result > 0);
         return made.result;
     }
-    Completed connect(int64_t context, uint16_t port, const char *name = "oche.test")
+    Completed connect(int64_t context, uint16_t port, const char *name = "oche.test", bool asks = false)
     {
         const Address address = loopback4();
         auto options = sized<oche_connect_options>();
@@ -112,23 +113,65 @@ struct Client : ClientSession {
         options.port = port;
         options.tls_context = context;
         options.server_name = name;
+        options.tls_asks = asks;
         REQUIRE(oche_connect(get(), CONNECT, &options) == 0);
         return next();
     }
-    // One with the certificate of the files.
-    int64_t being(const Identity &identity)
+    // What there is with the certificate of the files. `clients`: those whose certificates it wants, in a file.
+    template <typename Use> void with(const Identity &identity, const std::string &clients, Use use)
     {
         const std::string chain = contents_of(identity.certificate);
         const std::string key = contents_of(identity.key);
+        const std::string roots = clients.empty() ? "" : contents_of(clients);
         const oche_tls_identity shown{chain.data(), chain.size(), key.data(), key.size(), nullptr};
         auto options = sized<oche_tls_options>();
-        options.trust = OCHE_TLS_TRUST_NOBODY;
+        options.trust = clients.empty() ? OCHE_TLS_TRUST_NOBODY : OCHE_TLS_TRUST_OWN;
+        options.roots = roots.data();
+        options.roots_length = roots.size();
+        options.client_certificate = clients.empty() ? OCHE_TLS_CLIENT_NOT_ASKED : OCHE_TLS_CLIENT_MUST_SHOW;
         options.identities = &shown;
         options.identity_count = 1;
-        const Completed made = make(options);
+        use(options);
+    }
+    int64_t being(const Identity &identity, const std::string &clients = "")
+    {
+        Completed made;
+        with(identity, clients, [&](const oche_tls_options &options) { made = make(options); });
         INFO(made.why);
         REQUIRE(made.result > 0);
         return made.result;
+    }
+    Completed trust(int64_t handle)
+    {
+        REQUIRE(oche_trust(get(), TRUST, handle) == 0);
+        return next();
+    }
+    std::string info(int64_t handle, oche_tls_item item)
+    {
+        REQUIRE(oche_tls_info(get(), INFO, handle, item) == 0);
+        const Completed told = next();
+        REQUIRE(told.result >= 0);
+        return told.text();
+    }
+    // Both ends of a connection with TLS of the listener: the server's, and the client's.
+    std::pair<int64_t, int64_t> meet(int64_t listener, int64_t context, const char *name = "oche.test")
+    {
+        REQUIRE(oche_accept(get(), ACCEPT, listener) == 0);
+        const Address address = loopback4();
+        auto options = sized<oche_connect_options>();
+        options.address = address.data();
+        options.address_length = address.size();
+        options.port = port_of(listener);
+        options.tls_context = context;
+        options.server_name = name;
+        REQUIRE(oche_connect(get(), CONNECT, &options) == 0);
+        const Completed one = next();
+        const Completed other = next();
+        INFO(one.why << other.why);
+        REQUIRE(one.result > 0);
+        REQUIRE(other.result > 0);
+        return one.request_id == ACCEPT ? std::make_pair(one.result, other.result)
+                                        : std::make_pair(other.result, one.result);
     }
     int64_t listen(int64_t context)
     {
@@ -239,7 +282,7 @@ TEST_CASE("a server that is not who it should be fails the connect, with words")
     const Completed stranger = client.connect(made.result, server.port());
     CHECK(stranger.result == TCP_ERR_TLS_FAILED);
     CHECK(stranger.why == "self-signed certificate");
-    CHECK(daemon.logs("event=handshake-failed why=\"self-signed certificate\""));
+    CHECK(daemon.logs("event=connect-failed code=TCP_ERR_TLS_FAILED error=\"self-signed certificate\""));
 }
 
 TEST_CASE("a peer without TLS fails the connect, and a port where nobody listens does as without TLS")
@@ -415,7 +458,7 @@ TEST_CASE("who never says anything, and who speaks no TLS, holds up nobody")
     const Peer stranger = Peer::connect(at);
     stranger.send("GET / HTTP/1.1\r\n\r\n");
     CHECK(stranger.end() != End::none);
-    CHECK(daemon.logs("event=handshake-failed listener=.* why=\"http request\""));
+    CHECK(daemon.logs("event=handshake-failed handle=.* listener=.* why=\"http request\""));
 
     Client client;
     const Completed connected = client.connect(client.trusting(identity.certificate), at.port);
@@ -618,4 +661,251 @@ TEST_CASE("nothing is read or written while a connection is being secured, and a
     CHECK(secured.request_id == SECURE);
     CHECK(secured.result == TCP_ERR_CLOSED);
     CHECK(plain.client.next().result == 0);
+}
+
+TEST_CASE("a connect that asks is told what is wrong with the certificate, and goes on if it is trusted all the same")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    const Server server(identity);
+    Client client;
+    auto nobody = sized<oche_tls_options>();
+    nobody.trust = OCHE_TLS_TRUST_NOBODY;
+    const int64_t context = client.make(nobody).result;
+    const Completed asked = client.connect(context, server.port(), "oche.test", true);
+    REQUIRE(asked.result > 0);
+    CHECK(asked.why == "self-signed certificate");
+    CHECK(client.info(asked.result, OCHE_TLS_VERIFICATION) == "self-signed certificate");
+    CHECK(client.info(asked.result, OCHE_TLS_SUBJECT) == "/CN=oche.test");
+    CHECK(client.info(asked.result, OCHE_TLS_CHAIN).size() > 100);
+    // Until then it is no connection.
+    CHECK(oche_read(client.get(), READ, asked.result) == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(oche_write(client.get(), WRITE, asked.result, "x", 1) == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(client.trust(asked.result).result == 0);
+    CHECK(oche_trust(client.get(), TRUST, asked.result) == TCP_ERR_INVALID_ARGUMENT);
+    client.write(asked.result, "drawkcab\n");
+    CHECK(client.read_until(asked.result, '\n') == "backward\n");
+    client.close(asked.result);
+
+    // Who does not trust it closes it, and has sent nothing.
+    const Completed again = client.connect(context, server.port(), "oche.test", true);
+    CHECK(again.why == "self-signed certificate");
+    client.close(again.result);
+
+    // Who need not be asked is not.
+    const Completed trusted = client.connect(client.trusting(identity.certificate), server.port(), "oche.test", true);
+    CHECK(trusted.result > 0);
+    CHECK(trusted.why.empty());
+}
+
+TEST_CASE("a peer that is gone while somebody thinks about its certificate is told when the handshake goes on")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client client;
+    auto nobody = sized<oche_tls_options>();
+    nobody.trust = OCHE_TLS_TRUST_NOBODY;
+    nobody.version_max = OCHE_TLS_1_2; // in 1.3 the server has said everything before
+    const int64_t context = client.make(nobody).result;
+    auto server = std::make_unique<Server>(identity);
+    const Completed asked = client.connect(context, server->port(), "oche.test", true);
+    REQUIRE(asked.result > 0);
+    server.reset();
+    const Completed failed = client.trust(asked.result);
+    CHECK(failed.result == TCP_ERR_TLS_FAILED);
+    CHECK_FALSE(failed.why.empty());
+    CHECK(oche_read(client.get(), READ, asked.result) == 0);
+    CHECK(client.next().result == TCP_ERR_READ_FAILED);
+    client.close(asked.result);
+}
+
+TEST_CASE("a connection that is secured asks as well")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client client;
+    auto nobody = sized<oche_tls_options>();
+    nobody.trust = OCHE_TLS_TRUST_NOBODY;
+    const int64_t context = client.make(nobody).result;
+    const Server server(identity);
+    const Completed plain = client.connect(0, server.port(), nullptr);
+    REQUIRE(plain.result > 0);
+    auto options = sized<oche_secure_options>();
+    options.tls_context = context;
+    options.server_name = "oche.test";
+    options.asks = true;
+    REQUIRE(oche_secure(client.get(), SECURE, plain.result, &options) == 0);
+    const Completed asked = client.next();
+    CHECK(asked.result == 0);
+    CHECK(asked.why == "self-signed certificate");
+    CHECK(client.trust(plain.result).result == 0);
+    client.write(plain.result, "drawkcab\n");
+    CHECK(client.read_until(plain.result, '\n') == "backward\n");
+}
+
+TEST_CASE("what was negotiated can be asked about")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client client;
+    const std::string roots = contents_of(identity.certificate);
+    auto options = sized<oche_tls_options>();
+    options.trust = OCHE_TLS_TRUST_OWN;
+    options.roots = roots.data();
+    options.roots_length = roots.size();
+    options.protocols = reinterpret_cast<const uint8_t *>("\x02h2\x08http/1.1");
+    options.protocols_length = 12;
+    options.suites = "TLS_AES_128_GCM_SHA256";
+    options.groups = "P-384";
+    const int64_t context = client.make(options).result;
+    Completed serving;
+    client.with(identity, "", [&](oche_tls_options of_server) {
+        of_server.protocols = reinterpret_cast<const uint8_t *>("\x08http/1.1");
+        of_server.protocols_length = 9;
+        serving = client.make(of_server);
+    });
+    const int64_t listener = client.listen(serving.result);
+    const auto [server, peer] = client.meet(listener, context);
+    for (const int64_t end : {server, peer}) {
+        CHECK(client.info(end, OCHE_TLS_VERSION) == "TLSv1.3");
+        CHECK(client.info(end, OCHE_TLS_CIPHER) == "TLS_AES_128_GCM_SHA256");
+        CHECK(client.info(end, OCHE_TLS_GROUP) == "secp384r1");
+        CHECK(client.info(end, OCHE_TLS_PROTOCOL) == "http/1.1");
+        CHECK(client.info(end, OCHE_TLS_SERVER_NAME) == "oche.test");
+        CHECK(client.info(end, OCHE_TLS_RESUMED).empty());
+        CHECK(client.info(end, OCHE_TLS_VERIFICATION).empty());
+        CHECK(client.info(end, OCHE_TLS_FAILURE).empty());
+    }
+    CHECK(client.info(peer, OCHE_TLS_CHAIN) == client.info(server, OCHE_TLS_OWN_CERTIFICATE));
+    CHECK(client.info(server, OCHE_TLS_CHAIN).empty());
+    CHECK(client.info(peer, OCHE_TLS_SUBJECT) == "/CN=oche.test");
+    CHECK(client.info(peer, OCHE_TLS_ISSUER) == "/CN=oche.test");
+    CHECK(client.info(peer, OCHE_TLS_SHA1).size() == 20);
+    long long from = 0;
+    long long until = 0;
+    CHECK(sscanf(client.info(peer, OCHE_TLS_VALIDITY).c_str(), "%lld %lld", &from, &until) == 2);
+    CHECK(from <= time(nullptr));
+    CHECK(until > time(nullptr));
+
+    REQUIRE(oche_tls_info(client.get(), INFO, client.connect(0, client.port_of(listener), nullptr).result,
+                          OCHE_TLS_VERSION) == 0);
+    CHECK(client.next().result == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(oche_tls_info(client.get(), INFO, peer, static_cast<oche_tls_item>(99)) == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(oche_tls_info(client.get(), INFO, listener, OCHE_TLS_VERSION) == TCP_ERR_INVALID_HANDLE);
+}
+
+TEST_CASE("a context that is replaced shows another certificate to those who come, and those who are there go on")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity before(daemon.place(), "before");
+    const Identity after(daemon.place(), "after");
+    Client client;
+    const int64_t context = client.being(before);
+    const int64_t listener = client.listen(context);
+    const auto [server, peer] = client.meet(listener, client.trusting(before.certificate));
+    const auto replace = [&](const Identity &identity) {
+        client.with(identity, "", [&](const oche_tls_options &options) {
+            REQUIRE(oche_tls_replace(client.get(), REPLACE, context, &options) == 0);
+        });
+        return client.next();
+    };
+    Identity broken = after;
+    broken.key = before.key;
+    const Completed refused = replace(broken);
+    CHECK(refused.result == TCP_ERR_INVALID_ARGUMENT);
+    CHECK(refused.why == "the key does not belong to the certificate");
+    client.meet(listener, client.trusting(before.certificate));
+
+    CHECK(replace(after).result == 0);
+    client.meet(listener, client.trusting(after.certificate));
+    client.write(server, "hello");
+    CHECK(client.read_until(peer, 'o') == "hello");
+    auto options = sized<oche_tls_options>();
+    CHECK(oche_tls_replace(client.get(), REPLACE, listener, &options) == TCP_ERR_INVALID_HANDLE);
+}
+
+TEST_CASE("a server that asks for certificates accepts who shows one that it trusts, and nobody else")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity server_identity(daemon.place(), "server");
+    const Identity somebody(daemon.place(), "somebody");
+    Client client;
+    const int64_t listener = client.listen(client.being(server_identity, somebody.certificate));
+    Completed showing;
+    client.with(somebody, server_identity.certificate, [&](oche_tls_options options) {
+        options.client_certificate = OCHE_TLS_CLIENT_NOT_ASKED;
+        showing = client.make(options);
+    });
+    const auto [server, peer] = client.meet(listener, showing.result);
+    CHECK(client.info(server, OCHE_TLS_SUBJECT) == "/CN=somebody");
+
+    // A client of TLS 1.3 learns that after it has connected.
+    const Completed not_shown = client.connect(client.trusting(server_identity.certificate), client.port_of(listener));
+    REQUIRE(not_shown.result > 0);
+    REQUIRE(oche_accept(client.get(), ACCEPT, listener) == 0);
+    REQUIRE(oche_read(client.get(), READ, not_shown.result) == 0);
+    const Completed read = client.next();
+    CHECK(read.request_id == READ);
+    CHECK(read.result == TCP_ERR_READ_FAILED);
+    CHECK(client.info(not_shown.result, OCHE_TLS_FAILURE) == "tlsv13 alert certificate required");
+    CHECK(daemon.logs("why=\"peer did not return a certificate\""));
+}
+
+TEST_CASE("who comes again resumes its session, in another session of the daemon, too, and the daemon counts that")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon({{"--workers", "2"}});
+    const Identity identity(daemon.place());
+    Client client;
+    Client elsewhere; // another worker's
+    const int64_t context = client.trusting(identity.certificate);
+    const int64_t here = client.listen(client.being(identity));
+    const int64_t there = elsewhere.listen(elsewhere.being(identity));
+    const auto [server, peer] = client.meet(here, context);
+    client.write(server, "x"); // behind the tickets
+    CHECK(client.read_until(peer, 'x') == "x");
+    CHECK(client.info(peer, OCHE_TLS_RESUMED).empty());
+    client.close(peer);
+
+    REQUIRE(oche_accept(elsewhere.get(), ACCEPT, there) == 0);
+    const Completed again = client.connect(context, elsewhere.port_of(there));
+    REQUIRE(again.result > 0);
+    CHECK(elsewhere.next().result > 0);
+    CHECK(client.info(again.result, OCHE_TLS_RESUMED) == "1");
+
+    auto statistics = sized<oche_statistics>();
+    REQUIRE(oche_get_statistics(client.get(), 99, &statistics) == 0);
+    CHECK(client.next().result == 0);
+    CHECK(statistics.handshakes == 4);
+    CHECK(statistics.handshakes_resumed == 2);
+    CHECK(statistics.handshakes_failed == 0);
+}
+
+TEST_CASE("a context takes a PKCS#12 with a passphrase")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    const std::string path = daemon.place().path("both.p12");
+    ProcessOptions process;
+    process.arguments = {openssl,    "pkcs12",      "-export", "-in", identity.certificate, "-inkey", identity.key,
+                         "-passout", "pass:secret", "-out",    path};
+    REQUIRE(run(process).status == 0);
+    const std::string archive = contents_of(path);
+    Client client;
+    const oche_tls_identity both{nullptr, 0, archive.data(), archive.size(), "secret"};
+    auto options = sized<oche_tls_options>();
+    options.trust = OCHE_TLS_TRUST_NOBODY;
+    options.identities = &both;
+    options.identity_count = 1;
+    const Completed made = client.make(options);
+    INFO(made.why);
+    REQUIRE(made.result > 0);
+    client.meet(client.listen(made.result), client.trusting(identity.certificate));
 }

@@ -136,7 +136,7 @@ struct oche_completion {
     uint8_t *data;    /* `result` bytes of a successful read, which are 0 of an empty datagram; else NULL */
     void *data_owner; /* pass it to oche_data_free() when done with `data`, from any thread, exactly once; else NULL */
     int32_t os_error; /* errno of a failure, in the daemon's system; 0 if there is none */
-    const char *why;  /* of a failure that needs words (TLS): a sentence, as long as data_owner; else NULL */
+    const char *why;  /* of what needs words (TLS): a sentence, as long as data_owner; else NULL */
 };
 
 /* Takes the next completion. True: *completion is one; if its size was not set, this sets it, to that of the first
@@ -160,6 +160,8 @@ struct oche_connect_options {
     uint32_t source_scope_id;
     int64_t tls_context;     /* of oche_tls_context: the connection is made when TLS is agreed upon; 0: no TLS */
     const char *server_name; /* with TLS: the name or the IP address that the server's certificate has to be for */
+    bool tls_asks; /* if the certificate does not verify, it completes with its handle all the same, and `why`:
+                      see oche_trust */
 };
 
 struct oche_listen_options {
@@ -184,9 +186,9 @@ struct oche_endpoint {
     uint32_t scope_id; /* of a link-local IPv6 address: its interface; else 0 */
 };
 
-/* A certificate, and the key that belongs to it, in PEM; the texts need not end with 0. */
+/* A certificate, and the key that belongs to it, in PEM; the texts need not end with 0. Or both as a PKCS#12. */
 struct oche_tls_identity {
-    const char *chain; /* the certificate, and those between it and a root */
+    const char *chain; /* the certificate, and those between it and a root; NULL: `key` is a PKCS#12 */
     size_t chain_length;
     const char *key;
     size_t key_length;
@@ -199,6 +201,13 @@ enum oche_tls_trust {
     OCHE_TLS_TRUST_NOBODY,
 };
 
+/* Of a server: whether it asks its clients for certificates. */
+enum oche_tls_client_certificate {
+    OCHE_TLS_CLIENT_NOT_ASKED,
+    OCHE_TLS_CLIENT_MAY_SHOW, /* what it shows has to verify */
+    OCHE_TLS_CLIENT_MUST_SHOW,
+};
+
 enum oche_tls_version {
     OCHE_TLS_1_2 = 0x0303,
     OCHE_TLS_1_3 = 0x0304,
@@ -206,7 +215,8 @@ enum oche_tls_version {
 
 struct oche_tls_options {
     size_t size;                                /* sizeof(struct oche_tls_options), set by the caller */
-    const struct oche_tls_identity *identities; /* what a client shows to a server that asks: the first */
+    const struct oche_tls_identity *identities; /* a server shows that whose certificate is for the name which the
+                                                   client asks for, or the first; a client shows the first if asked */
     size_t identity_count;
     uint32_t trust;    /* enum oche_tls_trust */
     const char *roots; /* with OCHE_TLS_TRUST_OWN: certificates in PEM */
@@ -218,6 +228,25 @@ struct oche_tls_options {
     const char *ciphers;  /* up to TLS 1.2, as OpenSSL names them; NULL: OpenSSL's choice */
     const char *suites;   /* of TLS 1.3 */
     const char *groups;
+    uint32_t client_certificate; /* enum oche_tls_client_certificate */
+};
+
+/* What can be asked about a connection with TLS. Texts do not end with 0. */
+enum oche_tls_item {
+    OCHE_TLS_VERSION = 1,     /* "TLSv1.3" */
+    OCHE_TLS_CIPHER,          /* "TLS_AES_128_GCM_SHA256" */
+    OCHE_TLS_GROUP,           /* "x25519" */
+    OCHE_TLS_PROTOCOL,        /* ALPN: "h2"; empty: none was agreed upon */
+    OCHE_TLS_SERVER_NAME,     /* SNI; empty: the client named none */
+    OCHE_TLS_RESUMED,         /* "1"; empty: it was a whole handshake */
+    OCHE_TLS_VERIFICATION,    /* what is wrong with the peer's certificate; empty: nothing, or it has shown none */
+    OCHE_TLS_FAILURE,         /* why TLS has failed since; empty: it has not */
+    OCHE_TLS_CHAIN,           /* the peer's certificates in DER, its own first; empty: it has shown none */
+    OCHE_TLS_OWN_CERTIFICATE, /* in DER */
+    OCHE_TLS_SUBJECT,         /* of the peer's certificate: "/C=DE/CN=host" */
+    OCHE_TLS_ISSUER,
+    OCHE_TLS_VALIDITY, /* "1700000000 1800000000": from and until, in seconds since 1970 */
+    OCHE_TLS_SHA1,     /* 20 bytes */
 };
 
 struct oche_secure_options {
@@ -226,6 +255,7 @@ struct oche_secure_options {
     const char *server_name; /* as a client: as with oche_connect; NULL: as a server */
     const void *unread;      /* what was read of the other side's TLS already, which is copied */
     size_t unread_length;    /* bytes, 256 KiB at most */
+    bool asks;               /* as a client: as with oche_connect; it completes with 0 and `why` */
 };
 
 struct oche_datagram_options {
@@ -293,6 +323,11 @@ int64_t oche_limit(oche_session *session, int64_t request_id, uint32_t milliseco
  */
 int64_t oche_tls_context(oche_session *session, int64_t request_id, const struct oche_tls_options *options);
 
+/* Replaces what a context consists of, for connections to come: certificates that have been renewed, say. Completes
+ * with 0; or with TCP_ERR_INVALID_ARGUMENT as above, and nothing has changed. */
+int64_t oche_tls_replace(oche_session *session, int64_t request_id, int64_t context,
+                         const struct oche_tls_options *options);
+
 /*
  * Puts TLS on a connection that is open, after both sides have agreed to (STARTTLS, CONNECT of a proxy). Completes with
  * 0 when it is done. What has come and was not read is TLS's, and so is `unread`. Until it has completed nothing is
@@ -302,6 +337,18 @@ int64_t oche_tls_context(oche_session *session, int64_t request_id, const struct
  */
 int64_t oche_secure(oche_session *session, int64_t request_id, int64_t handle,
                     const struct oche_secure_options *options);
+
+/*
+ * The answer to a connect, or to oche_secure, that has asked because a certificate does not verify: the handshake goes
+ * on all the same. Completes with 0 when it is done, or with TCP_ERR_TLS_FAILED. Until then nothing has been sent but
+ * what a handshake begins with, and nothing can be read or written; who does not want to go on closes the handle.
+ * TCP_ERR_INVALID_ARGUMENT: nobody has asked.
+ */
+int64_t oche_trust(oche_session *session, int64_t request_id, int64_t handle);
+
+/* Completes with the count of bytes of the item, which are the data, as with a read. TCP_ERR_INVALID_ARGUMENT: the
+ * connection has no TLS, or there is no such item. */
+int64_t oche_tls_info(oche_session *session, int64_t request_id, int64_t handle, enum oche_tls_item item);
 
 /*
  * A UDP socket. Completes with its handle, or with TCP_ERR_BIND_FAILED (it cannot receive there) or
@@ -400,6 +447,9 @@ struct oche_statistics {
     struct oche_quota user_requests;        /* accepts, connects and writes that are not answered yet */
     struct oche_quota user_session_rate;    /* new sessions within about a second; limit 0: none */
     struct oche_quota user_connection_rate; /* connects and accepts, the same */
+    uint64_t handshakes;                    /* of TLS: those that were completed, */
+    uint64_t handshakes_resumed;            /* those of them that resumed a session, */
+    uint64_t handshakes_failed;             /* and the others */
 };
 
 /* Completes with 0; the numbers are in *statistics, which must live until then, and whose size the caller has set.
@@ -429,6 +479,10 @@ enum oche_feature {
      *     40  scope id of the local one, 4 bytes      44  of the remote one, 4 bytes
      */
     OCHE_FEATURE_ENDPOINTS = 1 << 4,
+
+    /* What needs words (`why` of struct oche_completion) posts them as a String, in the place of whatever else there
+     * would be. */
+    OCHE_FEATURE_WORDS = 1 << 5,
 };
 
 /*
@@ -451,6 +505,11 @@ const char *oche_isolate_open_error(void);
  * does not have; nothing changes). Not a leaf call.
  */
 int64_t oche_isolate_enable(int64_t features);
+
+/* The session of the calling isolate, for the requests of this header; what they complete with is posted to the
+ * isolate's port. NULL: there is none. Valid in this isolate, until tcp_destroy. It must be neither dispatched nor
+ * closed. Not a leaf call. */
+oche_session *oche_isolate_session(void);
 
 /* tcp_connect with a limit: `timeout_ms` milliseconds after the call it completes with TCP_ERR_TIMED_OUT, also if the
  * daemon does not answer, or is still being looked for. 0: when the system gives up, which takes minutes. Not a leaf
@@ -499,6 +558,11 @@ int64_t oche_isolate_set_option(int64_t handle, int64_t level, int64_t name, con
                                 int32_t *os_error);
 int64_t oche_isolate_get_option(int64_t handle, int64_t level, int64_t name, uint8_t *value, int64_t size,
                                 int32_t *os_error);
+
+/* oche_tls_info, waiting for the daemon, for five seconds at most: the item is in `out`, and the count of its bytes is
+ * returned; if that is more than `room` nothing is in `out`. Or a code, or TCP_ERR_TIMED_OUT. It blocks, so it must not
+ * be a leaf call. */
+int64_t oche_isolate_tls_info(int64_t handle, int64_t item, uint8_t *out, int64_t room);
 
 /*
  * What has come on a connection behind the data of the last read, and that a tcp_read would bring next.

@@ -155,7 +155,13 @@ TEST_CASE("every opcode keeps its number")
     CHECK(FRAME_GET_OPTION == 16);
     CHECK(FRAME_PING == 17);
     CHECK(FRAME_DATAGRAM == 18);
-    CHECK(FRAME_OPCODE_END == 19);
+    CHECK(FRAME_TLS_CONTEXT == 19);
+    CHECK(FRAME_PAUSE == 20);
+    CHECK(FRAME_SECURE == 21);
+    CHECK(FRAME_TRUST == 22);
+    CHECK(FRAME_TLS_INFO == 23);
+    CHECK(FRAME_TLS_REPLACE == 24);
+    CHECK(FRAME_OPCODE_END == 25);
     CHECK(std::string(frame_opcode_name(FRAME_CANCEL)) == "CANCEL");
     CHECK(std::string(frame_opcode_name(FRAME_HANDOVER)) == "HANDOVER");
 }

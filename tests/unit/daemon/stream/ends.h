@@ -34,7 +34,7 @@ struct End {
     std::string text; // to be sent
     ssize_t sent = 0; // what the last send came to
     int broke = 0;
-    int opened = 1; // what a handshake came to, if there is one
+    int opened = 2; // what a handshake came to, if there is one; 2: nothing yet
     bool is_closed = false;
     std::function<bool()> is_done = [] { return false; };
 

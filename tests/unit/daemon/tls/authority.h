@@ -6,6 +6,7 @@
 #include <memory>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <openssl/x509v3.h>
 #include <string>
 
@@ -64,6 +65,17 @@ class Issued
             return PEM_write_bio_PKCS8PrivateKey(bio, key_.get(), cipher, passphrase.data(),
                                                  static_cast<int>(passphrase.size()), nullptr, nullptr);
         });
+    }
+
+    // Both as a PKCS#12, with another certificate.
+    std::string archive(const std::string &passphrase, const Issued *other) const
+    {
+        STACK_OF(X509) *others = sk_X509_new_null();
+        sk_X509_push(others, other->certificate_.get());
+        const std::unique_ptr<PKCS12, Freer<PKCS12_free>> made(
+            PKCS12_create(passphrase.c_str(), nullptr, key_.get(), certificate_.get(), others, 0, 0, 0, 0, 0));
+        sk_X509_free(others);
+        return pem([&](BIO *bio) { return i2d_PKCS12_bio(bio, made.get()); });
     }
 
   private:

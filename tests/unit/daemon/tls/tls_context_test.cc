@@ -7,6 +7,7 @@ extern "C" {
 #include "daemon/tls/tls_library.h"
 #include "daemon/tls/tls_roots.h"
 #include "daemon/tls/tls_stream.h"
+#include "daemon/tls/tls_tickets.h"
 }
 
 #include "tests/unit/daemon/stream/ends.h"
@@ -15,6 +16,7 @@ extern "C" {
 #include <cerrno>
 #include <openssl/ssl.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace test_support;
@@ -30,15 +32,26 @@ tls_bytes bytes_of(const std::string &text)
 class Library
 {
   public:
-    Library()
+    Library() : Library(nullptr)
     {
+    }
+    // With the keys of tickets of another one, as workers share them.
+    explicit Library(const Library *other)
+    {
+        tls_tickets_init(&own_tickets_);
+        tickets_ = other ? other->tickets_ : &own_tickets_;
         REQUIRE(tls_roots_init(&roots_) == 0);
-        REQUIRE(tls_library_init(&library_, &roots_) == 0);
+        REQUIRE(tls_library_init(&library_, &roots_, tickets_) == 0);
     }
     ~Library()
     {
         tls_library_deinit(&library_);
         tls_roots_deinit(&roots_);
+        tls_tickets_deinit(&own_tickets_);
+    }
+    tls_tickets *tickets() const
+    {
+        return tickets_;
     }
     Library(const Library &) = delete;
     Library &operator=(const Library &) = delete;
@@ -53,6 +66,8 @@ class Library
     }
 
   private:
+    tls_tickets own_tickets_{};
+    tls_tickets *tickets_ = nullptr;
     tls_roots roots_{};
     tls_library library_{};
 };
@@ -114,15 +129,17 @@ std::string objection(const Library &library, const Settings &settings)
 
 // A handshake of the two; what the client says of it, "" if it is content.
 struct Handshake : Connected {
-    Handshake(tls_context *server, tls_context *client, const char *name) : Connected(ENGINE_EPOLL)
+    Handshake(tls_context *server, tls_context *client, const char *name, bool asks = false) : Connected(ENGINE_EPOLL)
     {
         one.put_on([&](stream *below, time_slice *slice) {
             return tls_stream_new(below, slice, tls_context_server(server), TLS_SERVER);
         });
         other.put_on([&](stream *below, time_slice *slice) {
-            return tls_stream_new(below, slice, tls_context_client(client, name), TLS_CLIENT);
+            return tls_stream_new(below, slice, tls_context_client(client, name, asks), TLS_CLIENT);
         });
-        one.is_done = other.is_done = [this] { return other.opened < 0 || (one.opened <= 0 && other.opened <= 0); };
+        one.is_done = other.is_done = [this] {
+            return other.opened < 0 || other.opened == STREAM_ASKS || (one.opened <= 0 && other.opened <= 0);
+        };
         loop.run();
     }
     std::string failure() const
@@ -135,6 +152,19 @@ struct Handshake : Connected {
         unsigned size = 0;
         SSL_get0_alpn_selected(tls_stream_ssl(end.top), &name, &size);
         return std::string(reinterpret_cast<const char *>(name), size);
+    }
+    // A byte of the server's, which comes behind the tickets that it has to give.
+    Handshake &talk()
+    {
+        one.send("x");
+        stream_receive(other.top);
+        one.is_done = other.is_done = [this] { return !other.received.empty(); };
+        loop.run();
+        return *this;
+    }
+    bool is_resumed() const
+    {
+        return SSL_session_reused(tls_stream_ssl(other.top)) && SSL_session_reused(tls_stream_ssl(one.top));
     }
     // The serial number of what the server has shown.
     long serial() const
@@ -309,7 +339,7 @@ TEST_CASE("a context that is freed in a handshake stays as long as the connectio
         return tls_stream_new(below, slice, tls_context_server(serving.get()), TLS_SERVER);
     });
     ends.other.put_on([&](stream *below, time_slice *slice) {
-        return tls_stream_new(below, slice, tls_context_client(asking.get(), "oche.test"), TLS_CLIENT);
+        return tls_stream_new(below, slice, tls_context_client(asking.get(), "oche.test", false), TLS_CLIENT);
     });
     serving.reset();
     asking.reset();
@@ -317,6 +347,126 @@ TEST_CASE("a context that is freed in a handshake stays as long as the connectio
     ends.loop.run();
     CHECK(ends.one.opened == 0);
     CHECK(ends.other.opened == 0);
+}
+
+TEST_CASE("a session is resumed by a ticket, in every worker, and for each ticket once")
+{
+    const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+    CAPTURE(version);
+    const Library library;
+    const Library other(&library);
+    const Issued authority(an_authority);
+    const Issued server({"DNS:oche.test,DNS:other.test"}, &authority);
+    Settings settings;
+    settings.with(server.certificate(), server.key());
+    settings.all.version_max = version;
+    const ContextPointer serving = make(library, settings);
+    const ContextPointer elsewhere = make(other, settings);
+    const ContextPointer asking = make(library, Settings().trusting(authority.certificate()));
+
+    CHECK_FALSE(Handshake(serving.get(), asking.get(), "oche.test").talk().is_resumed());
+    CHECK_FALSE(Handshake(serving.get(), asking.get(), "other.test").talk().is_resumed());
+    CHECK(Handshake(serving.get(), asking.get(), "oche.test").is_resumed());
+    CHECK(Handshake(elsewhere.get(), asking.get(), "oche.test").is_resumed());
+    // There were two, which are used up, for those who resumed have not waited for new ones.
+    CHECK(Handshake(serving.get(), asking.get(), "oche.test").is_resumed() == (version == TLS1_2_VERSION));
+}
+
+TEST_CASE("a ticket is good until its key has been replaced three times")
+{
+    const Library library;
+    const Issued authority(an_authority);
+    const Issued server({"DNS:oche.test"}, &authority);
+    const ContextPointer serving = make(library, Settings().with(server.certificate(), server.key()));
+    const auto is_resumed_after = [&](int rotations) {
+        const ContextPointer asking = make(library, Settings().trusting(authority.certificate()));
+        Handshake(serving.get(), asking.get(), "oche.test").talk();
+        for (int i = 0; i < rotations; i++) {
+            REQUIRE(tls_tickets_rotate(library.tickets()) == 0);
+        }
+        return Handshake(serving.get(), asking.get(), "oche.test").is_resumed();
+    };
+    CHECK(is_resumed_after(0));
+    CHECK(is_resumed_after(1));
+    CHECK(is_resumed_after(2));
+    CHECK_FALSE(is_resumed_after(3));
+}
+
+TEST_CASE("a ticket is of no use for settings with another trust")
+{
+    const Library library;
+    const Issued authority(an_authority);
+    const Issued server({"DNS:oche.test"}, &authority);
+    const ContextPointer open = make(library, Settings().with(server.certificate(), server.key()));
+    Settings settings;
+    settings.with(server.certificate(), server.key()).trusting(authority.certificate());
+    settings.all.client_certificate = TLS_CLIENT_MUST_SHOW;
+    const ContextPointer guarded = make(library, settings);
+    const ContextPointer asking = make(library, Settings().trusting(authority.certificate()));
+    Handshake(open.get(), asking.get(), "oche.test").talk();
+
+    Handshake refused(guarded.get(), asking.get(), "oche.test");
+    refused.one.is_done = [&] { return refused.one.opened <= 0; };
+    if (refused.one.opened > 0) {
+        refused.loop.run();
+    }
+    CHECK(refused.one.opened == -EPROTO);
+}
+
+TEST_CASE("a client that asks stops at a certificate that does not verify, and its session is not kept")
+{
+    const Library library;
+    const Issued server({"DNS:oche.test"});
+    const ContextPointer serving = make(library, Settings().with(server.certificate(), server.key()));
+    const ContextPointer asking = make(library, Settings());
+    for (int i = 0; i < 2; i++) {
+        Handshake handshake(serving.get(), asking.get(), "oche.test", true);
+        CHECK(handshake.other.opened == STREAM_ASKS);
+        CHECK(handshake.failure() == "self-signed certificate");
+        CHECK(handshake.one.opened > 0);
+        tls_stream_trust(handshake.other.top);
+        handshake.one.is_done =
+            handshake.other.is_done = [&] { return handshake.one.opened == 0 && handshake.other.opened == 0; };
+        handshake.loop.run();
+        CHECK(handshake.failure().empty());
+        CHECK_FALSE(handshake.talk().is_resumed());
+    }
+}
+
+TEST_CASE("a context that is replaced has other certificates, for handshakes to come")
+{
+    const Library library;
+    const Issued authority(an_authority);
+    const Issued before({"DNS:oche.test"}, &authority);
+    const Issued after({"DNS:oche.test"}, &authority);
+    const ContextPointer serving = make(library, Settings().with(before.certificate(), before.key()));
+    const ContextPointer asking = make(library, Settings().trusting(authority.certificate()));
+    const ContextPointer asking_anew = make(library, Settings().trusting(authority.certificate()));
+    Handshake open(serving.get(), asking.get(), "oche.test");
+    const Settings renewed = std::move(Settings().with(after.certificate(), after.key()));
+    const Settings broken = std::move(Settings().with(after.certificate(), before.key()));
+    CHECK(std::string(tls_context_replace(serving.get(), library.get(), &broken.all)) ==
+          "the key does not belong to the certificate");
+    CHECK(Handshake(serving.get(), asking_anew.get(), "oche.test").serial() == open.serial());
+    CHECK(tls_context_replace(serving.get(), library.get(), &renewed.all) == nullptr);
+    CHECK(Handshake(serving.get(), asking_anew.get(), "oche.test").serial() == open.serial() + 1);
+    open.talk();
+}
+
+TEST_CASE("certificate and key may come as a PKCS#12")
+{
+    const Library library;
+    const Issued authority(an_authority);
+    const Issued between(an_authority, &authority);
+    const Issued server({"DNS:oche.test"}, &between);
+    const std::string archive = server.archive("secret", &between);
+    const ContextPointer serving = make(library, Settings().with("", archive, "secret"));
+    const ContextPointer asking = make(library, Settings().trusting(authority.certificate()));
+    CHECK(Handshake(serving.get(), asking.get(), "oche.test").failure().empty());
+    CHECK(objection(library, Settings().with("", archive, "wrong")).find("the passphrase is not the right one") !=
+          std::string::npos);
+    CHECK(objection(library, Settings().with("", "nonsense")) ==
+          "the key is no PKCS#12, which it has to be if there is no chain");
 }
 
 TEST_CASE("the roots of the system are there, if there are any")

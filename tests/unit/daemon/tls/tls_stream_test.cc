@@ -150,7 +150,7 @@ TEST_CASE("a connection that ends without close_notify is no end of the stream")
     REQUIRE(engine_socket_shut_down(ends.other.lowest.socket, SHUT_WR) == 0);
     ends.run_until([&] { return ends.one.last <= 0; });
     CHECK(ends.one.last == -EPROTO);
-    CHECK(std::string(tls_stream_failure(ends.one.top)).find("eof") != std::string::npos);
+    CHECK(std::string(tls_stream_failure(ends.one.top)).find("without close_notify") != std::string::npos);
 }
 
 TEST_CASE("a reset is told with its errno")
