@@ -160,11 +160,17 @@ static const char *set_trust(SSL_CTX *ssl, const struct tls_library *library, co
     };
     SSL_CTX_set_verify(ssl, modes[settings->client_certificate], NULL);
     SSL_CTX_set_cert_verify_callback(ssl, verify, NULL);
-    if (settings->trust == TLS_TRUST_SYSTEM)
-        SSL_CTX_set1_cert_store(ssl, library->roots);
-    if (settings->trust != TLS_TRUST_OWN)
+    bool has_own = settings->own_roots.size > 0;
+    if (settings->trust == TLS_TRUST_NOBODY)
         return NULL;
-    return tls_library_trust(library, SSL_CTX_get_cert_store(ssl), settings->own_roots.data, settings->own_roots.size);
+    if (settings->trust == TLS_TRUST_SYSTEM && !has_own) {
+        SSL_CTX_set1_cert_store(ssl, library->roots);
+        return NULL;
+    }
+    X509_STORE *store = SSL_CTX_get_cert_store(ssl);
+    if (settings->trust == TLS_TRUST_SYSTEM && !tls_library_trust_system(library, store))
+        return no_memory;
+    return tls_library_trust(library, store, settings->own_roots.data, settings->own_roots.size);
 }
 
 /* ---- sessions ---- */

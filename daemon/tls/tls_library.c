@@ -15,7 +15,10 @@
 /* The provider is named, so that nothing is looked for in a configuration file. */
 static bool load(struct tls_library *library)
 {
-    if (!library->context || !library->roots || !OSSL_PROVIDER_load(library->context, "default"))
+    if (!library->context || !library->roots)
+        return false;
+    library->provider = OSSL_PROVIDER_load(library->context, "default");
+    if (!library->provider)
         return false;
     library->ticket_cipher = EVP_CIPHER_fetch(library->context, "AES-256-CBC", NULL);
     return library->ticket_cipher;
@@ -37,6 +40,8 @@ void tls_library_deinit(struct tls_library *library)
 {
     EVP_CIPHER_free(library->ticket_cipher);
     X509_STORE_free(library->roots);
+    if (library->provider)
+        OSSL_PROVIDER_unload(library->provider);
     OSSL_LIB_CTX_free(library->context);
     *library = (struct tls_library){0};
 }
@@ -73,4 +78,15 @@ const char *tls_library_trust(const struct tls_library *library, X509_STORE *sto
     }
     BIO_free(bio);
     return tls_library_is_at_end() && count > 0 ? NULL : "the trusted roots are no certificates in PEM";
+}
+
+bool tls_library_trust_system(const struct tls_library *library, X509_STORE *store)
+{
+    STACK_OF(X509_OBJECT) *roots = X509_STORE_get0_objects(library->roots);
+    for (int i = 0; i < sk_X509_OBJECT_num(roots); i++) {
+        X509 *root = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(roots, i));
+        if (root && X509_STORE_add_cert(store, root) != 1)
+            return false;
+    }
+    return true;
 }

@@ -17,6 +17,7 @@ struct tls_tickets;
 /* All zero: not made yet. */
 struct tls_library {
     OSSL_LIB_CTX *context;
+    OSSL_PROVIDER *provider;
     X509_STORE *roots;         /* those of the system; shared by all who trust them */
     EVP_CIPHER *ticket_cipher; /* of session tickets */
     struct tls_tickets *tickets;
@@ -28,6 +29,9 @@ void tls_library_deinit(struct tls_library *library);
 
 /* Adds the certificates of a text in PEM to those that the store trusts. NULL, or what is wrong with it. */
 const char *tls_library_trust(const struct tls_library *library, X509_STORE *store, const void *text, size_t size);
+
+/* Adds those that the system trusts. False: no memory. */
+bool tls_library_trust_system(const struct tls_library *library, X509_STORE *store);
 
 /* The next certificate of a text in PEM. NULL: there is none, and tls_library_is_at_end() says whether that is its
  * end. */

@@ -29,7 +29,7 @@ struct tls_settings {
         *identities; /* a server takes that which fits the name the client asks for, or the first */
     size_t identity_count;
     enum tls_trust trust;
-    struct tls_bytes own_roots;                     /* PEM */
+    struct tls_bytes own_roots;                     /* PEM; trusted beside those of the system, or alone */
     enum tls_client_certificate client_certificate; /* of a server */
     struct tls_bytes protocols; /* ALPN, each with its length in a byte before it, those that are liked most first */
     int version_min;            /* TLS1_2_VERSION or TLS1_3_VERSION; 0: 1.2 */

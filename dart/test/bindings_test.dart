@@ -20,10 +20,24 @@ const nativeTypes = {
   'const uint8_t *': 'Pointer<Uint8>',
   'const char *': 'Pointer<Char>',
   'int32_t *': 'Pointer<Int32>',
+  'oche_session *': 'Pointer<OcheSession>',
+  'const struct oche_listen_options *': 'Pointer<OcheListenOptions>',
+  'const struct oche_tls_options *': 'Pointer<OcheTlsOptions>',
+  'const struct oche_secure_options *': 'Pointer<OcheSecureOptions>',
 };
 
 /// What oche.h has besides the functions whose names begin with oche_isolate_. The rest of it is for programs in C.
 const alsoBound = {'oche_last_error', 'oche_error_text', 'oche_error_name', 'oche_version'};
+
+/// Functions of oche.h that are called with the isolate's session.
+const withSession = {
+  'oche_listen',
+  'oche_tls_context',
+  'oche_tls_replace',
+  'oche_secure',
+  'oche_trust',
+  'oche_close',
+};
 
 /// What may be a leaf call: in tcp_socket.h under "Threads"; in oche.h where it says so, and what only returns a text.
 const leaf = {
@@ -59,7 +73,7 @@ final exceptions = read('../lib/src/exceptions.dart');
 final declared = {
   ...functionsOfC(contract),
   for (final MapEntry(key: name, value: type) in functionsOfC(extensions).entries)
-    if (name.startsWith('oche_isolate_') || alsoBound.contains(name)) name: type,
+    if (name.startsWith('oche_isolate_') || alsoBound.contains(name) || withSession.contains(name)) name: type,
 };
 final bound = functionsOfDart(bindings);
 

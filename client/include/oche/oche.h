@@ -219,7 +219,7 @@ struct oche_tls_options {
                                                    client asks for, or the first; a client shows the first if asked */
     size_t identity_count;
     uint32_t trust;    /* enum oche_tls_trust */
-    const char *roots; /* with OCHE_TLS_TRUST_OWN: certificates in PEM */
+    const char *roots; /* certificates in PEM: with OCHE_TLS_TRUST_OWN, or beside those of the system */
     size_t roots_length;
     const uint8_t *protocols; /* ALPN: names with their lengths before them, those that are liked most first */
     size_t protocols_length;

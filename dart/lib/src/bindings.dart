@@ -10,6 +10,8 @@ library;
 
 import 'dart:ffi';
 
+import 'structs.dart';
+
 /// Not open, or not of the kind that the call needs.
 const TCP_ERR_INVALID_HANDLE = -1;
 
@@ -51,6 +53,9 @@ const TCP_ERR_QUOTA = -17;
 
 /// Library and daemon have no protocol version in common.
 const TCP_ERR_PROTOCOL = -18;
+
+/// TLS could not be agreed upon with the other side: the words say why.
+const TCP_ERR_TLS_FAILED = -19;
 
 /// Opens the session of this isolate. Takes `NativeApi.initializeApiDLData`, and the `nativePort`
 /// that gets the completions.
@@ -163,9 +168,55 @@ const OCHE_FEATURE_BREAKS = 1 << 3;
 /// A new socket completes with its endpoints in the place of null.
 const OCHE_FEATURE_ENDPOINTS = 1 << 4;
 
+/// What has to be explained posts a String in the place of whatever else there would be.
+const OCHE_FEATURE_WORDS = 1 << 5;
+
 /// Turns on extensions of the messages to this isolate: the sum of OCHE_FEATURE_ values.
 @Native<Int64 Function(Int64)>()
 external int oche_isolate_enable(int features);
+
+/// The session of this isolate, for the functions that take one; or `nullptr`.
+@Native<Pointer<OcheSession> Function()>()
+external Pointer<OcheSession> oche_isolate_session();
+
+/// Completes with a listener.
+@Native<Int64 Function(Pointer<OcheSession>, Int64, Pointer<OcheListenOptions>)>()
+external int oche_listen(Pointer<OcheSession> session, int request_id, Pointer<OcheListenOptions> options);
+
+/// Completes with a TLS context.
+@Native<Int64 Function(Pointer<OcheSession>, Int64, Pointer<OcheTlsOptions>)>()
+external int oche_tls_context(Pointer<OcheSession> session, int request_id, Pointer<OcheTlsOptions> options);
+
+/// Replaces what a context consists of.
+@Native<Int64 Function(Pointer<OcheSession>, Int64, Int64, Pointer<OcheTlsOptions>)>()
+external int oche_tls_replace(
+  Pointer<OcheSession> session,
+  int request_id,
+  int context,
+  Pointer<OcheTlsOptions> options,
+);
+
+/// Puts TLS on an open connection.
+@Native<Int64 Function(Pointer<OcheSession>, Int64, Int64, Pointer<OcheSecureOptions>)>()
+external int oche_secure(
+  Pointer<OcheSession> session,
+  int request_id,
+  int handle,
+  Pointer<OcheSecureOptions> options,
+);
+
+/// Goes on with a handshake, whatever the certificate is.
+@Native<Int64 Function(Pointer<OcheSession>, Int64, Int64)>()
+external int oche_trust(Pointer<OcheSession> session, int request_id, int handle);
+
+/// Closes a TLS context.
+@Native<Int64 Function(Pointer<OcheSession>, Int64, Int64)>()
+external int oche_close(Pointer<OcheSession> session, int request_id, int handle);
+
+/// What can be asked about TLS: `enum oche_tls_item`. Waits for the daemon, five seconds at most. The count of bytes, or a
+/// code.
+@Native<Int64 Function(Int64, Int64, Pointer<Uint8>, Int64)>()
+external int oche_isolate_tls_info(int handle, int item, Pointer<Uint8> out, int room);
 
 /// [tcp_connect] with a limit in milliseconds, 0 for none.
 @Native<Int64 Function(Int64, Pointer<Uint8>, Int64, Int64, Pointer<Uint8>, Int64, Int64, Int64)>()

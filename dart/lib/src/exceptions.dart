@@ -2,7 +2,7 @@
 library;
 
 import 'dart:ffi';
-import 'dart:io' show InternetAddress, OSError, SocketException;
+import 'dart:io' show HandshakeException, InternetAddress, OSError, SocketException;
 
 import 'bindings.dart';
 import 'native.dart';
@@ -102,6 +102,7 @@ sealed class OcheException implements SocketException {
       TCP_ERR_TIMED_OUT => TimedOutException._,
       TCP_ERR_QUOTA => QuotaException._,
       TCP_ERR_PROTOCOL => ProtocolException._,
+      TCP_ERR_TLS_FAILED => TlsFailedException._,
       _ => UnknownErrorException._,
     };
     return make((
@@ -230,6 +231,16 @@ final class QuotaException extends OcheException {
 /// The library and the daemon have no protocol version in common.
 final class ProtocolException extends OcheException {
   ProtocolException._(super.facts) : super._();
+}
+
+/// TLS could not be agreed upon with the other side: [message] says why, in OpenSSL's words.
+///
+/// A [HandshakeException] as well, which is what dart:io throws.
+final class TlsFailedException extends OcheException implements HandshakeException {
+  TlsFailedException._(super.facts) : super._();
+
+  @override
+  String get type => 'HandshakeException';
 }
 
 /// A code that this version of the package does not know.

@@ -20,15 +20,31 @@ final class Incoming implements Reader {
   final void Function(OcheException? failure)? _onEnd;
   bool _ended = false;
 
+  /// What came when the subscription had just been paused.
+  Uint8List? _held;
+
   late final StreamController<Uint8List> _controller = StreamController(
     sync: true, // events come from the port, with nothing of ours left to do behind them
     onListen: _read,
-    onResume: _read,
+    onResume: _goOn,
     onCancel: () => end(),
   );
 
   /// For one subscription.
   Stream<Uint8List> get stream => _controller.stream;
+
+  void _goOn() {
+    final held = takeHeld();
+    if (held == null) return _read();
+    onData(held);
+  }
+
+  /// Takes what nobody has got yet, so that nobody does.
+  Uint8List? takeHeld() {
+    final held = _held;
+    _held = null;
+    return held;
+  }
 
   void _read() {
     if (_ended || _transport.isReadBy(this) || _controller.isPaused) return;
@@ -47,6 +63,10 @@ final class Incoming implements Reader {
   @override
   void onData(Uint8List data) {
     if (_ended) return;
+    if (_controller.isPaused) {
+      _held = data;
+      return;
+    }
     _controller.add(data);
     if (_controller.hasListener) _read();
   }
@@ -58,13 +78,27 @@ final class Incoming implements Reader {
   void onReadFailed(OcheException failure) {
     if (failure is ClosedException) return end();
     if (_ended) return;
+    _giveHeld();
     _controller.addError(failure);
     end(failure);
+  }
+
+  /// Ends the stream without a word to anybody but who listens.
+  void detach() {
+    if (_ended) return;
+    _ended = true;
+    unawaited(_controller.close());
+  }
+
+  void _giveHeld() {
+    final held = takeHeld();
+    if (held != null) _controller.add(held);
   }
 
   /// Ends the stream.
   void end([OcheException? failure]) {
     if (_ended) return;
+    _giveHeld();
     _ended = true;
     unawaited(_controller.close());
     _onEnd?.call(failure);

@@ -83,6 +83,25 @@ final class Listener {
     ).outcome;
   }
 
+  /// For the package itself.
+  static Future<Listener> bindWithTls(
+    Session session,
+    InternetAddress address,
+    int port,
+    int context, {
+    required int backlog,
+    required bool v6Only,
+    required bool shared,
+  }) =>
+      OneRequest(
+        session,
+        (id) => session.listenWithTls(id, address, port, context, v6Only: v6Only, backlog: backlog, shared: shared),
+        (handle, ends) => Listener._(session, handle, Endpoints(ends, address)),
+        (code, errno) => code == TCP_ERR_INVALID_HANDLE
+            ? OcheException.of(code, 'listen') // that of the context
+            : Session.failure(code, 'listen', errno, address, port),
+      ).outcome;
+
   /// Takes the next connection. Several accepts may be pending; they are served in their order.
   Future<Connection> accept() => OneRequest(
         _session,

@@ -34,6 +34,42 @@ Uint8List? allocateList(int length) {
   return memory == nullptr ? null : memory.asTypedList(length, finalizer: _free);
 }
 
+/// Memory for the arguments of a call, which goes with the call.
+final class Scratch {
+  Scratch._();
+
+  final _blocks = <Pointer<Uint8>>[];
+
+  /// Runs [call], and frees what it has taken.
+  static R use<R>(R Function(Scratch scratch) call) {
+    final scratch = Scratch._();
+    try {
+      return call(scratch);
+    } finally {
+      scratch._blocks.forEach(free);
+    }
+  }
+
+  /// Zeroed memory.
+  Pointer<Uint8> allocateBytes(int count) {
+    final block = allocate(count);
+    _blocks.add(block);
+    return block;
+  }
+
+  /// A copy of [bytes]; `nullptr` for none.
+  Pointer<Uint8> copy(List<int> bytes) =>
+      bytes.isEmpty ? nullptr : (allocateBytes(bytes.length)..asTypedList(bytes.length).setAll(0, bytes));
+
+  /// A copy of [text] that ends with 0; `nullptr` for none.
+  Pointer<Uint8> string(String? text) {
+    if (text == null) return nullptr;
+    final copy = cString(text);
+    _blocks.add(copy);
+    return copy;
+  }
+}
+
 /// A copy of [text] for C, to be given to [free].
 Pointer<Uint8> cString(String text) {
   final bytes = utf8.encode(text);

@@ -11,6 +11,7 @@ import 'bindings.dart';
 import 'exceptions.dart';
 import 'library.dart';
 import 'native.dart';
+import 'structs.dart';
 
 /// Who gets the completions of the requests that it makes.
 ///
@@ -69,7 +70,8 @@ final class Session implements Finalizable {
             OCHE_FEATURE_BATCHED_POSTS |
             OCHE_FEATURE_QUIET_WRITES |
             OCHE_FEATURE_BREAKS |
-            OCHE_FEATURE_ENDPOINTS,
+            OCHE_FEATURE_ENDPOINTS |
+            OCHE_FEATURE_WORDS,
       );
       final guard = oche_isolate_guard();
       if (guard != nullptr) _finalizer.attach(this, guard);
@@ -158,7 +160,7 @@ final class Session implements Finalizable {
 
   /// The exception for a request that makes a socket and has failed with [code]. If there is no session with the daemon
   /// that could make one, it says why.
-  static OcheException failure(int code, String operation, int errno, InternetAddress address, int port) {
+  static OcheException failure(int code, String operation, int errno, [InternetAddress? address, int? port]) {
     final reason = switch (code) {
       TCP_ERR_DAEMON_UNAVAILABLE ||
       TCP_ERR_PROTOCOL ||
@@ -194,12 +196,12 @@ final class Session implements Finalizable {
       source == null ? nullptr : sourcePlace,
       sourceLength,
       sourcePort,
-      timeout == null ? 0 : _milliseconds(timeout),
+      timeout == null ? 0 : milliseconds(timeout),
     );
   }
 
-  /// At least one: a limit that is over already must not mean none at all.
-  static int _milliseconds(Duration timeout) => timeout.inMilliseconds.clamp(1, 0xffffffff);
+  /// For a limit. At least one: what is over already must not mean none at all.
+  static int milliseconds(Duration timeout) => timeout.inMilliseconds.clamp(1, 0xffffffff);
 
   /// Requests a listener; 0 or a code.
   int listen(
@@ -221,6 +223,34 @@ final class Session implements Finalizable {
         shared,
         durable,
       );
+
+  /// Requests a listener whose connections have TLS, with the context of that handle; 0 or a code.
+  int listenWithTls(
+    int requestId,
+    InternetAddress address,
+    int port,
+    int context, {
+    required bool v6Only,
+    required int backlog,
+    required bool shared,
+  }) =>
+      Scratch.use((scratch) {
+        final place = scratch.allocateBytes(addressSize);
+        final length = putAddress(place, address);
+        if (length == 0) return TCP_ERR_INVALID_ADDRESS;
+        final options = scratch.allocateBytes(sizeOf<OcheListenOptions>()).cast<OcheListenOptions>();
+        options.ref
+          ..size = sizeOf<OcheListenOptions>()
+          ..address = place
+          ..addressLength = length == addressSize ? addressSize - 4 : length
+          ..scopeId = length == addressSize ? (place + addressSize - 4).cast<Uint32>().value : 0
+          ..port = port
+          ..v6Only = v6Only
+          ..backlog = backlog
+          ..shared = shared
+          ..tlsContext = context;
+        return oche_listen(oche_isolate_session(), requestId, options);
+      });
 }
 
 /// A single request, whose completion is a [Future].
@@ -228,6 +258,7 @@ final class OneRequest<T> extends SessionClient {
   final Session _session;
   final T Function(int result, Object? detail) _value;
   final OcheException Function(int code, int errno) _failure;
+  final OcheException Function(int code, String words)? _failureInWords;
   final _completer = Completer<T>.sync();
   late final int _slot = _session.add(this);
 
@@ -237,7 +268,14 @@ final class OneRequest<T> extends SessionClient {
   /// Makes a request by [call], which gets its id and returns 0 or a code.
   ///
   /// [_value] runs as soon as the completion comes, before any other completion is looked at.
-  OneRequest(this._session, int Function(int id) call, this._value, this._failure) {
+  /// [failureInWords] is for requests whose failures may need words.
+  OneRequest(
+    this._session,
+    int Function(int id) call,
+    this._value,
+    this._failure, {
+    OcheException Function(int code, String words)? failureInWords,
+  }) : _failureInWords = failureInWords {
     final status = call(id);
     if (status < 0) {
       _isPending = false;
@@ -261,7 +299,8 @@ final class OneRequest<T> extends SessionClient {
     _isPending = false;
     _session.remove(_slot);
     if (result < 0) {
-      return _completer.completeError(_failure(result, detail as int), StackTrace.current);
+      final failure = detail is String ? _failureInWords!(result, detail) : _failure(result, detail as int);
+      return _completer.completeError(failure, StackTrace.current);
     }
     _completer.complete(_value(result, detail));
   }

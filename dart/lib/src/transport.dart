@@ -13,6 +13,7 @@ import 'exceptions.dart';
 import 'native.dart';
 import 'outbox.dart';
 import 'session.dart';
+import 'structs.dart';
 
 /// Who wants to know what a read brings.
 abstract interface class Reader {
@@ -224,6 +225,87 @@ final class Transport extends SessionClient implements OutboxSink {
     ).outcome;
   }
 
+  // ---- TLS ----
+
+  /// The session that it belongs to.
+  Session get session => _session;
+
+  /// Puts TLS on the connection, with the context of that handle: as a client of [serverName], or as a server. Completes
+  /// with null when it is done, or, if it [asks], with what is wrong with the certificate: then [trust] goes on. The
+  /// connection is closed if it fails.
+  Future<String?> secure(
+    int context, {
+    required String? serverName,
+    required List<int>? unread,
+    required bool asks,
+    required Duration? timeout,
+  }) async {
+    if (isClosed) throw closedHere('secure');
+    final held = await _takeBack();
+    if (!outbox.isSettled) await outbox.flush();
+    if (outbox.failure case final failure?) throw failure;
+    if (isClosed) throw closedHere('secure');
+    final all = [...?unread, ...held];
+    return _endIfFails(
+      OneRequest<String?>(
+        _session,
+        (id) => Scratch.use((scratch) {
+          final options = scratch.allocateBytes(sizeOf<OcheSecureOptions>()).cast<OcheSecureOptions>();
+          options.ref
+            ..size = sizeOf<OcheSecureOptions>()
+            ..tlsContext = context
+            ..serverName = scratch.string(serverName)
+            ..unread = scratch.copy(all)
+            ..unreadLength = all.length
+            ..asks = asks;
+          final status = oche_secure(oche_isolate_session(), id, handle, options);
+          if (status == 0 && timeout != null) oche_isolate_limit(id, Session.milliseconds(timeout));
+          return status;
+        }),
+        (_, detail) => detail as String?,
+        (code, errno) => code == TCP_ERR_INVALID_HANDLE
+            ? OcheException.of(code, 'secure') // that of the context, perhaps
+            : _exception(code, 'secure', errno),
+        failureInWords: tlsFailure,
+      ).outcome,
+    );
+  }
+
+  /// Goes on with a handshake that has asked.
+  Future<void> trust() => _endIfFails(
+        OneRequest<void>(
+          _session,
+          (id) => oche_trust(oche_isolate_session(), id, handle),
+          (_, __) {},
+          (code, errno) => _exception(code, 'secure', errno),
+          failureInWords: tlsFailure,
+        ).outcome,
+      );
+
+  Future<T> _endIfFails<T>(Future<T> request) async {
+    try {
+      return await request;
+    } on InvalidHandleException {
+      rethrow; // nothing has been asked of the daemon
+    } on OcheException {
+      release();
+      rethrow;
+    }
+  }
+
+  /// The failure that [words] are about.
+  OcheException tlsFailure(int code, String words) => _exception(code, 'secure', 0, message: words);
+
+  /// Ends a read that waits for data. Completes with what it has brought after all.
+  Future<Uint8List> _takeBack() async {
+    if (_reader == null) return Uint8List(0);
+    final taken = _TakenBack();
+    _reader = taken;
+    keeper = null;
+    oche_isolate_cancel(_readId); // if that is too late, what it has brought is on its way
+    return taken.completer.future;
+  }
+
   // ---- options ----
 
   /// Requests a change of an option by [call].
@@ -357,4 +439,18 @@ final class Transport extends SessionClient implements OutboxSink {
         port: endpoints.remotePort,
         message: message,
       );
+}
+
+/// Has taken the place of a reader who does not want to read any more.
+final class _TakenBack implements Reader {
+  final completer = Completer<Uint8List>.sync();
+
+  @override
+  void onData(Uint8List data) => completer.complete(data);
+
+  @override
+  void onEnd() => completer.complete(Uint8List(0)); // which is what a read that is cancelled comes to as well
+
+  @override
+  void onReadFailed(OcheException failure) => completer.complete(Uint8List(0));
 }

@@ -36,16 +36,20 @@ final class Dialing {
   Future<Connection> get connection => _completer.future;
 
   /// Gives up: [connection] fails with a [ClosedException], unless there is one already.
-  void cancel() => _giveUp(TCP_ERR_CLOSED);
+  void cancel() => _giveUp(isTimeOut: false);
 
   /// The same with a [TimedOutException].
-  void timeOut() => _giveUp(TCP_ERR_TIMED_OUT);
+  void timeOut() => _giveUp(isTimeOut: true);
 
-  void _giveUp(int code) {
-    if (_completer.isCompleted) return;
+  /// What giving up is told as.
+  OcheException failure({required bool isTimeOut}) {
     final host = switch (_host) { InternetAddress(:final host) => host, final other => '$other' };
-    final failure = OcheException.of(code, 'connect', host: host, port: _port);
-    _fail(failure, StackTrace.current);
+    return OcheException.of(isTimeOut ? TCP_ERR_TIMED_OUT : TCP_ERR_CLOSED, 'connect', host: host, port: _port);
+  }
+
+  void _giveUp({required bool isTimeOut}) {
+    if (_completer.isCompleted) return;
+    _fail(failure(isTimeOut: isTimeOut), StackTrace.current);
     _stop();
   }
 

@@ -1,4 +1,4 @@
-/// HTTP clients that can go through a proxy.
+/// HTTP clients that have TLS in the daemon, and can go through a proxy.
 ///
 /// For https through a proxy, [HttpClient] connects to the proxy, asks it for a tunnel, and upgrades the connection by
 /// [SecureSocket.secure], which takes dart:io's own sockets only. Nothing that a socket is asked says what it is for; so
@@ -8,6 +8,9 @@ library;
 
 import 'dart:async';
 import 'dart:io';
+
+import 'destination.dart';
+import 'secure_socket.dart';
 
 /// Overrides for [HttpClient] that belong to `OcheOverrides`: with them https through a proxy works. `runWithOche` has
 /// both; without it:
@@ -31,7 +34,7 @@ base class OcheHttpOverrides extends HttpOverrides {
   @override
   HttpClient createHttpClient(SecurityContext? context) {
     final client = _others?.createHttpClient(context) ?? super.createHttpClient(context);
-    return client is _OcheHttpClient ? client : _OcheHttpClient(client);
+    return client is _OcheHttpClient ? client : _OcheHttpClient(client, context);
   }
 
   @override
@@ -66,9 +69,36 @@ final class _Opening {
 
 /// A client that makes its requests in zones of their own.
 final class _OcheHttpClient implements HttpClient {
-  _OcheHttpClient(this._client);
+  _OcheHttpClient(this._client, this._context) {
+    _client.connectionFactory = _connect;
+  }
 
   final HttpClient _client;
+
+  /// For TLS by dart:io.
+  final SecurityContext? _context;
+
+  bool Function(X509Certificate certificate, String host, int port)? _onBadCertificate;
+  void Function(String line)? _keyLog;
+
+  /// As the client would do it by itself, but with TLS in the daemon, where it can be.
+  Future<ConnectionTask<Socket>> _connect(Uri url, String? proxyHost, int? proxyPort) {
+    if (proxyHost != null) return Socket.startConnect(proxyHost, proxyPort!);
+    if (!url.isScheme('https')) return Socket.startConnect(url.host, url.port);
+    final callback = _onBadCertificate;
+    final onBadCertificate =
+        callback == null ? null : (X509Certificate certificate) => callback(certificate, url.host, url.port);
+    final isOurs = _context == null && _keyLog == null && isServedByDaemon(url.host, url.port);
+    return isOurs
+        ? OcheSecureSocket.startConnect(url.host, url.port, onBadCertificate: onBadCertificate)
+        : SecureSocket.startConnect(
+            url.host,
+            url.port,
+            context: _context,
+            onBadCertificate: onBadCertificate,
+            keyLog: _keyLog,
+          );
+  }
 
   @override
   Future<HttpClientRequest> open(String method, String host, int port, String path) =>
@@ -171,7 +201,7 @@ final class _OcheHttpClient implements HttpClient {
   set connectionFactory(
     Future<ConnectionTask<Socket>> Function(Uri url, String? proxyHost, int? proxyPort)? factory,
   ) =>
-      _client.connectionFactory = factory;
+      _client.connectionFactory = factory ?? _connect;
 
   @override
   set authenticateProxy(
@@ -187,10 +217,10 @@ final class _OcheHttpClient implements HttpClient {
   set badCertificateCallback(
     bool Function(X509Certificate certificate, String host, int port)? callback,
   ) =>
-      _client.badCertificateCallback = callback;
+      _client.badCertificateCallback = _onBadCertificate = callback;
 
   @override
-  set keyLog(void Function(String line)? log) => _client.keyLog = log;
+  set keyLog(void Function(String line)? log) => _client.keyLog = _keyLog = log;
 
   @override
   void close({bool force = false}) => _client.close(force: force);

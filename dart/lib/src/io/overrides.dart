@@ -3,6 +3,7 @@ library;
 
 import 'dart:io';
 
+import 'destination.dart';
 import 'http_client.dart';
 import 'server_socket.dart';
 import 'socket.dart';
@@ -23,7 +24,7 @@ R runWithOche<R>(R Function() body, {bool Function(Object? host, int port)? stay
 /// Overrides that make TCP sockets of the daemon; for `IOOverrides.global`, or to be extended by others.
 ///
 /// [HttpClient] needs [OcheHttpOverrides] beside them, for https through a proxy.
-base class OcheOverrides extends IOOverrides {
+base class OcheOverrides extends IOOverrides implements Destinations {
   /// Asks [staysWithDartIo] for each destination that something connects to: where it returns true, the socket is one of
   /// dart:io. It gets the host as it was given to [Socket.connect], a [String] or an [InternetAddress].
   ///
@@ -41,8 +42,10 @@ base class OcheOverrides extends IOOverrides {
 
   static bool _isTcp(Object? host) => host is! InternetAddress || host.type != InternetAddressType.unix;
 
-  bool _isOurs(Object? host, int port) =>
-      _isTcp(host) && !isUpgradeExpected() && !(_staysWithDartIo?.call(host, port) ?? false);
+  @override
+  bool isServedByDaemon(Object? host, int port) => _isTcp(host) && !(_staysWithDartIo?.call(host, port) ?? false);
+
+  bool _isOurs(Object? host, int port) => !isUpgradeExpected() && isServedByDaemon(host, port);
 
   @override
   Future<Socket> socketConnect(

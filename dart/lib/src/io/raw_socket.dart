@@ -23,7 +23,7 @@ import 'socket.dart';
 /// handed to [OcheRawSocket.new] when it is time for TLS.
 final class OcheRawSocket extends Stream<RawSocketEvent> implements RawSocket {
   /// Takes [connection] over: nobody else may read from it or write to it any more.
-  OcheRawSocket(Connection connection) : this._(socketOf(connection));
+  OcheRawSocket(Connection connection) : this._(OcheSocket(connection));
 
   OcheRawSocket._(this._socket) : _connection = connectionUnder(_socket);
 

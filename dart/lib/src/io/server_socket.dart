@@ -13,7 +13,7 @@ final class OcheServerSocket extends Stream<Socket> implements ServerSocket {
   OcheServerSocket._(this._listener);
 
   final Listener _listener;
-  late final Stream<Socket> _sockets = _listener.stream.map(socketOf);
+  late final Stream<Socket> _sockets = _listener.stream.map(OcheSocket.new);
 
   /// As [ServerSocket.bind], in the daemon.
   static Future<ServerSocket> bind(

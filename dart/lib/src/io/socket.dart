@@ -19,8 +19,9 @@ import 'writer.dart';
 ///
 /// It behaves as those of dart:io do: a stream of what the peer sends, and a sink for what it shall get. Errors are
 /// [OcheException]s, which are [SocketException]s.
-final class OcheSocket extends Stream<Uint8List> implements Socket {
-  OcheSocket._(this._connection) {
+base class OcheSocket extends Stream<Uint8List> implements Socket {
+  /// Takes [connection] over: nobody else may read from it or write to it any more.
+  OcheSocket(Connection connection) : _connection = connection {
     _sink.done.ignore(); // a peer that resets is not an uncaught error, but one for whoever asks for `done`
   }
 
@@ -45,7 +46,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   }) {
     final dialing = _dial(host, port, sourceAddress, sourcePort);
     final timer = timeout == null ? null : Timer(timeout, dialing.timeOut);
-    return dialing.connection.whenComplete(() => timer?.cancel()).then(OcheSocket._);
+    return dialing.connection.whenComplete(() => timer?.cancel()).then(OcheSocket.new);
   }
 
   /// As [Socket.startConnect], through the daemon.
@@ -56,7 +57,7 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     int sourcePort = 0,
   }) {
     final dialing = _dial(host, port, sourceAddress, sourcePort);
-    return Future.value(ConnectionTask.fromSocket(dialing.connection.then(OcheSocket._), dialing.cancel));
+    return Future.value(ConnectionTask.fromSocket(dialing.connection.then(OcheSocket.new), dialing.cancel));
   }
 
   /// Throws at once what is wrong with the arguments, as dart:io does.
@@ -172,6 +173,15 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
     _release();
   }
 
+  /// Gives the connection away, with what has come and nobody has got.
+  (Connection, Uint8List?) _detach() {
+    _isDestroyed = true;
+    final held = _incoming.takeHeld();
+    _writer.detach();
+    _incoming.detach();
+    return (_connection, held);
+  }
+
   void _release() {
     _writer.stop();
     releaseConnection(_connection);
@@ -258,8 +268,16 @@ final class OcheSocket extends Stream<Uint8List> implements Socket {
   }
 }
 
-/// For the package itself: the socket of a connection that was accepted.
-OcheSocket socketOf(Connection connection) => OcheSocket._(connection);
-
 /// For the package itself: what a socket is on top of.
 Connection connectionUnder(OcheSocket socket) => socket._connection;
+
+/// For the package itself: the connection of a socket that is of no use any more from then on, and bytes that have come on
+/// it. What was written is sent before.
+Future<(Connection, Uint8List?)> detachConnection(OcheSocket socket) async {
+  await socket.flush();
+  return socket._detach();
+}
+
+/// For the package itself: connects as [OcheSocket.connect] does.
+Dialing dial(Object? host, int port, Object? sourceAddress, int sourcePort) =>
+    OcheSocket._dial(host, port, sourceAddress, sourcePort);

@@ -27,13 +27,15 @@ final class Writer implements StreamConsumer<List<int>>, BreakWatcher {
   /// Nothing more will be sent.
   final void Function() onClosed;
 
+  bool _isDetached = false;
+
   StreamSubscription<List<int>>? _subscription;
   Completer<Object?>? _completer;
 
   @override
   Future<Object?> addStream(Stream<List<int>> stream) {
     final completer = _completer = Completer<Object?>();
-    if (_transport.isClosed) {
+    if (_transport.isClosed || _isDetached) {
       _complete();
     } else {
       _subscription = stream.listen(
@@ -90,10 +92,17 @@ final class Writer implements StreamConsumer<List<int>>, BreakWatcher {
     }
   }
 
+  /// The connection is somebody else's from now on: what is written here goes nowhere.
+  void detach() {
+    stop();
+    _isDetached = true;
+  }
+
   /// Fails if something that was written could not be sent. As in dart:io it does not if all was taken by the system,
   /// which then refuses to send the end of the stream; nor if the socket was destroyed.
   @override
   Future<Object?> close() async {
+    if (_isDetached) return _socket;
     try {
       await _transport.closeWrite();
     } on OcheException catch (refusal) {

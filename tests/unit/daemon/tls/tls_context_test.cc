@@ -481,4 +481,9 @@ TEST_CASE("the roots of the system are there, if there are any")
     const Issued server({"DNS:oche.test"});
     const ContextPointer serving = make(library, Settings().with(server.certificate(), server.key()));
     CHECK(Handshake(serving.get(), asking.get(), "oche.test").failure() == "self-signed certificate");
+
+    // Others may be trusted beside them.
+    settings.all.own_roots = settings.keep(server.certificate());
+    const ContextPointer trusting_more = make(library, settings);
+    CHECK(Handshake(serving.get(), trusting_more.get(), "oche.test").failure().empty());
 }
