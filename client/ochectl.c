@@ -46,6 +46,9 @@ static const struct number {
     {"sockets_open", "sockets open", offsetof(struct oche_statistics, sockets_open)},
     {"connections_accepted", "connections accepted", offsetof(struct oche_statistics, connections_accepted)},
     {"connections_made", "connections made", offsetof(struct oche_statistics, connections_made)},
+    {"handshakes", "TLS handshakes", offsetof(struct oche_statistics, handshakes)},
+    {"handshakes_resumed", "of them resumed", offsetof(struct oche_statistics, handshakes_resumed)},
+    {"handshakes_failed", "TLS handshakes failed", offsetof(struct oche_statistics, handshakes_failed)},
     {"bytes_received", "bytes received", offsetof(struct oche_statistics, bytes_received)},
     {"bytes_sent", "bytes sent", offsetof(struct oche_statistics, bytes_sent)},
 };

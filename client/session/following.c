@@ -27,19 +27,25 @@ static bool is_wanted(const struct pending_request *request)
     return request->reopens || (!request->cancelled && !request->no_completion);
 }
 
+/* On a listener that does not go along. */
+static bool is_on_bound(const struct oche_session *session, const struct pending_request *request)
+{
+    const struct handle_entry *entry = session_find(session, request->handle);
+    return entry && entry->is_bound;
+}
+
 /* To a successor. */
 static bool can_be_repeated(const struct oche_session *session, const struct pending_request *request)
 {
-    (void)session;
     switch (request->opcode) {
     case FRAME_CONNECT:
     case FRAME_LISTEN:
     case FRAME_DATAGRAM:
-        return request->body && is_wanted(request); /* with TLS there is none: the successor lacks the context */
+        return is_wanted(request) && !request->is_bound;
     case FRAME_ACCEPT:
-        return is_wanted(request);
+        return is_wanted(request) && !is_on_bound(session, request);
     case FRAME_LISTENER_CLOSE:
-        return true;
+        return !is_on_bound(session, request);
     default:
         return false;
     }

@@ -98,7 +98,7 @@ bool handles_keep_listeners(struct handles *handles)
         struct handle_entry *entry = page ? &page->entries[i % PAGE_ENTRIES] : NULL;
         if (!entry || entry->kind == HANDLE_NONE)
             continue;
-        if (entry->kind == HANDLE_LISTENER) {
+        if (entry->kind == HANDLE_LISTENER && !entry->is_bound) {
             entry->unclaimed = 0;
             any = true;
         } else {

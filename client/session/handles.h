@@ -23,6 +23,7 @@ struct handle_entry {
     enum handle_kind kind;
     struct endpoints endpoints;
     struct reading reading;
+    bool is_bound;      /* a listener that no other daemon can have, for its TLS context is here */
     bool is_securing;   /* TLS is being put on it: nothing is read or written until that is done */
     bool asks;          /* and it is for the application to say whether it goes on */
     uint32_t unclaimed; /* of a listener: connections that are */
@@ -59,7 +60,8 @@ void handles_note(struct handles *handles, int64_t handle);
 /* Removes a live handle, whose reading the caller has seen to. */
 void handles_remove(struct handle_entry *entry);
 
-/* Removes all but listeners, with what is ahead in them, and says whether there are listeners. */
+/* Removes all but listeners that another daemon may have, with what is ahead in them, and says whether there are such
+ * listeners. */
 bool handles_keep_listeners(struct handles *handles);
 
 /* A connection that the listener accepted and that is live, the first at or after *position, which is moved on behind

@@ -51,6 +51,7 @@ static int64_t make_once(struct oche_session *session, uint8_t type, int64_t req
     if (!request)
         return OCHE_ERR_OUT_OF_MEMORY;
     request_limit(session, request, limit_ms);
+    request->is_bound = true;
     request_send(session, request, body, length);
     return 0;
 }
@@ -73,7 +74,9 @@ static int64_t connect_with_tls(struct oche_session *session, int64_t request_id
     tls.server_name = (char *)(uintptr_t)options->server_name; /* which is only read */
     tls.asks = options->tls_asks;
     message->tls = &tls;
-    return make_once(session, FRAME_CONNECT, request_id, &message->base, options->timeout_ms);
+    int64_t status = make_once(session, FRAME_CONNECT, request_id, &message->base, options->timeout_ms);
+    message->tls = NULL;
+    return status;
 }
 
 /* The address of an end that need not be given: then its length is 0. Else both ends are of one family. */

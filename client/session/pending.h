@@ -48,6 +48,7 @@ struct pending_request {
     bool owed;            /* the daemon owes an answer: counted in pending->owed */
     bool listener_closed; /* ACCEPT: by force, since the request was made; so is the connection that it accepts */
     bool listener_lost;   /* ACCEPT, LISTENER_CLOSE: the daemon has handed over, and the successor lacks the listener */
+    bool is_bound;        /* CONNECT, LISTEN: it names what no other daemon has, a TLS context */
     bool durable;         /* LISTEN: it makes a durable listener */
     bool reopens;         /* LISTEN: it opens a durable listener again */
     uint32_t reads;       /* CLOSE, ABORT, LISTENER_CLOSE: the first of the pending reads that end with it; READ: the

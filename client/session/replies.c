@@ -61,6 +61,7 @@ static const char *add_handle(struct oche_session *session, const struct pending
         return "no memory for its handle";
     entry->reading.datagrams = entry->kind == HANDLE_DATAGRAM;
     entry->endpoints = *endpoints;
+    entry->is_bound = request->opcode == FRAME_LISTEN && request->is_bound;
     if (request->opcode == FRAME_ACCEPT)
         entry->listener = public_to_wire(request->handle);
     if (request->opcode == FRAME_ACCEPT && request->no_completion) {

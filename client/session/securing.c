@@ -26,21 +26,21 @@ static bool has_writes(const struct oche_session *session, int64_t handle)
     return false;
 }
 
-/* 0 and *entry, or a code. */
-static int64_t check(const struct oche_session *session, int64_t handle, const struct oche_secure_options *options,
-                     struct handle_entry **entry)
+/* The entry of a connection that can be secured; NULL: *status says why not. */
+static struct handle_entry *check(const struct oche_session *session, int64_t handle,
+                                  const struct oche_secure_options *options, int64_t *status)
 {
     const char *name = options->server_name;
     const struct handle_entry *context = session_find(session, options->tls_context);
-    *entry = admission_find_connection(session, handle);
-    if (!*entry || !context || context->kind != HANDLE_TLS_CONTEXT)
-        return OCHE_ERR_INVALID_HANDLE;
-    bool is_busy = (*entry)->is_securing || (*entry)->reading.request || (*entry)->reading.end;
+    struct handle_entry *entry = admission_find_connection(session, handle);
+    *status = OCHE_ERR_INVALID_HANDLE;
+    if (!entry || !context || context->kind != HANDLE_TLS_CONTEXT)
+        return NULL;
+    bool is_busy = entry->is_securing || entry->reading.request || entry->reading.end;
     bool is_named = !name || (*name && strlen(name) <= NAME_LENGTH_MAX);
     bool is_given_back = options->unread_length <= FRAME_PAYLOAD_MAX && (options->unread || !options->unread_length);
-    if (is_busy || !is_named || !is_given_back || has_writes(session, handle))
-        return OCHE_ERR_INVALID_ARGUMENT;
-    return 0;
+    *status = OCHE_ERR_INVALID_ARGUMENT;
+    return is_busy || !is_named || !is_given_back || has_writes(session, handle) ? NULL : entry;
 }
 
 static size_t pack(const struct oche_secure_options *options, uint8_t body[BODY_MAX])
@@ -70,11 +70,11 @@ static struct pending_request *begin(struct oche_session *session, int64_t reque
 int64_t securing_begin(struct oche_session *session, int64_t request_id, int64_t handle,
                        const struct oche_secure_options *options)
 {
-    struct handle_entry *entry = NULL;
     int64_t status = admission_check(session);
-    if (status == 0)
-        status = check(session, handle, options, &entry);
     if (status < 0)
+        return status;
+    struct handle_entry *entry = check(session, handle, options, &status);
+    if (!entry)
         return status;
     struct data *unread = data_new_empty((uint32_t)options->unread_length);
     struct pending_request *request = unread ? begin(session, request_id, handle, options) : NULL;

@@ -7,7 +7,6 @@
 #include <openssl/pkcs12.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
-#include <string.h>
 
 static const char no_memory[] = "no memory";
 static const char unusable[] = "the certificate cannot be used: its key is too small, or its signature too weak";
@@ -44,11 +43,13 @@ static const char *use_chain(SSL_CTX *ssl, const struct tls_library *library, BI
 static int give_passphrase(char *to, int size, int writes, void *context)
 {
     const char *passphrase = context;
+    int length = 0;
     (void)writes;
-    if (!passphrase || strlen(passphrase) > (size_t)size)
-        return -1;
-    memcpy(to, passphrase, strlen(passphrase));
-    return (int)strlen(passphrase);
+    while (passphrase && passphrase[length] && length < size) {
+        to[length] = passphrase[length];
+        length++;
+    }
+    return passphrase && !passphrase[length] ? length : -1;
 }
 
 static const char *use_key(SSL_CTX *ssl, const struct tls_library *library, BIO *text, const char *passphrase)

@@ -9,10 +9,10 @@
 #include "oche/oche.h"
 #include "oche/tcp_socket.h"
 #include "tests/support/client_session.h"
-#include "tests/support/daemon.h"
 #include "tests/support/process.h"
 #include "tests/support/sized.h"
 #include "tests/support/skip.h"
+#include "tests/support/successor.h"
 
 using namespace test_support;
 
@@ -908,4 +908,41 @@ TEST_CASE("a context takes a PKCS#12 with a passphrase")
     INFO(made.why);
     REQUIRE(made.result > 0);
     client.meet(client.listen(made.result), client.trusting(identity.certificate));
+}
+
+TEST_CASE("what has TLS ends with DAEMON_LOST when the daemon hands over, and begins anew at the successor")
+{
+    NEEDS_OPENSSL()
+    Daemon daemon;
+    const Identity identity(daemon.place());
+    Client client;
+    const int64_t context = client.trusting(identity.certificate);
+    const int64_t listener = client.listen(client.being(identity));
+    const int64_t plain = client.listen(0);
+    const auto [server, peer] = client.meet(listener, context);
+    REQUIRE(oche_accept(client.get(), ACCEPT, listener) == 0);
+    REQUIRE(oche_read(client.get(), READ, peer) == 0);
+    REQUIRE(oche_accept(client.get(), ACCEPT + 100, plain) == 0);
+    const Successor successor(daemon.place());
+    REQUIRE(successor.serves());
+    for (int i = 0; i < 2; i++) {
+        const Completed lost = client.next();
+        CAPTURE(lost.request_id);
+        CHECK((lost.request_id == ACCEPT || lost.request_id == READ));
+        CHECK(lost.result == TCP_ERR_DAEMON_LOST);
+    }
+    CHECK(client.is_quiet()); // the listener without TLS goes on
+    CHECK(daemon.wait() == 0);
+
+    auto options = sized<oche_connect_options>();
+    const Address address = loopback4();
+    options.address = address.data();
+    options.address_length = address.size();
+    options.port = client.port_of(plain);
+    options.tls_context = context;
+    options.server_name = "oche.test";
+    CHECK(oche_connect(client.get(), CONNECT, &options) == TCP_ERR_INVALID_HANDLE);
+    client.meet(client.listen(client.being(identity)), client.trusting(identity.certificate));
+    REQUIRE(oche_accept(client.get(), ACCEPT, plain) == 0);
+    CHECK(client.is_quiet());
 }

@@ -73,6 +73,7 @@ extern "C" {
 #define TCP_ERR_QUOTA (-17)
 /* Library and daemon have no protocol version in common. */
 #define TCP_ERR_PROTOCOL (-18)
+/* TLS could not be agreed upon with the other side (oche.h). */
 #define TCP_ERR_TLS_FAILED (-19)
 
 /*
