@@ -238,8 +238,7 @@ void connection_close_accepted(struct session *session, int64_t listener)
 /* ---- connecting and accepting ---- */
 
 /* The connection is there: completes the request that asked for it. */
-static void open_connection(struct connection *connection, struct request *request, const struct sockaddr_storage *peer,
-                            const char *why)
+static void open_connection(struct connection *connection, struct request *request, const char *why)
 {
     struct socket *socket = &connection->socket;
     struct endpoints endpoints = {0};
@@ -247,7 +246,7 @@ static void open_connection(struct connection *connection, struct request *reque
 
     (void)engine_socket_name(socket->engine_socket, &local);
     address_to_endpoint(&endpoints.local, &local);
-    address_to_endpoint(&endpoints.remote, peer);
+    endpoints.remote = connection->peer;
     connection->state = CONNECTION_OPEN;
     socket->open = true;
     request_complete_with_socket(request, socket->handle, &endpoints, why);
@@ -276,7 +275,8 @@ void connection_connected(struct connection *connection, const char *why)
         return;
     }
     statistics_add(&connection->socket.session->host->daemon->statistics.connections_made, 1);
-    open_connection(connection, &connection->connects, &peer, why);
+    address_to_endpoint(&connection->peer, &peer);
+    open_connection(connection, &connection->connects, why);
 }
 
 void connection_put_on(struct connection *connection, struct stream *filter, connection_opened *opened)
@@ -390,7 +390,8 @@ int connection_connect(struct request *request, const struct connection_target *
     return code;
 }
 
-struct connection *connection_take(struct session *session, int fd, int64_t listener, int *code)
+struct connection *connection_take(struct session *session, int fd, const struct sockaddr_storage *peer,
+                                   int64_t listener, int *code)
 {
     struct connection *connection = connection_new(session);
     *code = connection ? attach(connection, fd) : OCHE_ERR_OUT_OF_MEMORY;
@@ -399,13 +400,14 @@ struct connection *connection_take(struct session *session, int fd, int64_t list
         return NULL;
     }
     connection->accepted_by = listener;
+    address_to_endpoint(&connection->peer, peer);
     return connection;
 }
 
-void connection_accepted(struct connection *connection, struct request *request, const struct sockaddr_storage *peer)
+void connection_accepted(struct connection *connection, struct request *request)
 {
     statistics_add(&request->session->host->daemon->statistics.connections_accepted, 1);
-    open_connection(connection, request, peer, NULL);
+    open_connection(connection, request, NULL);
 }
 
 void connection_drop(struct connection *connection)

@@ -20,6 +20,7 @@
 #include "daemon/socket/address.h"
 #include "daemon/socket/outgoing.h"
 #include "daemon/stream/socket_stream.h"
+#include "proto/endpoints.h"
 
 #include <openssl/types.h>
 #include <stdbool.h>
@@ -62,6 +63,7 @@ struct connection {
     struct securing securing;
     enum connection_state state;
     bool is_shut;            /* the stream is closed */
+    struct endpoint peer;    /* the other end, also when it is gone */
     int64_t accepted_by;     /* handle of the listener, 0 if there was none */
     struct request connects; /* held while connecting */
 
@@ -93,10 +95,11 @@ int connection_connect(struct request *request, const struct connection_target *
 
 /* Takes over `fd`, for which socket_charge() was called. NULL: *code says why, and the descriptor stays the caller's.
  */
-struct connection *connection_take(struct session *session, int fd, int64_t listener, int *code);
+struct connection *connection_take(struct session *session, int fd, const struct sockaddr_storage *peer,
+                                   int64_t listener, int *code);
 
 /* Completes the ACCEPT with a connection that was taken. */
-void connection_accepted(struct connection *connection, struct request *request, const struct sockaddr_storage *peer);
+void connection_accepted(struct connection *connection, struct request *request);
 
 /* Nobody wants the connection, of which no client knows. The peer sees a reset. */
 void connection_drop(struct connection *connection);

@@ -232,11 +232,11 @@ static void on_secured(void *owner, struct connection *connection, int result)
     accept_next(listener);
 }
 
-static void begin_handshake(struct listener *listener, int fd)
+static void begin_handshake(struct listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     struct session *session = listener->socket.session;
     int code;
-    struct connection *connection = connection_take(session, fd, listener->socket.handle, &code);
+    struct connection *connection = connection_take(session, fd, peer, listener->socket.handle, &code);
     if (connection) {
         list_append(&listener->handshakes, &connection->securing.waits);
         listener->unclaimed_count++;
@@ -272,14 +272,15 @@ static void on_accepted(void *owner, int result, const struct sockaddr_storage *
     }
     stop_accepting(listener, true);
     if (listener->tls) {
-        begin_handshake(listener, result);
+        begin_handshake(listener, result, peer);
         return;
     }
     struct accept *accept = take_accept(listener);
     int code;
-    struct connection *connection = connection_take(listener->socket.session, result, listener->socket.handle, &code);
+    struct connection *connection =
+        connection_take(listener->socket.session, result, peer, listener->socket.handle, &code);
     if (connection) {
-        connection_accepted(connection, &accept->request, peer);
+        connection_accepted(connection, &accept->request);
     } else {
         close(result);
         socket_give_back_charge(listener->socket.session);

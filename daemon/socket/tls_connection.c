@@ -129,10 +129,8 @@ void tls_connection_accept(struct connection *connection, struct tls_context *co
 
 void tls_connection_hand_over(struct connection *connection, struct request *request)
 {
-    struct sockaddr_storage peer;
     connection->opened = on_shaken;
-    (void)engine_socket_peer(connection->socket.engine_socket, &peer); /* none, if it is broken: that shows */
-    connection_accepted(connection, request, &peer);
+    connection_accepted(connection, request);
 }
 
 /* ---- open connections ---- */

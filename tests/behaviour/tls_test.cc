@@ -946,3 +946,32 @@ TEST_CASE("what has TLS ends with DAEMON_LOST when the daemon hands over, and be
     REQUIRE(oche_accept(client.get(), ACCEPT, plain) == 0);
     CHECK(client.is_quiet());
 }
+
+TEST_CASE("a connection whose peer is gone before anybody asks for it still says who that was")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Client server;
+    Client client;
+    const int64_t listener = server.listen(server.being(identity));
+    const int64_t context = client.trusting(identity.certificate);
+    REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
+    const Completed first = client.connect(context, server.port_of(listener));
+    const Completed second = client.connect(context, server.port_of(listener));
+    REQUIRE(first.result > 0);
+    REQUIRE(second.result > 0);
+    CHECK(server.next().result > 0);
+    const uint16_t port = client.port_of(second.result);
+    REQUIRE(oche_abort(client.get(), CLOSE, second.result) == 0);
+    CHECK(client.next().result == 0);
+
+    REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
+    const Completed accepted = server.next();
+    REQUIRE(accepted.result > 0);
+    auto remote = sized<oche_endpoint>();
+    REQUIRE(oche_get_remote(server.get(), accepted.result, &remote) == 0);
+    CHECK(remote.port == port);
+    REQUIRE(oche_read(server.get(), READ, accepted.result) == 0);
+    CHECK(server.next().result == TCP_ERR_READ_FAILED);
+}

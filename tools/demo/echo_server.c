@@ -1,7 +1,10 @@
 /*
  * An echo server on oche.h: what comes in on a connection goes out again.
  *
- *     echo_server [PORT]      serves 127.0.0.1:PORT (default: any free port) until SIGINT or SIGTERM
+ *     echo_server [PORT [CERTIFICATE KEY]]
+ *
+ * Serves 127.0.0.1:PORT (default: 0, any free port) until SIGINT or SIGTERM; with a certificate and its key, which are
+ * files in PEM, with TLS.
  *
  * Prints "listening PORT" once it serves. The request id says what a completion is about: the kind of request in the
  * upper half, and for reads and writes the connection's handle in a table in the lower half.
@@ -16,11 +19,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 1024 };
-enum kind { LISTENED, ACCEPTED, CAME, WENT, CLOSED };
+enum { CONNECTIONS_MAX = 1024, FILE_MAX = 128 * 1024 };
+enum kind { PREPARED, LISTENED, ACCEPTED, CAME, WENT, CLOSED };
 
 struct server {
     oche_session *session;
+    uint16_t port;
     int64_t listener;
     int64_t connections[CONNECTIONS_MAX]; /* handles, 0: free */
 };
@@ -34,6 +38,42 @@ static void check(int64_t result, const char *what)
 {
     if (result < 0)
         errx(1, "%s: %s (%s)", what, oche_error_text(result), oche_error_name(result));
+}
+
+/* `context`: 0 is without TLS. */
+static void begin_to_listen(const struct server *server, int64_t context)
+{
+    static const uint8_t loopback[] = {127, 0, 0, 1};
+    const struct oche_listen_options options = {.size = sizeof options,
+                                                .address = loopback,
+                                                .address_length = sizeof loopback,
+                                                .port = server->port,
+                                                .tls_context = context};
+    check(oche_listen(server->session, id(LISTENED, 0), &options), "listen");
+}
+
+/* Copied into `text`, which has room for FILE_MAX bytes: how many there are. */
+static size_t read_file(const char *path, char *text)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        err(1, "%s", path);
+    size_t size = fread(text, 1, FILE_MAX, file);
+    fclose(file);
+    return size;
+}
+
+static void prepare_tls(const struct server *server, const char *certificate, const char *key)
+{
+    static char chain_text[FILE_MAX], key_text[FILE_MAX];
+    const struct oche_tls_identity identity = {
+        .chain = chain_text,
+        .chain_length = read_file(certificate, chain_text),
+        .key = key_text,
+        .key_length = read_file(key, key_text),
+    };
+    const struct oche_tls_options options = {.size = sizeof options, .identities = &identity, .identity_count = 1};
+    check(oche_tls_context(server->session, id(PREPARED, 0), &options), "TLS");
 }
 
 static void close_connection(struct server *server, uint32_t index)
@@ -64,6 +104,11 @@ static void on_completion(struct server *server, const struct oche_completion *c
     struct oche_endpoint local = {.size = sizeof local};
 
     switch (kind) {
+    case PREPARED:
+        if (completion->result < 0)
+            errx(1, "TLS: %s", completion->why ? completion->why : oche_error_text(completion->result));
+        begin_to_listen(server, completion->result);
+        break;
     case LISTENED:
         check(completion->result, "listen");
         server->listener = completion->result;
@@ -115,16 +160,17 @@ static void serve(struct server *server)
 
 int main(int argc, char **argv)
 {
-    static const uint8_t loopback[] = {127, 0, 0, 1};
     static struct server server;
     int port = argc > 1 ? atoi(argv[1]) : 0;
-    if (argc > 2 || port < 0 || port > 65535)
-        errx(2, "usage: echo_server [PORT]");
+    if (argc == 3 || argc > 4 || port < 0 || port > 65535)
+        errx(2, "usage: echo_server [PORT [CERTIFICATE KEY]]");
+    server.port = (uint16_t)port;
     if (oche_session_open(NULL, &server.session) < 0)
         errx(1, "%s", oche_last_error());
-    struct oche_listen_options options = {
-        .size = sizeof options, .address = loopback, .address_length = 4, .port = (uint16_t)port};
-    check(oche_listen(server.session, id(LISTENED, 0), &options), "listen");
+    if (argc == 4)
+        prepare_tls(&server, argv[2], argv[3]);
+    else
+        begin_to_listen(&server, 0);
     serve(&server);
     oche_session_close(server.session);
     return 0;
