@@ -7,10 +7,28 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* How much one is charged for, as a socket takes about 2 KiB. */
+enum {
+    HANDLES_OF_CONTEXT = 16,
+    HANDLES_OF_IDENTITY = 16,
+    BYTES_OF_HANDLE = 1024, /* of certificates; parsed they take more than as text */
+};
+
 struct tls_handle {
     struct socket socket;
     struct tls_context *context;
+    int64_t charge; /* handles of the user */
 };
+
+/* A context takes memory, and no descriptor: it counts as so many handles. */
+static int64_t charge_of(const struct tls_settings *settings)
+{
+    size_t bytes = settings->own_roots.size + settings->protocols.size;
+    for (size_t i = 0; i < settings->identity_count; i++)
+        bytes += settings->identities[i].chain.size;
+    return HANDLES_OF_CONTEXT + (int64_t)(bytes / BYTES_OF_HANDLE) +
+           HANDLES_OF_IDENTITY * (int64_t)settings->identity_count;
+}
 
 static void free_handle(struct tls_handle *handle)
 {
@@ -21,12 +39,13 @@ static void free_handle(struct tls_handle *handle)
 static void close_handle(struct tls_handle *handle)
 {
     socket_leave_table(&handle->socket);
-    account_give_back(handle->socket.session->account, ACCOUNT_HANDLES, 1);
+    account_give_back(handle->socket.session->account, ACCOUNT_HANDLES, handle->charge);
     free_handle(handle);
 }
 
-/* The part of tls_handle_open() for which the user was charged a handle. 0 or a code. */
-static int make(struct request *request, const struct tls_library *library, const struct tls_settings *settings)
+/* The part of tls_handle_open() for which the user was charged. 0 or a code. */
+static int make(struct request *request, const struct tls_library *library, const struct tls_settings *settings,
+                int64_t charge)
 {
     const char *why;
     struct tls_handle *handle = calloc(1, sizeof *handle);
@@ -36,7 +55,7 @@ static int make(struct request *request, const struct tls_library *library, cons
     handle->context = tls_context_new(library, settings, &why);
     if (!handle->context) {
         free_handle(handle);
-        account_give_back(request->session->account, ACCOUNT_HANDLES, 1);
+        account_give_back(request->session->account, ACCOUNT_HANDLES, charge);
         request_complete_with_words(request, OCHE_ERR_INVALID_ARGUMENT, EINVAL, why);
         return 0;
     }
@@ -45,6 +64,7 @@ static int make(struct request *request, const struct tls_library *library, cons
         free_handle(handle);
         return code;
     }
+    handle->charge = charge;
     handle->socket.open = true;
     request_complete(request, handle->socket.handle, 0);
     return 0;
@@ -57,22 +77,31 @@ int tls_handle_open(struct request *request, const struct tls_settings *settings
     const struct tls_library *library = session_host_tls(session->host);
     if (!library)
         return OCHE_ERR_OUT_OF_MEMORY;
-    if (!account_take(account, ACCOUNT_HANDLES, 1))
+    int64_t charge = charge_of(settings);
+    if (!account_take(account, ACCOUNT_HANDLES, charge))
         return session_refuse(session, ACCOUNT_HANDLES, account->quotas[ACCOUNT_HANDLES].limit);
-    int code = make(request, library, settings);
+    int code = make(request, library, settings, charge);
     if (code < 0)
-        account_give_back(account, ACCOUNT_HANDLES, 1);
+        account_give_back(account, ACCOUNT_HANDLES, charge);
     return code;
 }
 
 int tls_handle_replace(struct socket *socket, struct request *request, const struct tls_settings *settings)
 {
-    const struct tls_handle *handle = (struct tls_handle *)socket;
-    const char *why = tls_context_replace(handle->context, session_host_tls(socket->session->host), settings);
-    if (why)
+    struct tls_handle *handle = (struct tls_handle *)socket;
+    struct session *session = socket->session;
+    struct account *account = session->account;
+    int64_t charge = charge_of(settings);
+    if (!account_take(account, ACCOUNT_HANDLES, charge))
+        return session_refuse(session, ACCOUNT_HANDLES, account->quotas[ACCOUNT_HANDLES].limit);
+    const char *why = tls_context_replace(handle->context, session_host_tls(session->host), settings);
+    account_give_back(account, ACCOUNT_HANDLES, why ? charge : handle->charge);
+    if (why) {
         request_complete_with_words(request, OCHE_ERR_INVALID_ARGUMENT, EINVAL, why);
-    else
-        request_complete(request, 0, 0);
+        return 0;
+    }
+    handle->charge = charge;
+    request_complete(request, 0, 0);
     return 0;
 }
 

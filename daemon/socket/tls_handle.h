@@ -1,6 +1,6 @@
 /*
- * A TLS context that a session has a handle of. It counts as one of the user's handles, and takes no descriptor.
- * Connections that were begun with it keep it.
+ * A TLS context that a session has a handle of. It takes no descriptor, and counts as several of the user's handles,
+ * for its memory. Connections that were begun with it keep it.
  */
 #ifndef OCHE_DAEMON_SOCKET_TLS_HANDLE_H
 #define OCHE_DAEMON_SOCKET_TLS_HANDLE_H

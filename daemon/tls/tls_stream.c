@@ -23,6 +23,7 @@
 enum {
     ROOM = 32 * 1024,         /* bytes of a receive: two records */
     OUTGOING_MAX = 64 * 1024, /* bytes of ciphertext that are made at once */
+    ANSWERS_MAX = 64 * 1024,  /* beyond that: answers to what the peer sends, who has to take them */
     VECTORS = 64,
     FAILURE_SIZE = 160,
 };
@@ -199,7 +200,8 @@ static void explain(struct tls_stream *tls)
 
 static void receive_below(struct tls_stream *tls)
 {
-    if (tls->receives_below || tls->has_ended)
+    bool is_behind = buffer_length(&tls->outgoing) > OUTGOING_MAX + ANSWERS_MAX; /* on_sent() comes back to it */
+    if (tls->receives_below || tls->has_ended || is_behind)
         return;
     tls->receives_below = true;
     stream_receive(tls->below);
@@ -437,6 +439,8 @@ static void on_sent(void *owner, ssize_t result)
         send_below(tls);
         return;
     }
+    if (tls->wants_receive && !tls->lacks_room)
+        receive_below(tls);
     bool ends = tls->shuts_down;
     tls->shuts_down = false;
     if (ends)

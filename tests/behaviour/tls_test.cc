@@ -975,3 +975,38 @@ TEST_CASE("a connection whose peer is gone before anybody asks for it still says
     REQUIRE(oche_read(server.get(), READ, accepted.result) == 0);
     CHECK(server.next().result == TCP_ERR_READ_FAILED);
 }
+
+TEST_CASE("a context counts as several sockets of the user, until it is closed")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon({{"--user-max-handles", "120"}});
+    const Identity identity(daemon.place());
+    Client client;
+    const auto used = [&] {
+        auto statistics = sized<oche_statistics>();
+        REQUIRE(oche_get_statistics(client.get(), 99, &statistics) == 0);
+        REQUIRE(client.next().result == 0);
+        return statistics.user_handles.used;
+    };
+    const int64_t first = client.being(identity);
+    CHECK(used() == 32);
+    client.being(identity);
+    client.being(identity);
+    Completed refused;
+    client.with(identity, "", [&](const oche_tls_options &options) { refused = client.make(options); });
+    CHECK(refused.result == TCP_ERR_QUOTA);
+    CHECK(used() == 96);
+
+    // What replaces it counts instead; for a moment there are both.
+    const std::string roots = contents_of(identity.certificate);
+    auto smaller = sized<oche_tls_options>();
+    smaller.trust = OCHE_TLS_TRUST_OWN;
+    smaller.roots = roots.data();
+    smaller.roots_length = roots.size();
+    REQUIRE(oche_tls_replace(client.get(), REPLACE, first, &smaller) == 0);
+    CHECK(client.next().result == 0);
+    CHECK(used() == 80);
+    client.close(first);
+    CHECK(used() == 64);
+    CHECK(daemon.logs("event=quota"));
+}

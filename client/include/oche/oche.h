@@ -318,8 +318,10 @@ int64_t oche_limit(oche_session *session, int64_t request_id, uint32_t milliseco
 /*
  * A TLS context: who one is, whom one trusts, and what is negotiated. Completes with its handle, which oche_close
  * closes; connections that were begun with it keep it. TCP_ERR_INVALID_ARGUMENT: `why` says what is wrong. Files are
- * the caller's to read: the daemon opens none. All is copied. TCP_ERR_OUT_OF_MEMORY: this is more than 256 KiB, or
- * there is no memory.
+ * the caller's to read: the daemon opens none. All is copied. For its
+ * memory it counts as 16 sockets of the user, as 16 more for each identity, and as one for each KiB of certificates
+ * (TCP_ERR_QUOTA).
+ * TCP_ERR_OUT_OF_MEMORY: this is more than 256 KiB, or there is no memory.
  */
 int64_t oche_tls_context(oche_session *session, int64_t request_id, const struct oche_tls_options *options);
 
