@@ -42,7 +42,7 @@ int epoll_set_report(int set)
         for (int i = 0; i < count; i++)
             report(events[i].data.ptr);
     } while (count == AT_ONCE);
-    return count < 0 ? -errno : 0;
+    return count < 0 && errno != EINTR ? -errno : 0; /* the set is readable still, and this is called again */
 }
 
 void epoll_set_watch_break(int set, struct engine_socket *socket)
