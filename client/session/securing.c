@@ -138,6 +138,7 @@ void securing_end(struct oche_session *session, const struct pending_request *re
     } else if (result == 0 && request->opcode == FRAME_SECURE) {
         reading_deinit(&entry->reading);
         entry->reading = (struct reading){0};
+        entry->endpoints.no_delay = true; /* the daemon has set it */
     }
 }
 

@@ -247,6 +247,7 @@ static void open_connection(struct connection *connection, struct request *reque
     (void)engine_socket_name(socket->engine_socket, &local);
     address_to_endpoint(&endpoints.local, &local);
     endpoints.remote = connection->peer;
+    endpoints.no_delay = connection_has_filter(connection); /* see daemon/socket/tls_connection.c */
     connection->state = CONNECTION_OPEN;
     socket->open = true;
     request_complete_with_socket(request, socket->handle, &endpoints, why);

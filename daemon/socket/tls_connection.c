@@ -13,18 +13,25 @@
 #include "proto/errors.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
 enum { HANDSHAKE_MS = 10 * 1000 /* for a client; what a connect has is the client's business */ };
 
-/* 0: TLS lies on the connection, and the handshake begins; or a code. Takes over `ssl`; NULL: out of memory. */
+/* 0: TLS lies on the connection, and the handshake begins; or a code. Takes over `ssl`; NULL: out of memory.
+ *
+ * TLS has words of its own, session tickets for one, which the other side does not answer: with Nagle's algorithm what
+ * is small and comes behind them would wait for an acknowledgement, 40 ms as a rule. */
 static int put_on(struct connection *connection, SSL *ssl, enum tls_role role, connection_opened *opened)
 {
+    static const int on = 1;
     struct time_slice *slice = &connection->socket.session->tenant->slice;
     struct stream *tls = ssl ? tls_stream_new(connection->stream, slice, ssl, role) : NULL;
     if (!tls)
         return OCHE_ERR_OUT_OF_MEMORY;
+    (void)engine_socket_set_option(connection->socket.engine_socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     connection_put_on(connection, tls, opened);
     return 0;
 }

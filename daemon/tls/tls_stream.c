@@ -21,9 +21,12 @@
 #include <string.h>
 
 enum {
-    ROOM = 32 * 1024,         /* bytes of a receive: two records */
-    OUTGOING_MAX = 64 * 1024, /* bytes of ciphertext that are made at once */
-    ANSWERS_MAX = 64 * 1024,  /* beyond that: answers to what the peer sends, who has to take them */
+    ROOM_LEAST = 17 * 1024,     /* bytes of a receive: a record; */
+    ROOM_MOST = 16 * 17 * 1024, /* or sixteen, if many come */
+    RECORD = 16 * 1024,         /* bytes of the owner's in one, at most */
+    RECORD_OVERHEAD = 64,       /* bytes that it has more, at most */
+    OUTGOING_MAX = 64 * 1024,   /* bytes of ciphertext that are made at once */
+    ANSWERS_MAX = 64 * 1024,    /* beyond that: answers to what the peer sends, who has to take them */
     VECTORS = 64,
     FAILURE_SIZE = 160,
 };
@@ -45,6 +48,7 @@ struct tls_stream {
     struct buffer outgoing;    /* ciphertext that the system has not taken */
     struct buffer pushed_back; /* of the owner's, which comes before all else */
     uint8_t *received_into;    /* room of the receive below; NULL: there is none */
+    size_t room;               /* how large it is, or will be */
     size_t sent;               /* bytes of the owner's that became what is in `outgoing` */
     bool is_open;              /* the handshake is done */
     bool asks;                 /* the handshake waits for tls_stream_trust() */
@@ -87,18 +91,26 @@ static void buffer_take(struct buffer *buffer, size_t count)
         buffer_clear(buffer); /* who is idle has no memory for it */
 }
 
+/* False: no memory. */
+static bool buffer_make_room(struct buffer *buffer, size_t count)
+{
+    if (buffer->room - buffer->size >= count)
+        return true;
+    size_t room = buffer->size + count > 2 * buffer->room ? buffer->size + count : 2 * buffer->room;
+    uint8_t *larger = realloc(buffer->bytes, room);
+    if (!larger)
+        return false;
+    buffer->bytes = larger;
+    buffer->room = room;
+    return true;
+}
+
 static bool buffer_append(struct buffer *buffer, const void *bytes, size_t count)
 {
     if (count == 0)
         return true;
-    if (buffer->room - buffer->size < count) {
-        size_t room = buffer->size + count > 2 * buffer->room ? buffer->size + count : 2 * buffer->room;
-        uint8_t *larger = realloc(buffer->bytes, room);
-        if (!larger)
-            return false;
-        buffer->bytes = larger;
-        buffer->room = room;
-    }
+    if (!buffer_make_room(buffer, count))
+        return false;
     memcpy(buffer->bytes + buffer->size, bytes, count);
     buffer->size += count;
     return true;
@@ -333,13 +345,13 @@ static uint8_t *on_room(void *owner, size_t *size)
 {
     struct tls_stream *tls = owner;
     if (!tls->received_into)
-        tls->received_into = malloc(ROOM);
+        tls->received_into = malloc(tls->room);
     if (!tls->received_into) { /* nobody would say when there is some */
         tls->failure = ENOMEM;
         tls->has_ended = true;
         engine_work_submit(&tls->work);
     }
-    *size = ROOM;
+    *size = tls->room;
     return tls->received_into;
 }
 
@@ -355,9 +367,18 @@ static bool keep(struct tls_stream *tls, size_t count)
 {
     if (buffer_length(&tls->incoming) > 0)
         return buffer_append(&tls->incoming, tls->received_into, count);
-    tls->incoming = (struct buffer){.bytes = tls->received_into, .size = count, .room = ROOM};
+    tls->incoming = (struct buffer){.bytes = tls->received_into, .size = count, .room = tls->room};
     tls->received_into = NULL;
     return true;
+}
+
+/* A receive that fills its room is likely to be one of many. */
+static void adapt_room(struct tls_stream *tls, size_t received)
+{
+    if (received == tls->room && tls->room < ROOM_MOST)
+        tls->room *= 2;
+    else if (received < tls->room / 4 && tls->room > ROOM_LEAST)
+        tls->room /= 2;
 }
 
 static void on_received(void *owner, ssize_t result)
@@ -366,6 +387,7 @@ static void on_received(void *owner, ssize_t result)
     tls->receives_below = false;
     if (result > 0 && !keep(tls, (size_t)result))
         result = -ENOMEM;
+    adapt_room(tls, result > 0 ? (size_t)result : 0);
     if (result <= 0)
         tls->has_ended = true;
     if (result < 0)
@@ -376,24 +398,37 @@ static void on_received(void *owner, ssize_t result)
 
 /* ---- sending ---- */
 
+/* How long what encrypt() makes of the bytes will be, at most. */
+static size_t size_of_records(const struct iovec *vectors, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count && size < OUTGOING_MAX; i++)
+        size += vectors[i].iov_len + RECORD_OVERHEAD * (vectors[i].iov_len / RECORD + 1);
+    return size < OUTGOING_MAX ? size : OUTGOING_MAX + RECORD_OVERHEAD * (OUTGOING_MAX / RECORD + 1);
+}
+
 /* Encrypts what the owner has to send, as much as is sent at once. */
 static void encrypt(struct tls_stream *tls)
 {
     struct iovec vectors[VECTORS];
     int count = tls->stream.user->vectors(tls->stream.owner, vectors, VECTORS);
-    for (int i = 0; i < count && buffer_length(&tls->outgoing) < OUTGOING_MAX; i++) {
-        size_t taken;
-        size_t most = OUTGOING_MAX - buffer_length(&tls->outgoing);
-        size_t length = vectors[i].iov_len < most ? vectors[i].iov_len : most;
-        ERR_clear_error();
-        if (SSL_write_ex(tls->ssl, vectors[i].iov_base, length, &taken) != 1) {
-            explain(tls);
-            tls->write_failed = true;
-            return;
+    if (count > 1 || (count == 1 && vectors[0].iov_len > RECORD))
+        (void)buffer_make_room(&tls->outgoing, size_of_records(vectors, count)); /* at once; else it grows by and by */
+    for (int i = 0; i < count; i++) {
+        const uint8_t *bytes = vectors[i].iov_base;
+        size_t left = vectors[i].iov_len;
+        while (left > 0 && buffer_length(&tls->outgoing) < OUTGOING_MAX) {
+            size_t taken; /* a record's worth */
+            ERR_clear_error();
+            if (SSL_write_ex(tls->ssl, bytes, left, &taken) != 1) {
+                explain(tls);
+                tls->write_failed = true;
+                return;
+            }
+            tls->sent += taken;
+            bytes += taken;
+            left -= taken;
         }
-        tls->sent += taken;
-        if (taken < vectors[i].iov_len)
-            return;
     }
 }
 
@@ -615,6 +650,7 @@ struct stream *tls_stream_new(struct stream *below, struct time_slice *slice, SS
     else
         SSL_set_connect_state(ssl);
     tls->ssl = ssl;
+    tls->room = ROOM_LEAST;
     tls->below = below;
     tls->work = (struct engine_work){.run = on_turn, .slice = slice};
     list_init(&tls->work.node);

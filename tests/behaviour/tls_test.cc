@@ -771,6 +771,7 @@ TEST_CASE("what was negotiated can be asked about")
     const int64_t listener = client.listen(serving.result);
     const auto [server, peer] = client.meet(listener, context);
     for (const int64_t end : {server, peer}) {
+        CHECK(oche_get_no_delay(client.get(), end) == 1); // so that nothing waits behind session tickets
         CHECK(client.info(end, OCHE_TLS_VERSION) == "TLSv1.3");
         CHECK(client.info(end, OCHE_TLS_CIPHER) == "TLS_AES_128_GCM_SHA256");
         CHECK(client.info(end, OCHE_TLS_GROUP) == "secp384r1");

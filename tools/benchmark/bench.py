@@ -16,6 +16,7 @@ import plot
 import report
 import rounds
 import system_calls
+import tls
 from peers import PEERS, ROOT, DartPeer, select_peers
 from processes import BenchError
 from workloads import ALL, IDLE, SYSTEM_CALLS, select
@@ -24,7 +25,7 @@ DESCRIPTION = """\
 Measures oche, a plain epoll server (the limit), Node's net and an in-process reference on the same load, all on
 loopback, and prints tables: medians, spread, ratio to the limit, latencies, processor time and context switches for
 each operation, memory of idle connections, system calls. With --dart, the same servers in Dart over dart:io and over
-oche. Takes a few minutes; --quick takes half of one."""
+oche. With --tls, oche's TLS beside a plain OpenSSL server. Takes a few minutes; --quick takes half of one."""
 
 TARGETS = ["//tools/benchmark", "//daemon:oched"]
 RESULTS = "bench-results"
@@ -33,6 +34,7 @@ RESULTS = "bench-results"
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="tools/bench", description=DESCRIPTION)
     parser.add_argument("--dart", action="store_true", help="servers in Dart, over dart:io and over oche")
+    parser.add_argument("--tls", action="store_true", help="TLS alone: echo and handshakes, beside OpenSSL's own")
     parser.add_argument("--quick", action="store_true", help="one short round: does everything work?")
     parser.add_argument("--only", metavar="WORKLOAD", action="append", help="of these, separated by commas: see --list")
     parser.add_argument("--peers", metavar="PEER", action="append", help="these and the limits only: see --list")
@@ -77,12 +79,12 @@ def print_list():
         print(f"{peer.key:19} {peer.title}{' (only on request)' if peer.on_request else ''}")
 
 
-def build(peers):
+def build(peers, targets=None):
     command = ["bazel", "build", "--ui_event_filters=-info", "--show_result=0"]
     if not sys.stderr.isatty():
         command.append("--noshow_progress")
     try:
-        status = subprocess.run(command + TARGETS, cwd=ROOT, stdout=sys.stderr, check=False).returncode
+        status = subprocess.run(command + (targets or TARGETS), cwd=ROOT, stdout=sys.stderr, check=False).returncode
     except FileNotFoundError:
         raise BenchError("bazel is missing; run tools/setup") from None
     if status != 0 or (any(isinstance(peer, DartPeer) for peer in peers) and not dart.build()):
@@ -162,6 +164,13 @@ def main():
         print_list()
         return
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))  # so that everything is cleaned up
+    if options.tls:
+        if not options.no_build:
+            build([], tls.TARGETS)
+        results = tls.run(options)
+        if options.json:
+            write(options.json, json.dumps({"machine": machine(), "tls": results}, indent=1) + "\n")
+        return
     known = [workload.key for workload in ALL]
     for key in options.only:
         if key not in known:

@@ -332,10 +332,10 @@ int64_t oche_tls_replace(oche_session *session, int64_t request_id, int64_t cont
 
 /*
  * Puts TLS on a connection that is open, after both sides have agreed to (STARTTLS, CONNECT of a proxy). Completes with
- * 0 when it is done. What has come and was not read is TLS's, and so is `unread`. Until it has completed nothing is
- * read or written, and it takes that no read or write is pending: TCP_ERR_INVALID_ARGUMENT. TCP_ERR_TLS_FAILED, with
- * `why`: then the connection can only be closed; so it is after any other failure but TCP_ERR_OUT_OF_MEMORY, and after
- * oche_limit.
+ * 0 when it is done. What has come and was not read is TLS's, and so is `unread`. TCP_NODELAY is set, as for all
+ * connections with TLS. Until it has completed nothing is read or written, and it takes that no read or write is
+ * pending: TCP_ERR_INVALID_ARGUMENT. TCP_ERR_TLS_FAILED, with `why`: then the connection can only be closed; so it is
+ * after any other failure but TCP_ERR_OUT_OF_MEMORY, and after oche_limit.
  */
 int64_t oche_secure(oche_session *session, int64_t request_id, int64_t handle,
                     const struct oche_secure_options *options);
