@@ -82,14 +82,16 @@ final class OcheSecureSocket extends OcheSocket implements SecureSocket {
     final ours = _ours(socket);
     final name = host ?? ours.remoteAddress.host;
     final (connection, held) = await detachConnection(ours);
-    await connection.secure(
-      _nameOf(name),
-      context: context,
-      onBadCertificate: onBadCertificate,
-      protocols: supportedProtocols,
-      unread: held,
+    return _finish(
+      connection,
+      connection.secure(
+        _nameOf(name),
+        context: context,
+        onBadCertificate: onBadCertificate,
+        protocols: supportedProtocols,
+        unread: held,
+      ),
     );
-    return OcheSecureSocket._(connection);
   }
 
   /// As [SecureSocket.secureServer], for sockets of the daemon. [bufferedData] is what was read of the client's TLS already.
@@ -102,13 +104,26 @@ final class OcheSecureSocket extends OcheSocket implements SecureSocket {
     List<String>? supportedProtocols,
   }) async {
     final (connection, held) = await detachConnection(_ours(socket));
-    await connection.secureServer(
-      context,
-      clientCertificate: clientCertificateOf(requestClientCertificate, requireClientCertificate),
-      protocols: supportedProtocols,
-      unread: [...?bufferedData, ...?held],
+    return _finish(
+      connection,
+      connection.secureServer(
+        context,
+        clientCertificate: clientCertificateOf(requestClientCertificate, requireClientCertificate),
+        protocols: supportedProtocols,
+        unread: [...?bufferedData, ...?held],
+      ),
     );
-    return OcheSecureSocket._(connection);
+  }
+
+  /// Nobody else has the connection any more, to close it if TLS fails.
+  static Future<OcheSecureSocket> _finish(Connection connection, Future<void> secured) async {
+    try {
+      await secured;
+      return OcheSecureSocket._(connection);
+    } catch (_) {
+      connection.destroy();
+      rethrow;
+    }
   }
 
   static OcheSocket _ours(Socket socket) => switch (socket) {
@@ -158,7 +173,13 @@ final class _Attempt {
       (connection) {
         if (_completer.isCompleted) return connection.destroy();
         _connection = connection;
-        secure(connection).then((_) => _complete(connection), onError: _fail);
+        secure(connection).then(
+          (_) => _complete(connection),
+          onError: (Object failure, StackTrace trace) {
+            connection.destroy();
+            _fail(failure, trace);
+          },
+        );
       },
       onError: _fail,
     );

@@ -7,6 +7,7 @@ import 'dart:typed_data';
 
 import '../bindings.dart';
 import '../connection.dart';
+import '../exceptions.dart';
 import '../transport.dart';
 import 'certificate.dart';
 import 'context.dart';
@@ -31,12 +32,14 @@ extension SecureConnection on Connection {
     List<int>? unread,
     Duration? timeout,
   }) =>
-      useContext(
-        context ?? TlsContext.defaultContext,
-        transportOf(this).session,
-        (handle) => _secure(handle, serverName, onBadCertificate, unread, timeout),
-        isServer: false,
-        protocols: protocols,
+      _orGone(
+        useContext(
+          context ?? TlsContext.defaultContext,
+          transportOf(this).session,
+          (handle) => _secure(handle, serverName, onBadCertificate, unread, timeout),
+          isServer: false,
+          protocols: protocols,
+        ),
       );
 
   /// The same as a server, with the certificate of [context].
@@ -47,13 +50,20 @@ extension SecureConnection on Connection {
     List<int>? unread,
     Duration? timeout,
   }) =>
-      useContext(
-        context,
-        transportOf(this).session,
-        (handle) => _secure(handle, null, null, unread, timeout),
-        isServer: true,
-        protocols: protocols,
-        clientCertificate: clientCertificate,
+      _orGone(
+        useContext(
+          context,
+          transportOf(this).session,
+          (handle) => _secure(handle, null, null, unread, timeout),
+          isServer: true,
+          protocols: protocols,
+          clientCertificate: clientCertificate,
+        ),
+      );
+
+  /// A handle that is not valid with a context that is new is this connection's.
+  Future<void> _orGone(Future<void> secured) => secured.onError<InvalidHandleException>(
+        (_, trace) => Future.error(transportOf(this).gone('secure'), trace),
       );
 
   Future<void> _secure(
