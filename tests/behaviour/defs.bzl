@@ -21,7 +21,7 @@ _TARGETS = {
     ],
 }
 
-def behaviour_test(name, depends_on = [], size = "small", data = [], tags = []):
+def behaviour_test(name, depends_on = [], size = "small", data = [], deps = [], tags = []):
     """A Catch2 test of the real daemon, one target for each setting in which it may come out differently.
 
     The source is NAME.cc. It is linked once, as NAME_program, and each target runs that.
@@ -33,6 +33,7 @@ def behaviour_test(name, depends_on = [], size = "small", data = [], tags = []):
         about what the daemon's loop waits for. Neither: it runs once, on the memory lane with epoll
       size: as of any test
       data: what it needs at run time, besides the product
+      deps: what it is linked with, besides that
       tags: as of any test; the targets with another method than epoll also have that one as a tag
     """
     oche_test_program(
@@ -50,7 +51,7 @@ def behaviour_test(name, depends_on = [], size = "small", data = [], tags = []):
         deps = [
             "//tests/support",
             "//tests/support:main",
-        ],
+        ] + deps,
     )
     for suffix, method, lane in _TARGETS[" ".join(sorted(depends_on))]:
         oche_program_test(
