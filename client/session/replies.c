@@ -320,10 +320,15 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
             return fault;
         if (rules[request->opcode].has_words && frame->body_length != 0 && !take_words(session, message, &completion))
             return "words that cannot be read";
-        if (request->opcode == FRAME_PAUSE && securing_go_on(session, request))
+        bool is_paused = request->opcode == FRAME_PAUSE;
+        if (is_paused && securing_go_on(session, request))
             return NULL;
-        if (request->opcode == FRAME_PAUSE)
+        if (is_paused)
             completion.result = session_find(session, request->handle) ? OCHE_ERR_OUT_OF_MEMORY : OCHE_ERR_CLOSED;
+        if (request_is_unwanted(session, request) && !request->listener_closed && completion.data_owner) {
+            lane_give_back(&session->lane, completion.data_owner); /* words, that nobody wants either */
+            completion.data_owner = NULL;
+        }
         if (request_is_unwanted(session, request) && !request->listener_closed)
             return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
     } else {

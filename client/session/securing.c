@@ -113,14 +113,13 @@ bool securing_go_on(struct oche_session *session, struct pending_request *reques
 {
     size_t size;
     struct handle_entry *entry = session_find(session, request->handle);
+    request->opcode = FRAME_SECURE; /* also if it cannot be sent: the connection is paused, and of no use any more */
     uint8_t *all = entry ? take_ahead(session, &entry->reading, &size) : NULL;
     if (!all)
         return false;
     bool has_room = lane_reserve(&session->lane, request->body_length, size) == 0;
-    if (has_room) {
-        request->opcode = FRAME_SECURE;
+    if (has_room)
         request_send_all(session, request, request->body, request->body_length, all, size);
-    }
     free(all);
     return has_room;
 }

@@ -200,6 +200,10 @@ static void close_connection(struct connection *connection)
     end_requests(connection);
     if (connection->state == CONNECTION_CLOSED)
         return;
+    if (connection->state == CONNECTION_CONNECTING) {
+        detach(connection); /* nothing was written, and a handshake is of no use to anybody */
+        return;
+    }
     say_farewell(connection);
     if (!connection->outgoing.first && !is_delivering(connection)) {
         detach(connection);
@@ -230,7 +234,8 @@ void connection_close_accepted(struct session *session, int64_t listener)
     uint32_t index = 0;
     struct socket *socket;
     while ((socket = socket_table_next(&session->sockets, &index))) {
-        if (socket->kind == &connection_kind && connection_of(socket)->accepted_by == listener)
+        bool is_open = socket->open; /* else the listener has it, and drops it */
+        if (is_open && socket->kind == &connection_kind && connection_of(socket)->accepted_by == listener)
             close_connection(connection_of(socket));
     }
 }

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 enum {
-    HANDSHAKES_MAX = 64, /* under way at a listener, or done and not asked for */
+    HANDSHAKES_MAX = 256, /* under way at a listener, or done and not asked for */
     STARVATION_LOG_INTERVAL_S = 60,
     SHORTAGE_RETRY_MS = 1000, /* when the system is short of something */
     RATE_RETRY_MS = 10,       /* when connections come too often */
@@ -138,7 +138,7 @@ static void accept_next(struct listener *listener)
     struct daemon_state *daemon = session->host->daemon;
     struct account *account = session->account;
     if (listener->accepting || listener->closed || listener->accepts_count == 0 ||
-        listener->unclaimed_count >= HANDSHAKES_MAX)
+        (listener->unclaimed_count >= HANDSHAKES_MAX && list_is_empty(&listener->handshakes)))
         return;
     if (!list_is_empty(&listener->starved.node))
         return;
@@ -201,7 +201,8 @@ static void accept_failed(struct listener *listener, int os_error)
         log_failure(LOG_WARNING, "session=%llu event=accept-failed handle=%lld error=\"%s\" errno=%d",
                     (unsigned long long)session->number, (long long)listener->socket.handle, errno_text(os_error),
                     os_error);
-        complete_accept(listener, OCHE_ERR_ACCEPT_FAILED, os_error);
+        if (listener->accepts_count > 0) /* with TLS the last one may have got another connection meanwhile */
+            complete_accept(listener, OCHE_ERR_ACCEPT_FAILED, os_error);
         accept_next(listener);
     }
 }
@@ -232,6 +233,16 @@ static void on_secured(void *owner, struct connection *connection, int result)
     accept_next(listener);
 }
 
+/* Peers that begin a handshake and do not go on shut nobody out: the one that has taken longest makes place. */
+static void bound_handshakes(struct listener *listener)
+{
+    struct list *oldest = listener->unclaimed_count > HANDSHAKES_MAX ? list_take_first(&listener->handshakes) : NULL;
+    if (!oldest)
+        return;
+    listener->unclaimed_count--;
+    connection_drop(list_entry(oldest, struct connection, securing.waits));
+}
+
 static void begin_handshake(struct listener *listener, int fd, const struct sockaddr_storage *peer)
 {
     struct session *session = listener->socket.session;
@@ -241,6 +252,7 @@ static void begin_handshake(struct listener *listener, int fd, const struct sock
         list_append(&listener->handshakes, &connection->securing.waits);
         listener->unclaimed_count++;
         tls_connection_accept(connection, listener->tls, on_secured, listener);
+        bound_handshakes(listener);
     } else {
         log_failure(LOG_WARNING, "session=%llu event=accept-failed handle=%lld code=%s",
                     (unsigned long long)session->number, (long long)listener->socket.handle, oche_errors_name(code));

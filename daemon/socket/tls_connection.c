@@ -39,7 +39,7 @@ static int put_on(struct connection *connection, SSL *ssl, enum tls_role role, c
 /* Counts a handshake that has failed, and says why. */
 static const char *count_failure(const struct connection *connection, int os_error)
 {
-    const char *failure = tls_stream_failure(connection->stream);
+    const char *failure = connection_has_filter(connection) ? tls_stream_failure(connection->stream) : "";
     statistics_add(&connection->socket.session->host->daemon->statistics.handshakes_failed, 1);
     return *failure ? failure : errno_text(os_error);
 }
@@ -147,19 +147,21 @@ static void on_shaken(struct connection *connection, int result)
     struct securing *securing = &connection->securing;
     securing->asks = result == STREAM_ASKS;
     if (result == STREAM_ASKS) {
-        request_complete_with_words(&securing->request, 0, 0, tls_stream_failure(connection->stream));
+        if (securing->request.held)
+            request_complete_with_words(&securing->request, 0, 0, tls_stream_failure(connection->stream));
         return;
     }
     if (result == 0) {
         count(connection);
-        request_complete(&securing->request, 0, 0);
+        if (securing->request.held) /* else the client has closed it, and it lingers */
+            request_complete(&securing->request, 0, 0);
         return;
     }
     const char *why = count_failure(connection, -result);
     log_handshake_failure(connection, why, -result);
     connection_fail(connection, (struct write_failure){.code = OCHE_ERR_WRITE_FAILED, .os_error = (uint16_t)-result});
     /* Answering writes may have ended the session, for want of memory, and with it this connection. */
-    if (connection->state != CONNECTION_CLOSED)
+    if (connection->state != CONNECTION_CLOSED && securing->request.held)
         request_complete_with_words(&securing->request, OCHE_ERR_TLS_FAILED, -result, why);
 }
 
@@ -171,7 +173,7 @@ int tls_connection_secure(struct socket *socket, struct request *request, const 
     bool is_client = *expected->server_name;
     bool is_ready = !connection->receiving && connection->credit == 0 && !connection->read_ended && !outgoing->first &&
                     !outgoing->shut_down && !outgoing->failure.code && !connection->securing.request.held &&
-                    !connection->securing.asks;
+                    !connection_has_filter(connection);
     if (!is_ready)
         return OCHE_ERR_INVALID_ARGUMENT;
     if (payload->length > 0 && stream_push_back(connection->stream, payload->data, payload->length) < 0)

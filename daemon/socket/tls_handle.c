@@ -25,7 +25,7 @@ static int64_t charge_of(const struct tls_settings *settings)
 {
     size_t bytes = settings->own_roots.size + settings->protocols.size;
     for (size_t i = 0; i < settings->identity_count; i++)
-        bytes += settings->identities[i].chain.size;
+        bytes += settings->identities[i].chain.size + settings->identities[i].key.size;
     return HANDLES_OF_CONTEXT + (int64_t)(bytes / BYTES_OF_HANDLE) +
            HANDLES_OF_IDENTITY * (int64_t)settings->identity_count;
 }

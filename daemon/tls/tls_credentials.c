@@ -30,6 +30,7 @@ struct tls_credentials {
     const struct tls_library *library;
     size_t count; /* of identities, at least 1 */
     SSL_CTX **of_identities;
+    X509_STORE *trusted;
     uint8_t *protocols;
     unsigned protocols_size;
     struct tls_sessions sessions; /* of connections to servers */
@@ -52,6 +53,7 @@ static void unreference(struct tls_credentials *credentials)
     tls_sessions_deinit(&credentials->sessions);
     for (size_t i = 0; i < credentials->count; i++)
         SSL_CTX_free(credentials->of_identities[i]);
+    X509_STORE_free(credentials->trusted);
     free(credentials->of_identities);
     free(credentials->protocols);
     free(credentials);
@@ -121,9 +123,9 @@ static const char *set_versions(SSL_CTX *ssl, const struct tls_settings *setting
     int least = settings->version_min ? settings->version_min : TLS1_2_VERSION;
     if (least < TLS1_2_VERSION || (settings->version_max && settings->version_max < least))
         return "there is no such range of versions: 1.2 is the oldest";
-    SSL_CTX_set_min_proto_version(ssl, least);
-    SSL_CTX_set_max_proto_version(ssl, settings->version_max);
-    return NULL;
+    bool are_known = SSL_CTX_set_min_proto_version(ssl, least) == 1 &&
+                     SSL_CTX_set_max_proto_version(ssl, settings->version_max) == 1;
+    return are_known ? NULL : "there is no such version";
 }
 
 static const char *set_algorithms(SSL_CTX *ssl, const struct tls_settings *settings)
@@ -151,26 +153,35 @@ static int verify(X509_STORE_CTX *verified, void *context)
     return link->is_trusted ? 1 : SSL_set_retry_verify(ssl);
 }
 
-static const char *set_trust(SSL_CTX *ssl, const struct tls_library *library, const struct tls_settings *settings)
+/* One store for all identities. NULL, or what is wrong with the roots. */
+static const char *make_store(struct tls_credentials *credentials, const struct tls_settings *settings)
+{
+    const struct tls_library *library = credentials->library;
+    bool has_own = settings->own_roots.size > 0;
+    if (settings->trust == TLS_TRUST_SYSTEM && !has_own) {
+        credentials->trusted = library->roots;
+        return X509_STORE_up_ref(library->roots) == 1 ? NULL : no_memory;
+    }
+    credentials->trusted = X509_STORE_new();
+    if (!credentials->trusted)
+        return no_memory;
+    if (settings->trust == TLS_TRUST_NOBODY)
+        return NULL;
+    if (settings->trust == TLS_TRUST_SYSTEM && !tls_library_trust_system(library, credentials->trusted))
+        return no_memory;
+    return tls_library_trust(library, credentials->trusted, settings->own_roots.data, settings->own_roots.size);
+}
+
+static void set_trust(SSL_CTX *ssl, X509_STORE *trusted, enum tls_client_certificate client_certificate)
 {
     static const int modes[] = {
         [TLS_CLIENT_NOT_ASKED] = SSL_VERIFY_NONE,
         [TLS_CLIENT_MAY_SHOW] = SSL_VERIFY_PEER,
         [TLS_CLIENT_MUST_SHOW] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
     };
-    SSL_CTX_set_verify(ssl, modes[settings->client_certificate], NULL);
+    SSL_CTX_set_verify(ssl, modes[client_certificate], NULL);
     SSL_CTX_set_cert_verify_callback(ssl, verify, NULL);
-    bool has_own = settings->own_roots.size > 0;
-    if (settings->trust == TLS_TRUST_NOBODY)
-        return NULL;
-    if (settings->trust == TLS_TRUST_SYSTEM && !has_own) {
-        SSL_CTX_set1_cert_store(ssl, library->roots);
-        return NULL;
-    }
-    X509_STORE *store = SSL_CTX_get_cert_store(ssl);
-    if (settings->trust == TLS_TRUST_SYSTEM && !tls_library_trust_system(library, store))
-        return no_memory;
-    return tls_library_trust(library, store, settings->own_roots.data, settings->own_roots.size);
+    SSL_CTX_set1_cert_store(ssl, trusted);
 }
 
 /* ---- sessions ---- */
@@ -217,7 +228,8 @@ static bool digest(EVP_MD_CTX *context, const struct tls_bytes *bytes)
            EVP_DigestUpdate(context, bytes->data, bytes->size) == 1;
 }
 
-/* Tickets are good for settings that say the same of certificates and of trust, in whichever worker and session. */
+/* Tickets are good for settings that say the same of certificates, keys and trust, in whichever worker and session. Of
+ * keys as well, for a certificate is public: who has no more than that must not read the tickets of who has the key. */
 static bool identify(const struct tls_library *library, const struct tls_settings *settings,
                      uint8_t id[SESSION_CONTEXT_SIZE])
 {
@@ -229,7 +241,7 @@ static bool identify(const struct tls_library *library, const struct tls_setting
                    digest(context, &settings->own_roots);
     for (size_t i = 0; is_done && i < settings->identity_count; i++) {
         const struct tls_identity *identity = &settings->identities[i];
-        is_done = digest(context, identity->chain.size > 0 ? &identity->chain : &identity->key);
+        is_done = digest(context, &identity->chain) && digest(context, &identity->key);
     }
     is_done = is_done && EVP_DigestFinal_ex(context, id, NULL) == 1;
     EVP_MD_CTX_free(context);
@@ -253,8 +265,6 @@ static const char *fill(SSL_CTX *ssl, const struct tls_library *library, const s
     const char *why = set_versions(ssl, settings);
     if (!why)
         why = set_algorithms(ssl, settings);
-    if (!why)
-        why = set_trust(ssl, library, settings);
     if (!why && identity)
         why = tls_identity_use(identity, library, ssl);
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -274,6 +284,7 @@ static const char *add(struct tls_credentials *credentials, const struct tls_set
     SSL_CTX_set_tlsext_servername_arg(ssl, credentials);
     if (credentials->protocols_size > 0)
         SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, credentials);
+    set_trust(ssl, credentials->trusted, settings->client_certificate);
     set_sessions(ssl, id);
     return fill(ssl, credentials->library, settings, identity);
 }
@@ -300,7 +311,8 @@ static const char *init(struct tls_credentials *credentials, const struct tls_se
     credentials->protocols_size = (unsigned)settings->protocols.size;
     if (settings->protocols.size > 0)
         memcpy(credentials->protocols, settings->protocols.data, settings->protocols.size);
-    if (settings->identity_count == 0)
+    why = make_store(credentials, settings);
+    if (!why && settings->identity_count == 0)
         return add(credentials, settings, NULL, id);
     for (size_t i = 0; !why && i < settings->identity_count; i++)
         why = add(credentials, settings, &settings->identities[i], id);

@@ -6,9 +6,15 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    CERTIFICATES_MAX = 64 * 1024, /* bytes, so that they are one record of the lane: what goes beyond is left out */
+    TEXT_MAX = 4 * 1024,          /* bytes, of a name that a peer may have chosen: the rest is cut off */
+};
 
 /* Copies are malloc()ed, as the caller expects it, and not OpenSSL's. */
 static ssize_t give(const void *from, size_t size, uint8_t **bytes)
@@ -23,7 +29,7 @@ static ssize_t give(const void *from, size_t size, uint8_t **bytes)
 
 static ssize_t give_text(const char *text, uint8_t **bytes)
 {
-    return give(text, text ? strlen(text) : 0, bytes);
+    return give(text, text ? strnlen(text, TEXT_MAX) : 0, bytes);
 }
 
 /* The peer's; NULL: it has shown none. While a client is asked OpenSSL has but the chain. */
@@ -39,13 +45,20 @@ static X509 *peer_of(const SSL *ssl)
 struct der {
     uint8_t *bytes; /* NULL: only the size is wanted */
     size_t size;
+    bool is_full; /* one did not fit, and those behind it are left out as well */
 };
 
 static void append_der(struct der *der, const X509 *certificate)
 {
+    int size = i2d_X509(certificate, NULL);
+    if (size <= 0 || der->is_full || der->size + (size_t)size > CERTIFICATES_MAX) {
+        der->is_full = true;
+        return;
+    }
     uint8_t *end = der->bytes ? der->bytes + der->size : NULL;
-    int size = i2d_X509(certificate, der->bytes ? &end : NULL);
-    der->size += size > 0 ? (size_t)size : 0;
+    if (end)
+        i2d_X509(certificate, &end);
+    der->size += (size_t)size;
 }
 
 /* One certificate after the other: each says itself how long it is. */
@@ -68,6 +81,7 @@ static ssize_t give_chain(const SSL *ssl, uint8_t **bytes)
     if (!der.bytes)
         return -ENOMEM;
     der.size = 0;
+    der.is_full = false;
     append_chain(&der, ssl);
     return (ssize_t)der.size;
 }
@@ -82,6 +96,7 @@ static ssize_t give_certificate(const X509 *certificate, uint8_t **bytes)
     if (!der.bytes)
         return -ENOMEM;
     der.size = 0;
+    der.is_full = false;
     append_der(&der, certificate);
     return (ssize_t)der.size;
 }
@@ -124,7 +139,8 @@ static ssize_t give_sha1(const X509 *certificate, uint8_t **bytes)
 /* RFC 8446, 4.2.7, and what OpenSSL calls them. */
 static ssize_t give_group(SSL *ssl, uint8_t **bytes)
 {
-    int group = (int)SSL_get_negotiated_group(ssl);
+    /* Up to OpenSSL 3.4 it looks into a session that is not there before the handshake. */
+    int group = SSL_get_session(ssl) ? (int)SSL_get_negotiated_group(ssl) : 0;
     return give_text(group == 0 ? NULL : SSL_group_to_name(ssl, group), bytes);
 }
 

@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
+#include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
 /* The provider is named, so that nothing is looked for in a configuration file. */
@@ -26,6 +27,8 @@ static bool load(struct tls_library *library)
 
 int tls_library_init(struct tls_library *library, const struct tls_roots *roots, struct tls_tickets *tickets)
 {
+    /* Nor by what else of OpenSSL begins by itself. */
+    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     *library = (struct tls_library){.context = OSSL_LIB_CTX_new(), .roots = X509_STORE_new(), .tickets = tickets};
     if (!load(library)) {
         tls_library_deinit(library);

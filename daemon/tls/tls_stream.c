@@ -53,7 +53,10 @@ struct tls_stream {
     bool is_open;              /* the handshake is done */
     bool asks;                 /* the handshake waits for tls_stream_trust() */
     bool handshake_failed;     /* the owner is told when the peer has been */
+    bool is_told;              /* that it has failed */
     bool write_failed;
+    bool has_stopped; /* nothing more can be decrypted, for this reason: */
+    int stop;         /* 0, the peer has said that this is the end, or EPROTO */
     bool is_closed;
     bool has_ended; /* the stream below brings nothing more */
     int failure;    /* errno of the stream below, or EPROTO; 0: all is well */
@@ -222,8 +225,12 @@ static void receive_below(struct tls_stream *tls)
 static void send_below(struct tls_stream *tls)
 {
     bool has_bytes = buffer_length(&tls->outgoing) > 0 || (tls->is_open && tls->wants_send);
-    if (tls->sends_below || tls->failure || !has_bytes)
+    if (tls->sends_below || !has_bytes)
         return;
+    if (tls->failure || tls->write_failed) {
+        engine_work_submit(&tls->work); /* where the owner is told */
+        return;
+    }
     tls->sends_below = true;
     stream_send(tls->below);
 }
@@ -239,6 +246,9 @@ static void tell_handshake_failed(struct tls_stream *tls)
     }
     int failure = tls->failure ? tls->failure : EPROTO;
     tls->failure = failure;
+    if (tls->is_told)
+        return;
+    tls->is_told = true;
     tls->stream.user->opened(tls->stream.owner, -failure);
 }
 
@@ -249,6 +259,7 @@ static void shake_hands(struct tls_stream *tls)
     if (r == 1) {
         tls->is_open = true;
         send_below(tls);
+        engine_work_submit(&tls->work); /* for what the owner has asked for already */
         tls->stream.user->opened(tls->stream.owner, 0);
         return;
     }
@@ -271,6 +282,15 @@ static void shake_hands(struct tls_stream *tls)
 
 /* ---- receiving ---- */
 
+/* Nothing comes after that, also if it is told later. */
+static void stop(struct tls_stream *tls, int error)
+{
+    tls->has_stopped = true;
+    tls->stop = error == SSL_ERROR_ZERO_RETURN ? 0 : EPROTO;
+    if (tls->stop)
+        explain(tls);
+}
+
 /* Fills the room with what there is: the count of bytes; or 0 at the end of the stream, -EAGAIN, or -EPROTO. */
 static ssize_t decrypt(struct tls_stream *tls, uint8_t *room, size_t size)
 {
@@ -279,27 +299,20 @@ static ssize_t decrypt(struct tls_stream *tls, uint8_t *room, size_t size)
         memcpy(room, tls->pushed_back.bytes + tls->pushed_back.taken, got);
         buffer_take(&tls->pushed_back, got);
     }
-    while (got < size) {
+    bool is_empty = false; /* more has to come from below */
+    while (got < size && !is_empty && !tls->has_stopped) {
         size_t count;
         ERR_clear_error();
         int r = SSL_read_ex(tls->ssl, room + got, size - got, &count);
-        if (r == 1) {
-            got += count;
-            continue;
-        }
-        if (got > 0)
-            break; /* what stopped it will do so again */
-        switch (SSL_get_error(tls->ssl, r)) {
-        case SSL_ERROR_WANT_READ:
-            return -EAGAIN;
-        case SSL_ERROR_ZERO_RETURN:
-            return 0;
-        default:
-            explain(tls);
-            return -EPROTO;
-        }
+        int error = r == 1 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, r);
+        got += r == 1 ? count : 0;
+        is_empty = error == SSL_ERROR_WANT_READ;
+        if (error != SSL_ERROR_NONE && !is_empty)
+            stop(tls, error);
     }
-    return (ssize_t)got;
+    if (got > 0)
+        return (ssize_t)got;
+    return tls->has_stopped ? -tls->stop : -EAGAIN;
 }
 
 static void deliver(struct tls_stream *tls)
@@ -328,8 +341,20 @@ static void deliver(struct tls_stream *tls)
     user->received(owner, result);
 }
 
+/* Everything that was made of the owner's bytes is with the system, or will never be. */
+static void tell_sent(struct tls_stream *tls, ssize_t result)
+{
+    tls->sent = 0;
+    tls->wants_send = false;
+    tls->stream.user->sent(tls->stream.owner, result);
+}
+
 static void advance(struct tls_stream *tls)
 {
+    if (tls->is_open && tls->wants_send && !tls->sends_below && (tls->failure || tls->write_failed))
+        tell_sent(tls, tls->failure ? -tls->failure : -EPROTO);
+    if (tls->is_closed)
+        return;
     if (tls->is_open)
         deliver(tls);
     else if (!tls->handshake_failed && !tls->asks)
@@ -444,12 +469,12 @@ static int on_vectors(void *owner, struct iovec *vectors, int max)
     return 1;
 }
 
-/* Everything that was made of the owner's bytes is with the system, or will never be. */
-static void tell_sent(struct tls_stream *tls, ssize_t result)
+/* A receive that was put off, because the peer took nothing. */
+static void resume_receiving(struct tls_stream *tls)
 {
-    tls->sent = 0;
-    tls->wants_send = false;
-    tls->stream.user->sent(tls->stream.owner, result);
+    bool shakes_hands = !tls->is_open && !tls->handshake_failed && !tls->asks;
+    if (shakes_hands || (tls->wants_receive && !tls->lacks_room))
+        receive_below(tls);
 }
 
 static void on_sent(void *owner, ssize_t result)
@@ -466,6 +491,7 @@ static void on_sent(void *owner, ssize_t result)
     }
     if (result < 0 || (tls->write_failed && buffer_length(&tls->outgoing) == 0)) {
         buffer_clear(&tls->outgoing);
+        resume_receiving(tls);
         if (tls->wants_send)
             tell_sent(tls, result < 0 ? result : -EPROTO);
         return;
@@ -474,8 +500,7 @@ static void on_sent(void *owner, ssize_t result)
         send_below(tls);
         return;
     }
-    if (tls->wants_receive && !tls->lacks_room)
-        receive_below(tls);
+    resume_receiving(tls);
     bool ends = tls->shuts_down;
     tls->shuts_down = false;
     if (ends)
@@ -499,7 +524,7 @@ static void receive(struct stream *stream)
     struct tls_stream *tls = tls_of(stream);
     tls->wants_receive = true;
     if (SSL_has_pending(tls->ssl) || buffer_length(&tls->incoming) > 0 || buffer_length(&tls->pushed_back) > 0 ||
-        tls->has_ended)
+        tls->has_ended || tls->has_stopped)
         engine_work_submit(&tls->work);
     else
         receive_below(tls);
@@ -559,11 +584,13 @@ static void send_withdraw(struct stream *stream)
 static int shut_down(struct stream *stream)
 {
     struct tls_stream *tls = tls_of(stream);
-    if (tls->failure)
-        return -tls->failure;
-    tls->shuts_down = true;
+    if (tls->failure || !tls->is_open)
+        return tls->failure ? -tls->failure : -ENOTCONN;
     ERR_clear_error();
     SSL_shutdown(tls->ssl);
+    if (buffer_length(&tls->outgoing) == 0 && !tls->sends_below)
+        return stream_shut_down(tls->below); /* TLS has broken, and has no words for it any more */
+    tls->shuts_down = true;
     send_below(tls);
     return 0;
 }

@@ -241,11 +241,11 @@ final class Transport extends SessionClient implements OutboxSink {
     required Duration? timeout,
   }) async {
     if (isClosed) throw closedHere('secure');
-    final held = await _takeBack();
+    _unread.addAll(await takeBack());
     if (!outbox.isSettled) await outbox.flush();
     if (outbox.failure case final failure?) throw failure;
     if (isClosed) throw closedHere('secure');
-    final all = [...?unread, ...held];
+    final all = [...?unread, ..._unread];
     return _endIfFails(
       OneRequest<String?>(
         _session,
@@ -272,10 +272,14 @@ final class Transport extends SessionClient implements OutboxSink {
   }
 
   /// Goes on with a handshake that has asked.
-  Future<void> trust() => _endIfFails(
+  Future<void> trust(Duration? timeout) => _endIfFails(
         OneRequest<void>(
           _session,
-          (id) => oche_trust(oche_isolate_session(), id, handle),
+          (id) {
+            final status = oche_trust(oche_isolate_session(), id, handle);
+            if (status == 0 && timeout != null) oche_isolate_limit(id, Session.milliseconds(timeout));
+            return status;
+          },
           (_, __) {},
           (code, errno) => _exception(code, 'secure', errno),
           failureInWords: tlsFailure,
@@ -296,8 +300,11 @@ final class Transport extends SessionClient implements OutboxSink {
   /// The failure that [words] are about.
   OcheException tlsFailure(int code, String words) => _exception(code, 'secure', 0, message: words);
 
+  /// What was taken back for TLS, which may be tried again.
+  final _unread = <int>[];
+
   /// Ends a read that waits for data. Completes with what it has brought after all.
-  Future<Uint8List> _takeBack() async {
+  Future<Uint8List> takeBack() async {
     if (_reader == null) return Uint8List(0);
     final taken = _TakenBack();
     _reader = taken;

@@ -23,6 +23,7 @@ final class OcheSecureServerSocket extends Stream<Socket> implements ServerSocke
   Listener _listener;
   bool _isClosed = false;
   int _accepting = 0;
+  bool _isBinding = false; // anew
 
   late final _controller = StreamController<Socket>(
     sync: true,
@@ -86,7 +87,7 @@ final class OcheSecureServerSocket extends Stream<Socket> implements ServerSocke
   static const _atOnce = 16;
 
   void _fill() {
-    while (_accepting < _atOnce && _controller.hasListener && !_controller.isPaused && !_isClosed) {
+    while (_accepting < _atOnce && _controller.hasListener && !_controller.isPaused && !_isClosed && !_isBinding) {
       _accepting++;
       final listener = _listener;
       listener.accept().then(_onConnection, onError: (Object failure) => _onFailure(listener, failure));
@@ -109,8 +110,11 @@ final class OcheSecureServerSocket extends Stream<Socket> implements ServerSocke
   }
 
   Future<void> _bindAgain() async {
+    if (_isBinding) return;
+    _isBinding = true;
     try {
       final listener = await _bind(_listener.address, _listener.port);
+      _isBinding = false;
       if (_isClosed) return await listener.close();
       _listener = listener;
       _fill();
@@ -121,6 +125,7 @@ final class OcheSecureServerSocket extends Stream<Socket> implements ServerSocke
 
   void _fail(Object failure) {
     if (_isClosed) return;
+    _listener.close().ignore();
     _isClosed = true;
     _controller.addError(failure);
     unawaited(_controller.close());

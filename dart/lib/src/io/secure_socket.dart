@@ -110,7 +110,7 @@ final class OcheSecureSocket extends OcheSocket implements SecureSocket {
         context,
         clientCertificate: clientCertificateOf(requestClientCertificate, requireClientCertificate),
         protocols: supportedProtocols,
-        unread: [...?bufferedData, ...?held],
+        unread: [...?bufferedData, ...held],
       ),
     );
   }

@@ -32,6 +32,7 @@ base class OcheSocket extends Stream<Uint8List> implements Socket {
   late final _incoming = Incoming(_transport, _connection, onEnd: _onReadEnded);
 
   bool _isDestroyed = false;
+  bool _isDetached = false; // the connection is somebody else's
   bool _isClosed = false; // both ends were, in order
   bool _readEnded = false;
   bool _writeClosed = false;
@@ -170,12 +171,12 @@ base class OcheSocket extends Stream<Uint8List> implements Socket {
   @override
   void destroy() {
     _isDestroyed = true;
-    _release();
+    if (!_isDetached) _release();
   }
 
   /// Gives the connection away, with what has come and nobody has got.
   (Connection, Uint8List?) _detach() {
-    _isDestroyed = true;
+    _isDestroyed = _isDetached = true;
     final held = _incoming.takeHeld();
     _writer.detach();
     _incoming.detach();
@@ -273,9 +274,11 @@ Connection connectionUnder(OcheSocket socket) => socket._connection;
 
 /// For the package itself: the connection of a socket that is of no use any more from then on, and bytes that have come on
 /// it. What was written is sent before.
-Future<(Connection, Uint8List?)> detachConnection(OcheSocket socket) async {
+Future<(Connection, List<int>)> detachConnection(OcheSocket socket) async {
   await socket.flush();
-  return socket._detach();
+  final (connection, held) = socket._detach();
+  final taken = await transportOf(connection).takeBack(); // at once: nobody else gets what a read brings now
+  return (connection, [...?held, ...taken]);
 }
 
 /// For the package itself: connects as [OcheSocket.connect] does.

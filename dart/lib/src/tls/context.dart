@@ -228,7 +228,7 @@ final class _Use {
   final List<String> protocols;
   final ClientCertificate clientCertificate;
 
-  late final _name = '${clientCertificate.index} ${protocols.join(' ')}';
+  late final _name = '${clientCertificate.index} ${protocols.join('\u0000')}';
 
   @override
   bool operator ==(Object other) => other is _Use && other._name == _name;

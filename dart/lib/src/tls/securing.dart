@@ -74,6 +74,7 @@ extension SecureConnection on Connection {
     Duration? timeout,
   ) async {
     final transport = transportOf(this);
+    final watch = Stopwatch()..start();
     final objection = await transport.secure(
       context,
       serverName: serverName,
@@ -90,7 +91,7 @@ extension SecureConnection on Connection {
       if (!isGood) destroy();
     }
     if (!isGood) throw transport.tlsFailure(TCP_ERR_TLS_FAILED, objection);
-    await transport.trust();
+    await transport.trust(timeout == null ? null : timeout - watch.elapsed);
   }
 
   /// What was agreed upon; null for a connection without TLS, or one that is gone. Each of its getters waits for the daemon.
