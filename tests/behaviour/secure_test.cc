@@ -174,3 +174,28 @@ TEST_CASE("a connection that is secured asks as well")
     client.write(plain.result, "drawkcab\n");
     CHECK(client.read_until(plain.result, '\n') == "backward\n");
 }
+
+TEST_CASE("a connection that is being secured can be asked about, and one that has TLS gets no other")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    Plain plain;
+    const int64_t serving = plain.server.being(identity);
+    const int64_t asking = plain.client.trusting(identity.certificate);
+    REQUIRE(plain.server.secure(plain.accepted, serving, nullptr) == 0);
+    for (int item = OCHE_TLS_VERSION; item <= OCHE_TLS_SHA1; item++) {
+        CAPTURE(item);
+        REQUIRE(oche_tls_info(plain.server.get(), INFO, plain.accepted, static_cast<oche_tls_item>(item)) == 0);
+        // Until the daemon has put TLS on it there is none to ask about.
+        const int64_t result = plain.server.next().result;
+        CHECK((result >= 0 || result == TCP_ERR_INVALID_ARGUMENT));
+    }
+    REQUIRE(plain.client.secure(plain.connected, asking, "oche.test") == 0);
+    plain.check_secured();
+    plain.check_echo();
+
+    REQUIRE(plain.client.secure(plain.connected, asking, "oche.test") == 0);
+    CHECK(plain.client.next().result == TCP_ERR_INVALID_ARGUMENT);
+    plain.client.close(plain.connected);
+}

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <memory>
 #include <openssl/ssl.h>
+#include <vector>
 
 #include "oche/oche.h"
 #include "oche/tcp_socket.h"
@@ -57,6 +58,12 @@ class PlayedClient
             BIO_write(in_, byte.data(), 1);
         }
     }
+    // The end of the stream, as TLS says it.
+    std::string farewell()
+    {
+        SSL_shutdown(ssl_.get());
+        return flight();
+    }
     std::string encrypted(const std::string &text)
     {
         REQUIRE(SSL_write(ssl_.get(), text.data(), static_cast<int>(text.size())) > 0);
@@ -81,6 +88,17 @@ struct PlayedServer : Client {
 
     explicit PlayedServer(const Identity &identity) : listener(listen(being(identity)))
     {
+    }
+    // A played client and its connection here, with the handshake done.
+    int64_t meet(PlayedClient &client)
+    {
+        REQUIRE(oche_accept(get(), ACCEPT, listener) == 0);
+        client.peer().send(client.flight());
+        client.finish();
+        client.peer().send(client.flight());
+        const Completed accepted = next();
+        REQUIRE(accepted.result > 0);
+        return accepted.result;
     }
     Endpoint at()
     {
@@ -192,4 +210,78 @@ TEST_CASE("a record that lies ends its connection, and no other")
         CHECK_FALSE(server.info(accepted.result, OCHE_TLS_FAILURE).empty());
         server.close(accepted.result);
     }
+}
+
+TEST_CASE("the end of a stream is told though it has come together with the last bytes, and the connection stays open")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    PlayedServer server(identity);
+    PlayedClient client(server.at());
+    const int64_t connection = server.meet(client);
+    const std::string last = client.encrypted("last");
+    client.peer().send(last + client.farewell());
+    CHECK(server.read_until(connection, 't') == "last");
+    REQUIRE(oche_read(server.get(), READ, connection) == 0);
+    CHECK(server.next().result == TCP_ERR_CLOSED);
+    server.write(connection, "answer");
+    server.close(connection);
+}
+
+TEST_CASE("a write on a connection that has broken fails")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    PlayedServer server(identity);
+    PlayedClient client(server.at());
+    const int64_t connection = server.meet(client);
+    REQUIRE(oche_read(server.get(), READ, connection) == 0);
+    client.peer().reset();
+    const Completed read = server.next();
+    CHECK(read.result == TCP_ERR_READ_FAILED);
+    CHECK(read.os_error == ECONNRESET);
+    REQUIRE(oche_write(server.get(), WRITE, connection, "x", 1) == 0);
+    CHECK(server.next().result == TCP_ERR_WRITE_FAILED);
+    server.close(connection);
+}
+
+TEST_CASE("a listener that is closed with force drops the handshakes that are under way")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    PlayedServer server(identity);
+    REQUIRE(oche_accept(server.get(), ACCEPT, server.listener) == 0);
+    std::vector<std::unique_ptr<PlayedClient>> clients;
+    for (int i = 0; i < 5; i++) {
+        clients.push_back(std::make_unique<PlayedClient>(server.at()));
+        clients.back()->peer().send(clients.back()->flight());
+        clients.back()->finish(); // the server waits for the last flight
+    }
+    REQUIRE(oche_listener_close(server.get(), CLOSE, server.listener, true) == 0);
+    CHECK(server.next().result == TCP_ERR_CLOSED);
+    CHECK(server.next().result == 0);
+    for (const auto &client : clients) {
+        CHECK(client->peer().end() != End::none);
+    }
+}
+
+TEST_CASE("peers that begin a handshake and do not go on shut nobody out, however many there are")
+{
+    NEEDS_OPENSSL()
+    const Daemon daemon;
+    const Identity identity(daemon.place());
+    PlayedServer server(identity);
+    REQUIRE(oche_accept(server.get(), ACCEPT, server.listener) == 0);
+    std::vector<Peer> silent;
+    for (int i = 0; i < 300; i++) { // a listener has 256 at a time
+        silent.push_back(Peer::connect(server.at()));
+    }
+    PlayedClient client(server.at());
+    client.peer().send(client.flight());
+    client.finish();
+    client.peer().send(client.flight());
+    CHECK(server.next().result > 0);
 }

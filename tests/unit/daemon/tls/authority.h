@@ -67,13 +67,25 @@ class Issued
         });
     }
 
+    // The key, encrypted with so many iterations.
+    std::string slow_key(const std::string &passphrase, int iterations) const
+    {
+        PKCS8_PRIV_KEY_INFO *plain = EVP_PKEY2PKCS8(key_.get());
+        X509_ALGOR *algorithm = PKCS5_pbe2_set(EVP_aes_128_cbc(), iterations, nullptr, 0);
+        X509_SIG *encrypted = PKCS8_set0_pbe(passphrase.data(), static_cast<int>(passphrase.size()), plain, algorithm);
+        REQUIRE(encrypted);
+        const std::string text = pem([&](BIO *bio) { return PEM_write_bio_PKCS8(bio, encrypted); });
+        X509_SIG_free(encrypted);
+        PKCS8_PRIV_KEY_INFO_free(plain);
+        return text;
+    }
     // Both as a PKCS#12, with another certificate.
-    std::string archive(const std::string &passphrase, const Issued *other) const
+    std::string archive(const std::string &passphrase, const Issued *other, int iterations = 0) const
     {
         STACK_OF(X509) *others = sk_X509_new_null();
         sk_X509_push(others, other->certificate_.get());
-        const std::unique_ptr<PKCS12, Freer<PKCS12_free>> made(
-            PKCS12_create(passphrase.c_str(), nullptr, key_.get(), certificate_.get(), others, 0, 0, 0, 0, 0));
+        const std::unique_ptr<PKCS12, Freer<PKCS12_free>> made(PKCS12_create(
+            passphrase.c_str(), nullptr, key_.get(), certificate_.get(), others, 0, 0, iterations, iterations, 0));
         sk_X509_free(others);
         return pem([&](BIO *bio) { return i2d_PKCS12_bio(bio, made.get()); });
     }

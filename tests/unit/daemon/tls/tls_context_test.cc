@@ -469,6 +469,33 @@ TEST_CASE("certificate and key may come as a PKCS#12")
           "the key is no PKCS#12, which it has to be if there is no chain");
 }
 
+TEST_CASE("a ticket cannot be read by who has the certificate and not the key")
+{
+    const Library library;
+    const Issued authority(an_authority);
+    const Issued server({"DNS:oche.test"}, &authority);
+    const Issued other({"DNS:oche.test"}, &authority);
+    // Both show the certificate of `server` first; the other one has another identity with it.
+    const ContextPointer serving = make(library, Settings().with(server.certificate(), server.key()));
+    const ContextPointer elsewhere =
+        make(library, Settings().with(server.certificate(), server.key("secret"), "secret"));
+    const ContextPointer asking = make(library, Settings().trusting(authority.certificate()));
+    Handshake(serving.get(), asking.get(), "oche.test").talk();
+    CHECK_FALSE(Handshake(elsewhere.get(), asking.get(), "oche.test").is_resumed());
+}
+
+TEST_CASE("keys that take too long are refused")
+{
+    const Library library;
+    const Issued server({"DNS:oche.test"});
+    const std::string slow = server.slow_key("secret", 1'000'001);
+    CHECK(objection(library, Settings().with(server.certificate(), slow, "secret")) ==
+          "the key takes too long to decrypt: there are more than a million iterations");
+    CHECK(make(library, Settings().with(server.certificate(), server.slow_key("secret", 10'000), "secret")));
+    CHECK(objection(library, Settings().with("", server.archive("secret", &server, 1'000'001), "secret")) ==
+          "the key takes too long to decrypt: there are more than a million iterations");
+}
+
 TEST_CASE("the roots of the system are there, if there are any")
 {
     const Library library;
