@@ -1,6 +1,6 @@
 /*
- * OpenSSL reads ciphertext from `incoming` and writes it to `outgoing`, by a BIO whose two sides these are. So it never
- * waits, and never touches a socket: SSL_ERROR_WANT_READ means that the stream below has to bring more.
+ * OpenSSL reads ciphertext from the pipe's `incoming` and writes it to its `outgoing`. So it never waits, and never
+ * touches a socket: SSL_ERROR_WANT_READ means that the stream below has to bring more.
  *
  * Three things can be under way at a time, each on its own account: a receive of the stream below; a send of it, which
  * carries away `outgoing`, whoever has caused that; and what the owner has asked for. A record may bring an answer
@@ -11,9 +11,9 @@
 #include "daemon/tls/tls_stream.h"
 
 #include "daemon/tls/tls_credentials.h"
+#include "daemon/tls/tls_pipe.h"
 
 #include <errno.h>
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -31,35 +31,25 @@ enum {
     FAILURE_SIZE = 160,
 };
 
-/* Bytes, of which the first ones have been taken. */
-struct buffer {
-    uint8_t *bytes;
-    size_t size;
-    size_t taken;
-    size_t room;
-};
-
 struct tls_stream {
     struct stream stream; /* first: that which the owner knows */
     struct stream *below;
     SSL *ssl;
     struct engine_work work;
-    struct buffer incoming;    /* ciphertext that came */
-    struct buffer outgoing;    /* ciphertext that the system has not taken */
-    struct buffer pushed_back; /* of the owner's, which comes before all else */
-    uint8_t *received_into;    /* room of the receive below; NULL: there is none */
-    size_t room;               /* how large it is, or will be */
-    size_t sent;               /* bytes of the owner's that became what is in `outgoing` */
-    bool is_open;              /* the handshake is done */
-    bool asks;                 /* the handshake waits for tls_stream_trust() */
-    bool handshake_failed;     /* the owner is told when the peer has been */
-    bool is_told;              /* that it has failed */
+    struct tls_pipe pipe;          /* ciphertext */
+    struct tls_buffer pushed_back; /* of the owner's, which comes before all else */
+    uint8_t *received_into;        /* room of the receive below; NULL: there is none */
+    size_t room;                   /* how large it is, or will be */
+    size_t sent;                   /* bytes of the owner's that became what is in `outgoing` */
+    bool is_open;                  /* the handshake is done */
+    bool asks;                     /* the handshake waits for tls_stream_trust() */
+    bool handshake_failed;         /* the owner is told when the peer has been */
+    bool is_told;                  /* that it has failed */
     bool write_failed;
     bool has_stopped; /* nothing more can be decrypted, for this reason: */
     int stop;         /* 0, the peer has said that this is the end, or EPROTO */
     bool is_closed;
-    bool has_ended; /* the stream below brings nothing more */
-    int failure;    /* errno of the stream below, or EPROTO; 0: all is well */
+    int failure; /* errno of the stream below, or EPROTO; 0: all is well */
     bool receives_below;
     bool sends_below;
     bool wants_receive; /* the owner has a receive under way, */
@@ -72,120 +62,6 @@ struct tls_stream {
 static struct tls_stream *tls_of(struct stream *stream)
 {
     return (struct tls_stream *)stream;
-}
-
-/* ---- buffers ---- */
-
-static size_t buffer_length(const struct buffer *buffer)
-{
-    return buffer->size - buffer->taken;
-}
-
-static void buffer_clear(struct buffer *buffer)
-{
-    free(buffer->bytes);
-    *buffer = (struct buffer){0};
-}
-
-static void buffer_take(struct buffer *buffer, size_t count)
-{
-    buffer->taken += count;
-    if (buffer->taken == buffer->size)
-        buffer_clear(buffer); /* who is idle has no memory for it */
-}
-
-/* False: no memory. */
-static bool buffer_make_room(struct buffer *buffer, size_t count)
-{
-    if (buffer->room - buffer->size >= count)
-        return true;
-    size_t room = buffer->size + count > 2 * buffer->room ? buffer->size + count : 2 * buffer->room;
-    uint8_t *larger = realloc(buffer->bytes, room);
-    if (!larger)
-        return false;
-    buffer->bytes = larger;
-    buffer->room = room;
-    return true;
-}
-
-static bool buffer_append(struct buffer *buffer, const void *bytes, size_t count)
-{
-    if (count == 0)
-        return true;
-    if (!buffer_make_room(buffer, count))
-        return false;
-    memcpy(buffer->bytes + buffer->size, bytes, count);
-    buffer->size += count;
-    return true;
-}
-
-/* ---- the BIO between OpenSSL and the buffers ---- */
-
-static int bio_read(BIO *bio, char *to, size_t size, size_t *count)
-{
-    struct tls_stream *tls = BIO_get_data(bio);
-    size_t length = buffer_length(&tls->incoming);
-    BIO_clear_retry_flags(bio);
-    if (length == 0) {
-        if (!tls->has_ended)
-            BIO_set_retry_read(bio);
-        return 0;
-    }
-    *count = length < size ? length : size;
-    memcpy(to, tls->incoming.bytes + tls->incoming.taken, *count);
-    buffer_take(&tls->incoming, *count);
-    return 1;
-}
-
-static int bio_write(BIO *bio, const char *from, size_t size, size_t *count)
-{
-    struct tls_stream *tls = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    if (!buffer_append(&tls->outgoing, from, size))
-        return 0;
-    *count = size;
-    return 1;
-}
-
-static long bio_control(BIO *bio, int command, long number, void *pointer)
-{
-    const struct tls_stream *tls = BIO_get_data(bio);
-    (void)number;
-    (void)pointer;
-    switch (command) {
-    case BIO_CTRL_FLUSH:
-        return 1;
-    case BIO_CTRL_EOF:
-        return tls->has_ended && buffer_length(&tls->incoming) == 0;
-    default:
-        return 0;
-    }
-}
-
-static BIO_METHOD *method; /* made once, and never freed */
-
-static void make_method(void)
-{
-    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "oche stream");
-    if (!method)
-        return;
-    BIO_meth_set_read_ex(method, bio_read);
-    BIO_meth_set_write_ex(method, bio_write);
-    BIO_meth_set_ctrl(method, bio_control);
-}
-
-/* NULL: out of memory. */
-static BIO *bio_new(struct tls_stream *tls)
-{
-    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-    if (!CRYPTO_THREAD_run_once(&once, make_method) || !method)
-        return NULL;
-    BIO *bio = BIO_new(method);
-    if (!bio)
-        return NULL;
-    BIO_set_data(bio, tls);
-    BIO_set_init(bio, 1);
-    return bio;
 }
 
 /* ---- failing ---- */
@@ -203,7 +79,7 @@ static void explain(struct tls_stream *tls)
     const char *reason = ERR_reason_error_string(error);
     if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED)
         set_text(tls, X509_verify_cert_error_string(SSL_get_verify_result(tls->ssl)));
-    else if (tls->has_ended && (error == 0 || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING))
+    else if (tls->pipe.has_ended && (error == 0 || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING))
         set_text(tls, tls->is_open ? "the peer has ended the connection without close_notify"
                                    : "the peer has ended the connection in the handshake");
     else
@@ -215,8 +91,9 @@ static void explain(struct tls_stream *tls)
 
 static void receive_below(struct tls_stream *tls)
 {
-    bool is_behind = buffer_length(&tls->outgoing) > OUTGOING_MAX + ANSWERS_MAX; /* on_sent() comes back to it */
-    if (tls->receives_below || tls->has_ended || is_behind)
+    bool is_behind =
+        tls_buffer_length(&tls->pipe.outgoing) > OUTGOING_MAX + ANSWERS_MAX; /* on_sent() comes back to it */
+    if (tls->receives_below || tls->pipe.has_ended || is_behind)
         return;
     tls->receives_below = true;
     stream_receive(tls->below);
@@ -224,7 +101,7 @@ static void receive_below(struct tls_stream *tls)
 
 static void send_below(struct tls_stream *tls)
 {
-    bool has_bytes = buffer_length(&tls->outgoing) > 0 || (tls->is_open && tls->wants_send);
+    bool has_bytes = tls_buffer_length(&tls->pipe.outgoing) > 0 || (tls->is_open && tls->wants_send);
     if (tls->sends_below || !has_bytes)
         return;
     if (tls->failure || tls->write_failed) {
@@ -240,7 +117,7 @@ static void send_below(struct tls_stream *tls)
 /* Once, when the peer has been told why, or cannot be. */
 static void tell_handshake_failed(struct tls_stream *tls)
 {
-    if (buffer_length(&tls->outgoing) > 0 && !tls->failure) {
+    if (tls_buffer_length(&tls->pipe.outgoing) > 0 && !tls->failure) {
         send_below(tls);
         return;
     }
@@ -264,7 +141,7 @@ static void shake_hands(struct tls_stream *tls)
         return;
     }
     int error = SSL_get_error(tls->ssl, r);
-    if (error == SSL_ERROR_WANT_READ && !tls->has_ended) {
+    if (error == SSL_ERROR_WANT_READ && !tls->pipe.has_ended) {
         send_below(tls);
         receive_below(tls);
         return;
@@ -294,10 +171,10 @@ static void stop(struct tls_stream *tls, int error)
 /* Fills the room with what there is: the count of bytes; or 0 at the end of the stream, -EAGAIN, or -EPROTO. */
 static ssize_t decrypt(struct tls_stream *tls, uint8_t *room, size_t size)
 {
-    size_t got = buffer_length(&tls->pushed_back) < size ? buffer_length(&tls->pushed_back) : size;
+    size_t got = tls_buffer_length(&tls->pushed_back) < size ? tls_buffer_length(&tls->pushed_back) : size;
     if (got > 0) {
         memcpy(room, tls->pushed_back.bytes + tls->pushed_back.taken, got);
-        buffer_take(&tls->pushed_back, got);
+        tls_buffer_take(&tls->pushed_back, got);
     }
     bool is_empty = false; /* more has to come from below */
     while (got < size && !is_empty && !tls->has_stopped) {
@@ -330,7 +207,7 @@ static void deliver(struct tls_stream *tls)
         return;
     ssize_t result = decrypt(tls, room, size);
     send_below(tls); /* what came may want an answer */
-    if (result == -EAGAIN && !tls->has_ended) {
+    if (result == -EAGAIN && !tls->pipe.has_ended) {
         user->room_unused(owner);
         receive_below(tls);
         return;
@@ -373,7 +250,7 @@ static uint8_t *on_room(void *owner, size_t *size)
         tls->received_into = malloc(tls->room);
     if (!tls->received_into) { /* nobody would say when there is some */
         tls->failure = ENOMEM;
-        tls->has_ended = true;
+        tls->pipe.has_ended = true;
         engine_work_submit(&tls->work);
     }
     *size = tls->room;
@@ -390,9 +267,9 @@ static void on_room_unused(void *owner)
 /* Keeps what came, mostly without a copy. */
 static bool keep(struct tls_stream *tls, size_t count)
 {
-    if (buffer_length(&tls->incoming) > 0)
-        return buffer_append(&tls->incoming, tls->received_into, count);
-    tls->incoming = (struct buffer){.bytes = tls->received_into, .size = count, .room = tls->room};
+    if (tls_buffer_length(&tls->pipe.incoming) > 0)
+        return tls_buffer_append(&tls->pipe.incoming, tls->received_into, count);
+    tls->pipe.incoming = (struct tls_buffer){.bytes = tls->received_into, .size = count, .room = tls->room};
     tls->received_into = NULL;
     return true;
 }
@@ -414,7 +291,7 @@ static void on_received(void *owner, ssize_t result)
         result = -ENOMEM;
     adapt_room(tls, result > 0 ? (size_t)result : 0);
     if (result <= 0)
-        tls->has_ended = true;
+        tls->pipe.has_ended = true;
     if (result < 0)
         tls->failure = (int)-result;
     on_room_unused(tls);
@@ -438,11 +315,12 @@ static void encrypt(struct tls_stream *tls)
     struct iovec vectors[VECTORS];
     int count = tls->stream.user->vectors(tls->stream.owner, vectors, VECTORS);
     if (count > 1 || (count == 1 && vectors[0].iov_len > RECORD))
-        (void)buffer_make_room(&tls->outgoing, size_of_records(vectors, count)); /* at once; else it grows by and by */
+        (void)tls_buffer_make_room(&tls->pipe.outgoing,
+                                   size_of_records(vectors, count)); /* at once; else it grows by and by */
     for (int i = 0; i < count; i++) {
         const uint8_t *bytes = vectors[i].iov_base;
         size_t left = vectors[i].iov_len;
-        while (left > 0 && buffer_length(&tls->outgoing) < OUTGOING_MAX) {
+        while (left > 0 && tls_buffer_length(&tls->pipe.outgoing) < OUTGOING_MAX) {
             size_t taken; /* a record's worth */
             ERR_clear_error();
             if (SSL_write_ex(tls->ssl, bytes, left, &taken) != 1) {
@@ -461,11 +339,12 @@ static int on_vectors(void *owner, struct iovec *vectors, int max)
 {
     struct tls_stream *tls = owner;
     (void)max;
-    if (buffer_length(&tls->outgoing) == 0)
+    if (tls_buffer_length(&tls->pipe.outgoing) == 0)
         encrypt(tls);
-    if (tls->is_closed || buffer_length(&tls->outgoing) == 0)
+    if (tls->is_closed || tls_buffer_length(&tls->pipe.outgoing) == 0)
         return 0;
-    vectors[0] = (struct iovec){tls->outgoing.bytes + tls->outgoing.taken, buffer_length(&tls->outgoing)};
+    vectors[0] =
+        (struct iovec){tls->pipe.outgoing.bytes + tls->pipe.outgoing.taken, tls_buffer_length(&tls->pipe.outgoing)};
     return 1;
 }
 
@@ -482,21 +361,21 @@ static void on_sent(void *owner, ssize_t result)
     struct tls_stream *tls = owner;
     tls->sends_below = false;
     if (result >= 0)
-        buffer_take(&tls->outgoing, (size_t)result);
+        tls_buffer_take(&tls->pipe.outgoing, (size_t)result);
     else
         tls->failure = (int)-result;
     if (tls->handshake_failed) {
         tell_handshake_failed(tls);
         return;
     }
-    if (result < 0 || (tls->write_failed && buffer_length(&tls->outgoing) == 0)) {
-        buffer_clear(&tls->outgoing);
+    if (result < 0 || (tls->write_failed && tls_buffer_length(&tls->pipe.outgoing) == 0)) {
+        tls_buffer_clear(&tls->pipe.outgoing);
         resume_receiving(tls);
         if (tls->wants_send)
             tell_sent(tls, result < 0 ? result : -EPROTO);
         return;
     }
-    if (buffer_length(&tls->outgoing) > 0) {
+    if (tls_buffer_length(&tls->pipe.outgoing) > 0) {
         send_below(tls);
         return;
     }
@@ -523,8 +402,8 @@ static void receive(struct stream *stream)
 {
     struct tls_stream *tls = tls_of(stream);
     tls->wants_receive = true;
-    if (SSL_has_pending(tls->ssl) || buffer_length(&tls->incoming) > 0 || buffer_length(&tls->pushed_back) > 0 ||
-        tls->has_ended || tls->has_stopped)
+    if (SSL_has_pending(tls->ssl) || tls_buffer_length(&tls->pipe.incoming) > 0 ||
+        tls_buffer_length(&tls->pushed_back) > 0 || tls->pipe.has_ended || tls->has_stopped)
         engine_work_submit(&tls->work);
     else
         receive_below(tls);
@@ -550,14 +429,14 @@ static bool receive_withdraw(struct stream *stream)
 static int push_back(struct stream *stream, const void *bytes, size_t size)
 {
     struct tls_stream *tls = tls_of(stream);
-    struct buffer all = {0};
-    const struct buffer *before = &tls->pushed_back;
-    if (!buffer_append(&all, bytes, size) ||
-        !buffer_append(&all, before->bytes + before->taken, buffer_length(before))) {
-        buffer_clear(&all);
+    struct tls_buffer all = {0};
+    const struct tls_buffer *before = &tls->pushed_back;
+    if (!tls_buffer_append(&all, bytes, size) ||
+        !tls_buffer_append(&all, before->bytes + before->taken, tls_buffer_length(before))) {
+        tls_buffer_clear(&all);
         return -ENOMEM;
     }
-    buffer_clear(&tls->pushed_back);
+    tls_buffer_clear(&tls->pushed_back);
     tls->pushed_back = all;
     if (tls->wants_receive)
         engine_work_submit(&tls->work);
@@ -575,7 +454,7 @@ static void send_withdraw(struct stream *stream)
 {
     struct tls_stream *tls = tls_of(stream);
     tls->wants_send = false;
-    if (!tls->sends_below || buffer_length(&tls->outgoing) > 0)
+    if (!tls->sends_below || tls_buffer_length(&tls->pipe.outgoing) > 0)
         return;
     tls->sends_below = false;
     stream_send_withdraw(tls->below);
@@ -588,7 +467,7 @@ static int shut_down(struct stream *stream)
         return tls->failure ? -tls->failure : -ENOTCONN;
     ERR_clear_error();
     SSL_shutdown(tls->ssl);
-    if (buffer_length(&tls->outgoing) == 0 && !tls->sends_below)
+    if (tls_buffer_length(&tls->pipe.outgoing) == 0 && !tls->sends_below)
         return stream_shut_down(tls->below); /* TLS has broken, and has no words for it any more */
     tls->shuts_down = true;
     send_below(tls);
@@ -598,7 +477,7 @@ static int shut_down(struct stream *stream)
 static bool holds(const struct stream *stream)
 {
     const struct tls_stream *tls = (const struct tls_stream *)stream;
-    return buffer_length(&tls->outgoing) > 0 && !tls->failure;
+    return tls_buffer_length(&tls->pipe.outgoing) > 0 && !tls->failure;
 }
 
 static void watch_break(struct stream *stream)
@@ -627,9 +506,9 @@ static void on_closed(void *owner)
     /* Else OpenSSL takes the session for one that must not be resumed, which TLS has not asked for since 1.1. */
     SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);
-    buffer_clear(&tls->incoming);
-    buffer_clear(&tls->outgoing);
-    buffer_clear(&tls->pushed_back);
+    tls_buffer_clear(&tls->pipe.incoming);
+    tls_buffer_clear(&tls->pipe.outgoing);
+    tls_buffer_clear(&tls->pushed_back);
     free(tls->received_into);
     free(tls);
     stream.user->closed(stream.owner);
@@ -664,7 +543,7 @@ static const struct stream_user user_of_below = {
 struct stream *tls_stream_new(struct stream *below, struct time_slice *slice, SSL *ssl, enum tls_role role)
 {
     struct tls_stream *tls = calloc(1, sizeof *tls);
-    BIO *bio = tls ? bio_new(tls) : NULL;
+    BIO *bio = tls ? tls_pipe_bio(&tls->pipe) : NULL;
     if (!bio) {
         SSL_free(ssl);
         free(tls);
