@@ -2,12 +2,15 @@
 library;
 
 import 'dart:async';
+import 'dart:convert';
 import 'dart:io';
 import 'dart:isolate';
 
 import 'package:oche/io.dart';
 import 'package:oche/oche.dart';
+import 'package:oche/secure.dart' show OcheSecureServerSocket, OcheSecureSocket, TlsContext;
 
+import 'support/certificate.dart';
 import 'support/daemon.dart';
 import 'support/pairs.dart';
 import 'support/testing.dart';
@@ -49,6 +52,26 @@ Future<void> _expectExchange(Socket socket, Connection connection) async {
 }
 
 Future<void> main(List<String> arguments) {
+  test('a server with TLS goes on at the next daemon, at the same port', () async {
+    final context = TlsContext()
+      ..useCertificateChainBytes(utf8.encode(certificate))
+      ..usePrivateKeyBytes(utf8.encode(certificateKey));
+    final trusting = TlsContext()..setTrustedCertificatesBytes(utf8.encode(certificate));
+    final server = await OcheSecureServerSocket.bind(loopback, 0, context);
+    final port = server.port;
+    server.listen((socket) => socket.listen(socket.add, onError: (Object _) {}));
+    for (var round = 0; round < 2; round++) {
+      await _endDaemon();
+      (await _reach(port)).destroy();
+      final socket = await OcheSecureSocket.connect('localhost', port, context: trusting);
+      socket.add([180]);
+      expect(await socket.first, [180], 'what came back');
+      expect(server.port, port, 'the port');
+      socket.destroy();
+    }
+    await server.close();
+  });
+
   test('accepts of a durable listener are still pending at the next daemon', () async {
     final listener = await Listener.bind(loopback, 0, durable: true);
     final port = listener.port;

@@ -199,6 +199,7 @@ Future<void> main(List<String> arguments) {
       await answer.future;
       subscription.pause();
       final secure = await SecureSocket.secure(socket, host: 'localhost', context: trusting());
+      socket.destroy(); // which is of no use any more, and has no connection
       expect(await roundTrip(secure, [26]), [26], 'what came back');
       await serve;
       await server.close();
