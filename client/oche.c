@@ -154,11 +154,16 @@ static int64_t give_endpoint(struct oche_endpoint *to, const struct endpoint *fr
     return given ? 0 : OCHE_ERR_INVALID_ARGUMENT;
 }
 
+static bool take_tls_options(struct oche_tls_options *known, const struct oche_tls_options *options)
+{
+    const size_t least = PUBLIC_STRUCT_UNTIL(struct oche_tls_options, groups);
+    return options && public_struct_take(known, sizeof *known, options, least);
+}
+
 EXPORT int64_t oche_tls_context(oche_session *session, int64_t request_id, const struct oche_tls_options *options)
 {
     struct oche_tls_options known;
-    if (!options ||
-        !public_struct_take(&known, sizeof known, options, PUBLIC_STRUCT_UNTIL(struct oche_tls_options, groups)))
+    if (!take_tls_options(&known, options))
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
     int64_t status = tls_settings_open(session, request_id, &known);
@@ -170,8 +175,7 @@ EXPORT int64_t oche_tls_replace(oche_session *session, int64_t request_id, int64
                                 const struct oche_tls_options *options)
 {
     struct oche_tls_options known;
-    if (!options ||
-        !public_struct_take(&known, sizeof known, options, PUBLIC_STRUCT_UNTIL(struct oche_tls_options, groups)))
+    if (!take_tls_options(&known, options))
         return OCHE_ERR_INVALID_ARGUMENT;
     session_lock(session);
     int64_t status = tls_settings_replace(session, request_id, context, &known);

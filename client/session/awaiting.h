@@ -9,8 +9,9 @@
 struct oche_session;
 struct waiter;
 
-/* `status`: of the request that has been made for the waiter, or not; which is deinitialized. Returns that, or the
- * result of the request with *os_error, or OCHE_ERR_TIMED_OUT. Lets go of the session's mutex meanwhile. */
+/* Waits for the answer to the request that refers to `waiter`, and deinitializes the waiter. Returns the result of the
+ * request, with *os_error, or OCHE_ERR_TIMED_OUT. A negative `status` says that the request could not be made: then
+ * nobody waits, and that is returned. The session's mutex is held, and let go of while waiting. */
 int64_t awaiting_answer(struct oche_session *session, int64_t status, struct waiter *waiter, int32_t *os_error);
 
 #endif

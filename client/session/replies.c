@@ -325,12 +325,10 @@ static const char *take_reply(struct oche_session *session, struct lane_message 
             return NULL;
         if (is_paused)
             completion.result = session_find(session, request->handle) ? OCHE_ERR_OUT_OF_MEMORY : OCHE_ERR_CLOSED;
-        if (request_is_unwanted(session, request) && !request->listener_closed && completion.data_owner) {
-            lane_give_back(&session->lane, completion.data_owner); /* words, that nobody wants either */
-            completion.data_owner = NULL;
-        }
-        if (request_is_unwanted(session, request) && !request->listener_closed)
+        if (request_is_unwanted(session, request) && !request->listener_closed) {
+            lane_give_back(&session->lane, completion.data_owner); /* words about it, which nobody wants either */
             return request_close_late(session, request, frame->value) ? NULL : "no memory to close what came too late";
+        }
     } else {
         if (frame->payload_length != 0 || (frame->body_length != 0 && !rules[request->opcode].has_words))
             return "a failure with data";

@@ -135,7 +135,7 @@ static int handle_trust(struct call *call)
 
 static int handle_tls_info(struct call *call)
 {
-    return tls_connection_tell(call->socket, &call->request, call->message->frame.value);
+    return tls_connection_info(call->socket, &call->request, call->message->frame.value);
 }
 
 static int handle_close_write(struct call *call)
@@ -235,7 +235,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_CONNECT] = {HAS_BODY | BEGINS, opening_connect},
     [FRAME_LISTEN] = {HAS_BODY | BEGINS, opening_listen},
     [FRAME_DATAGRAM] = {HAS_BODY | BEGINS, opening_datagram},
-    [FRAME_TLS_CONTEXT] = {HAS_PAYLOAD | BEGINS, tls_settings_handle},
+    [FRAME_TLS_CONTEXT] = {HAS_PAYLOAD | BEGINS, tls_settings_context},
     [FRAME_ACCEPT] = {NEEDS_SOCKET | BEGINS, handle_accept},
     [FRAME_READ] = {NEEDS_SOCKET | IS_NOTICE, handle_read},
     [FRAME_WRITE] = {NEEDS_SOCKET | HAS_PAYLOAD, handle_write},
@@ -243,7 +243,7 @@ static const struct operation operations[FRAME_OPCODE_END] = {
     [FRAME_SECURE] = {NEEDS_SOCKET | HAS_BODY | HAS_PAYLOAD, tls_settings_secure},
     [FRAME_TRUST] = {NEEDS_SOCKET, handle_trust},
     [FRAME_TLS_INFO] = {NEEDS_SOCKET, handle_tls_info},
-    [FRAME_TLS_REPLACE] = {NEEDS_SOCKET | HAS_PAYLOAD, tls_settings_handle},
+    [FRAME_TLS_REPLACE] = {NEEDS_SOCKET | HAS_PAYLOAD, tls_settings_context},
     [FRAME_CLOSE_WRITE] = {NEEDS_SOCKET, handle_close_write},
     [FRAME_CLOSE] = {NEEDS_SOCKET, handle_close},
     [FRAME_LISTENER_CLOSE] = {NEEDS_SOCKET, handle_listener_close},
@@ -278,6 +278,8 @@ static const char *find_fault(const struct session *session, const struct frame 
         return "a release of something outside of the arena";
     if (frame->handle && !(operation->shape & NEEDS_SOCKET))
         return "a handle, which this opcode does not have";
+    if ((frame->flags & FRAME_MORE) && frame->opcode != FRAME_WRITE)
+        return "a part of something that comes whole";
     if ((frame->flags & FRAME_MORE) && !frame->payload_length)
         return "an empty part of a long write";
     if (session->long_write.open && !(operation->shape & IS_NOTICE) &&

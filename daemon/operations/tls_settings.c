@@ -82,7 +82,7 @@ static int unpack(struct call *call, const uint8_t *copy)
 }
 
 /* The payload may lie in memory that the client can change meanwhile: what is judged is a copy. */
-int tls_settings_handle(struct call *call)
+int tls_settings_context(struct call *call)
 {
     struct payload *payload = &call->message->payload;
     uint8_t *copy = malloc(payload->length + 1u);

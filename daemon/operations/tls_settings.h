@@ -1,15 +1,15 @@
 /*
- * The settings of a TLS context, out of what a client has sent.
+ * What a client says of TLS: the settings of a context, and that a connection is to get it.
  */
 #ifndef OCHE_DAEMON_OPERATIONS_TLS_SETTINGS_H
 #define OCHE_DAEMON_OPERATIONS_TLS_SETTINGS_H
 
 struct call;
 
-/* A handler; see daemon/operations/call.h. */
-int tls_settings_handle(struct call *call);
+/* Handlers, as in daemon/operations/call.h. TLS_CONTEXT, and TLS_REPLACE, whose call has a socket: the context. */
+int tls_settings_context(struct call *call);
 
-/* The same for a connection that is to get TLS. */
+/* SECURE. */
 int tls_settings_secure(struct call *call);
 
 #endif

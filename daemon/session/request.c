@@ -92,8 +92,7 @@ void request_complete_with_words(struct request *request, int64_t value, int os_
     answer.os_error = (uint16_t)os_error;
     answer.body_length = pack_words(why, body);
     request_drop(request);
-    if (!(request->flags & FRAME_MORE))
-        session_reply(request->session, &answer, body, NULL);
+    session_reply(request->session, &answer, body, NULL);
 }
 
 void request_complete_with_socket(struct request *request, int64_t handle, const struct endpoints *endpoints,
@@ -107,8 +106,7 @@ void request_complete_with_socket(struct request *request, int64_t handle, const
     if (why)
         answer.body_length = pack_words(why, body);
     request_drop(request);
-    if (!(request->flags & FRAME_MORE))
-        session_reply(request->session, &answer, why ? body : NULL, record);
+    session_reply(request->session, &answer, why ? body : NULL, record);
 }
 
 void request_complete_with_bytes(struct request *request, const void *bytes, size_t count)
@@ -116,8 +114,7 @@ void request_complete_with_bytes(struct request *request, const void *bytes, siz
     struct frame answer = answer_to(request, (int64_t)count);
     answer.payload_length = (uint32_t)count;
     request_drop(request);
-    if (!(request->flags & FRAME_MORE))
-        session_reply(request->session, &answer, NULL, bytes);
+    session_reply(request->session, &answer, NULL, bytes);
 }
 
 struct request *request_find(struct session *session, int64_t id)

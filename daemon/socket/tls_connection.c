@@ -23,7 +23,7 @@ enum { HANDSHAKE_MS = 10 * 1000 /* for a client; what a connect has is the clien
 /* 0: TLS lies on the connection, and the handshake begins; or a code. Takes over `ssl`; NULL: out of memory.
  *
  * TLS has words of its own, session tickets for one, which the other side does not answer: with Nagle's algorithm what
- * is small and comes behind them would wait for an acknowledgement, 40 ms as a rule. */
+ * is small and comes behind them would wait for an acknowledgement, which Linux may delay by 40 ms. */
 static int put_on(struct connection *connection, SSL *ssl, enum tls_role role, connection_opened *opened)
 {
     static const int on = 1;
@@ -37,7 +37,7 @@ static int put_on(struct connection *connection, SSL *ssl, enum tls_role role, c
 }
 
 /* Counts a handshake that has failed, and says why. */
-static const char *count_failure(const struct connection *connection, int os_error)
+static const char *note_failure(const struct connection *connection, int os_error)
 {
     const char *failure = connection_has_filter(connection) ? tls_stream_failure(connection->stream) : "";
     statistics_add(&connection->socket.session->host->daemon->statistics.handshakes_failed, 1);
@@ -51,7 +51,7 @@ static void log_handshake_failure(const struct connection *connection, const cha
                 (long long)connection->accepted_by, why, os_error);
 }
 
-static void count(const struct connection *connection)
+static void note_success(const struct connection *connection)
 {
     struct statistics *statistics = &connection->socket.session->host->daemon->statistics;
     statistics_add(&statistics->handshakes, 1);
@@ -59,10 +59,44 @@ static void count(const struct connection *connection)
         statistics_add(&statistics->handshakes_resumed, 1);
 }
 
+/* Of a connection that a client has: after SECURE or TRUST. */
+static void on_shaken(struct connection *connection, int result)
+{
+    struct securing *securing = &connection->securing;
+    securing->asks = result == STREAM_ASKS;
+    if (result == STREAM_ASKS) {
+        if (securing->request.held)
+            request_complete_with_words(&securing->request, 0, 0, tls_stream_failure(connection->stream));
+        return;
+    }
+    if (result == 0) {
+        note_success(connection);
+        if (securing->request.held) /* else the client has closed it, and it lingers */
+            request_complete(&securing->request, 0, 0);
+        return;
+    }
+    const char *why = note_failure(connection, -result);
+    log_handshake_failure(connection, why, -result);
+    connection_fail(connection, (struct write_failure){.code = OCHE_ERR_WRITE_FAILED, .os_error = (uint16_t)-result});
+    /* Answering writes may have ended the session, for want of memory, and with it this connection. */
+    if (connection->state != CONNECTION_CLOSED && securing->request.held)
+        request_complete_with_words(&securing->request, OCHE_ERR_TLS_FAILED, -result, why);
+}
+
 /* ---- connecting ---- */
 
-static void on_shaken_after_connect(struct connection *connection, int result);
-static void on_shaken(struct connection *connection, int result);
+static void on_shaken_after_connect(struct connection *connection, int result)
+{
+    if (result < 0) {
+        connection_connect_failed(connection, OCHE_ERR_TLS_FAILED, -result, note_failure(connection, -result));
+        return;
+    }
+    connection->opened = on_shaken; /* after TRUST */
+    connection->securing.asks = result == STREAM_ASKS;
+    if (result == 0)
+        note_success(connection);
+    connection_connected(connection, result == STREAM_ASKS ? tls_stream_failure(connection->stream) : NULL);
+}
 
 static void on_connected(struct connection *connection, int result)
 {
@@ -75,19 +109,6 @@ static void on_connected(struct connection *connection, int result)
     int code = put_on(connection, ssl, TLS_CLIENT, on_shaken_after_connect);
     if (code < 0)
         connection_connect_failed(connection, code, 0, NULL);
-}
-
-static void on_shaken_after_connect(struct connection *connection, int result)
-{
-    if (result < 0) {
-        connection_connect_failed(connection, OCHE_ERR_TLS_FAILED, -result, count_failure(connection, -result));
-        return;
-    }
-    connection->opened = on_shaken; /* after TRUST */
-    connection->securing.asks = result == STREAM_ASKS;
-    if (result == 0)
-        count(connection);
-    connection_connected(connection, result == STREAM_ASKS ? tls_stream_failure(connection->stream) : NULL);
 }
 
 int tls_connection_connect(struct request *request, const struct connection_target *target,
@@ -111,9 +132,9 @@ static void on_shaken_for_listener(struct connection *connection, int result)
     struct securing *securing = &connection->securing;
     engine_timer_cancel(&connection->timer);
     if (result < 0)
-        log_handshake_failure(connection, count_failure(connection, -result), -result);
+        log_handshake_failure(connection, note_failure(connection, -result), -result);
     else
-        count(connection);
+        note_success(connection);
     securing->secured(securing->owner, connection, result);
 }
 
@@ -141,29 +162,6 @@ void tls_connection_hand_over(struct connection *connection, struct request *req
 }
 
 /* ---- open connections ---- */
-
-static void on_shaken(struct connection *connection, int result)
-{
-    struct securing *securing = &connection->securing;
-    securing->asks = result == STREAM_ASKS;
-    if (result == STREAM_ASKS) {
-        if (securing->request.held)
-            request_complete_with_words(&securing->request, 0, 0, tls_stream_failure(connection->stream));
-        return;
-    }
-    if (result == 0) {
-        count(connection);
-        if (securing->request.held) /* else the client has closed it, and it lingers */
-            request_complete(&securing->request, 0, 0);
-        return;
-    }
-    const char *why = count_failure(connection, -result);
-    log_handshake_failure(connection, why, -result);
-    connection_fail(connection, (struct write_failure){.code = OCHE_ERR_WRITE_FAILED, .os_error = (uint16_t)-result});
-    /* Answering writes may have ended the session, for want of memory, and with it this connection. */
-    if (connection->state != CONNECTION_CLOSED && securing->request.held)
-        request_complete_with_words(&securing->request, OCHE_ERR_TLS_FAILED, -result, why);
-}
 
 int tls_connection_secure(struct socket *socket, struct request *request, const struct tls_expectation *expected,
                           const struct payload *payload)
@@ -197,7 +195,7 @@ int tls_connection_trust(struct socket *socket, struct request *request)
     return 0;
 }
 
-int tls_connection_tell(struct socket *socket, struct request *request, int64_t item)
+int tls_connection_info(struct socket *socket, struct request *request, int64_t item)
 {
     struct connection *connection = connection_of(socket);
     uint8_t *bytes;

@@ -40,6 +40,6 @@ int tls_connection_secure(struct socket *socket, struct request *request, const 
 int tls_connection_trust(struct socket *socket, struct request *request);
 
 /* Completes the request with an item of daemon/tls/tls_info.h. 0, or a code. */
-int tls_connection_tell(struct socket *socket, struct request *request, int64_t item);
+int tls_connection_info(struct socket *socket, struct request *request, int64_t item);
 
 #endif

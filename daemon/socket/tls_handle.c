@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* How much one is charged for, as a socket takes about 2 KiB. */
+/* What a context is charged for, in handles. These are rough weights, for a context has much more memory than a socket.
+ */
 enum {
     HANDLES_OF_CONTEXT = 16,
     HANDLES_OF_IDENTITY = 16,

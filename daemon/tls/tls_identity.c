@@ -20,8 +20,8 @@ static const char too_large[] = "the key is too large";
 static const char too_slow[] = "the key takes too long to decrypt: there are more than a million iterations";
 
 enum {
-    KEY_BITS_MAX = 8192, /* of RSA: a handshake takes some 50 ms with it, and nobody else is served meanwhile */
-    ITERATIONS_MAX = 1000 * 1000, /* of deriving a key from a passphrase, for the same reason: half a second */
+    KEY_BITS_MAX = 8192, /* of RSA: its handshakes take long, and nobody else of the worker is served meanwhile */
+    ITERATIONS_MAX = 1000 * 1000, /* of deriving a key from a passphrase, for the same reason */
 };
 
 static BIO *open_bytes(const struct tls_bytes *bytes)

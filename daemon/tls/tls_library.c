@@ -27,7 +27,7 @@ static bool load(struct tls_library *library)
 
 int tls_library_init(struct tls_library *library, const struct tls_roots *roots, struct tls_tickets *tickets)
 {
-    /* Nor by what else of OpenSSL begins by itself. */
+    /* OpenSSL would read its configuration by itself when something of it is first used. */
     OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     *library = (struct tls_library){.context = OSSL_LIB_CTX_new(), .roots = X509_STORE_new(), .tickets = tickets};
     if (!load(library)) {

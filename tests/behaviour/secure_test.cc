@@ -24,12 +24,7 @@ struct Plain {
     {
         const int64_t listener = server.listen(0);
         REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
-        const Address address = loopback4();
-        auto options = sized<oche_connect_options>();
-        options.address = address.data();
-        options.address_length = address.size();
-        options.port = server.port_of(listener);
-        REQUIRE(oche_connect(client.get(), CONNECT, &options) == 0);
+        REQUIRE(client.begin_connect(0, server.port_of(listener), nullptr) == 0);
         connected = client.next().result;
         REQUIRE(connected > 0);
         accepted = server.next().result;

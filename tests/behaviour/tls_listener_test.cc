@@ -95,14 +95,7 @@ TEST_CASE("connections that are secured before anybody asks for them are kept fo
     Client clients[3];
     for (Client &client : clients) {
         const int64_t context = client.trusting(identity.certificate);
-        const Address address = loopback4();
-        auto options = sized<oche_connect_options>();
-        options.address = address.data();
-        options.address_length = address.size();
-        options.port = server.port_of(listener);
-        options.tls_context = context;
-        options.server_name = "oche.test";
-        REQUIRE(oche_connect(client.get(), CONNECT, &options) == 0);
+        REQUIRE(client.begin_connect(context, server.port_of(listener)) == 0);
     }
     for (int i = 0; i < 3; i++) {
         REQUIRE(oche_accept(server.get(), ACCEPT, listener) == 0);
@@ -251,14 +244,7 @@ TEST_CASE("what has TLS ends with DAEMON_LOST when the daemon hands over, and be
     CHECK(client.is_quiet()); // the listener without TLS goes on
     CHECK(daemon.wait() == 0);
 
-    auto options = sized<oche_connect_options>();
-    const Address address = loopback4();
-    options.address = address.data();
-    options.address_length = address.size();
-    options.port = client.port_of(plain);
-    options.tls_context = context;
-    options.server_name = "oche.test";
-    CHECK(oche_connect(client.get(), CONNECT, &options) == TCP_ERR_INVALID_HANDLE);
+    CHECK(client.begin_connect(context, client.port_of(plain)) == TCP_ERR_INVALID_HANDLE);
     client.meet(client.listen(client.being(identity)), client.trusting(identity.certificate));
     REQUIRE(oche_accept(client.get(), ACCEPT, plain) == 0);
     CHECK(client.is_quiet());

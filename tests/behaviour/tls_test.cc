@@ -72,14 +72,7 @@ TEST_CASE("a peer without TLS fails the connect, and a port where nobody listens
     const PeerListener listener;
     Client client;
     const int64_t context = client.trusting(identity.certificate);
-    const Address address = loopback4();
-    auto options = sized<oche_connect_options>();
-    options.address = address.data();
-    options.address_length = address.size();
-    options.port = listener.port();
-    options.tls_context = context;
-    options.server_name = "oche.test";
-    REQUIRE(oche_connect(client.get(), CONNECT, &options) == 0);
+    REQUIRE(client.begin_connect(context, listener.port()) == 0);
     const Peer peer = listener.accept();
     peer.send("220 hello, this is no TLS\r\n");
     const Completed failed = client.next();
@@ -100,15 +93,7 @@ TEST_CASE("a handshake that does not end has the limit of its connect")
     const PeerListener listener;
     Client client;
     const int64_t context = client.trusting(identity.certificate);
-    const Address address = loopback4();
-    auto options = sized<oche_connect_options>();
-    options.address = address.data();
-    options.address_length = address.size();
-    options.port = listener.port();
-    options.tls_context = context;
-    options.server_name = "oche.test";
-    options.timeout_ms = 50;
-    REQUIRE(oche_connect(client.get(), CONNECT, &options) == 0);
+    REQUIRE(client.begin_connect(context, listener.port(), "oche.test", false, 50) == 0);
     const Peer silent = listener.accept();
     CHECK(client.next().result == TCP_ERR_TIMED_OUT);
     silent.receive(5);
@@ -133,14 +118,7 @@ TEST_CASE("what is wrong with a context is said")
     const int64_t context = client.trusting(identity.certificate);
     REQUIRE(oche_close(client.get(), CLOSE, context) == 0);
     CHECK(client.next().result == 0);
-    auto target = sized<oche_connect_options>();
-    const Address address = loopback4();
-    target.address = address.data();
-    target.address_length = address.size();
-    target.port = 9;
-    target.tls_context = context;
-    target.server_name = "oche.test";
-    CHECK(oche_connect(client.get(), CONNECT, &target) == TCP_ERR_INVALID_HANDLE);
+    CHECK(client.begin_connect(context, 9) == TCP_ERR_INVALID_HANDLE);
 }
 
 TEST_CASE("the end of a stream with TLS is told as an end, and one without close_notify as a failure")

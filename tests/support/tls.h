@@ -108,17 +108,24 @@ struct Client : ClientSession {
         REQUIRE(made.result > 0);
         return made.result;
     }
-    Completed connect(int64_t context, uint16_t port, const char *name = "oche.test", bool asks = false)
+    // What the call itself says; then it completes, in so many milliseconds if that is not 0.
+    int64_t begin_connect(int64_t context, uint16_t port, const char *name = "oche.test", bool asks = false,
+                          uint32_t limit_ms = 0)
     {
         const Address address = loopback4();
         auto options = sized<oche_connect_options>();
         options.address = address.data();
         options.address_length = address.size();
         options.port = port;
+        options.timeout_ms = limit_ms;
         options.tls_context = context;
         options.server_name = name;
         options.tls_asks = asks;
-        REQUIRE(oche_connect(get(), CONNECT, &options) == 0);
+        return oche_connect(get(), CONNECT, &options);
+    }
+    Completed connect(int64_t context, uint16_t port, const char *name = "oche.test", bool asks = false)
+    {
+        REQUIRE(begin_connect(context, port, name, asks) == 0);
         return next();
     }
     // What there is with the certificate of the files. `clients`: those whose certificates it wants, in a file.
@@ -161,14 +168,7 @@ struct Client : ClientSession {
     std::pair<int64_t, int64_t> meet(int64_t listener, int64_t context, const char *name = "oche.test")
     {
         REQUIRE(oche_accept(get(), ACCEPT, listener) == 0);
-        const Address address = loopback4();
-        auto options = sized<oche_connect_options>();
-        options.address = address.data();
-        options.address_length = address.size();
-        options.port = port_of(listener);
-        options.tls_context = context;
-        options.server_name = name;
-        REQUIRE(oche_connect(get(), CONNECT, &options) == 0);
+        REQUIRE(begin_connect(context, port_of(listener), name) == 0);
         const Completed one = next();
         const Completed other = next();
         INFO(one.why << other.why);

@@ -241,7 +241,7 @@ enum oche_tls_item {
     OCHE_TLS_RESUMED,         /* "1"; empty: it was a whole handshake */
     OCHE_TLS_VERIFICATION,    /* what is wrong with the peer's certificate; empty: nothing, or it has shown none */
     OCHE_TLS_FAILURE,         /* why TLS has failed since; empty: it has not */
-    OCHE_TLS_CHAIN,           /* the peer's certificates in DER, its own first; empty: it has shown none */
+    OCHE_TLS_CHAIN,           /* the peer's certificates in DER, its own first, as many as 64 KiB have; empty: none */
     OCHE_TLS_OWN_CERTIFICATE, /* in DER */
     OCHE_TLS_SUBJECT,         /* of the peer's certificate: "/C=DE/CN=host" */
     OCHE_TLS_ISSUER,
@@ -334,8 +334,8 @@ int64_t oche_tls_replace(oche_session *session, int64_t request_id, int64_t cont
  * Puts TLS on a connection that is open, after both sides have agreed to (STARTTLS, CONNECT of a proxy). Completes with
  * 0 when it is done. What has come and was not read is TLS's, and so is `unread`. TCP_NODELAY is set, as for all
  * connections with TLS. Until it has completed nothing is read or written, and it takes that no read or write is
- * pending: TCP_ERR_INVALID_ARGUMENT. TCP_ERR_TLS_FAILED, with `why`: then the connection can only be closed; so it is
- * after any other failure but TCP_ERR_OUT_OF_MEMORY, and after oche_limit.
+ * pending, and that there is no TLS yet: TCP_ERR_INVALID_ARGUMENT. It may complete with TCP_ERR_TLS_FAILED and `why`.
+ * After that, after any other failure that it completes with, and after oche_limit, the connection can only be closed.
  */
 int64_t oche_secure(oche_session *session, int64_t request_id, int64_t handle,
                     const struct oche_secure_options *options);

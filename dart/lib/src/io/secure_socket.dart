@@ -36,16 +36,24 @@ final class OcheSecureSocket extends OcheSocket implements SecureSocket {
   }) {
     final attempt = _Attempt(
       dial(host, port, sourceAddress, sourcePort),
-      (connection) => connection.secure(
-        serverName ?? _nameOf(host),
-        context: context,
-        onBadCertificate: onBadCertificate,
-        protocols: supportedProtocols,
-      ),
+      _securing(serverName ?? _nameOf(host), context, onBadCertificate, supportedProtocols),
     );
     final timer = timeout == null ? null : Timer(timeout, attempt.timeOut);
     return attempt.socket.whenComplete(() => timer?.cancel());
   }
+
+  static Future<void> Function(Connection connection) _securing(
+    String serverName,
+    TlsContext? context,
+    OnBadCertificate? onBadCertificate,
+    List<String>? protocols,
+  ) =>
+      (connection) => connection.secure(
+            serverName,
+            context: context,
+            onBadCertificate: onBadCertificate,
+            protocols: protocols,
+          );
 
   /// As [SecureSocket.startConnect].
   static Future<ConnectionTask<OcheSecureSocket>> startConnect(
@@ -60,12 +68,7 @@ final class OcheSecureSocket extends OcheSocket implements SecureSocket {
   }) {
     final attempt = _Attempt(
       dial(host, port, sourceAddress, sourcePort),
-      (connection) => connection.secure(
-        serverName ?? _nameOf(host),
-        context: context,
-        onBadCertificate: onBadCertificate,
-        protocols: supportedProtocols,
-      ),
+      _securing(serverName ?? _nameOf(host), context, onBadCertificate, supportedProtocols),
     );
     return Future.value(ConnectionTask.fromSocket(attempt.socket, attempt.cancel));
   }

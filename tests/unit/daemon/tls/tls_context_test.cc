@@ -474,8 +474,7 @@ TEST_CASE("a ticket cannot be read by who has the certificate and not the key")
     const Library library;
     const Issued authority(an_authority);
     const Issued server({"DNS:oche.test"}, &authority);
-    const Issued other({"DNS:oche.test"}, &authority);
-    // Both show the certificate of `server` first; the other one has another identity with it.
+    // The text of the key is another one when it is encrypted, which stands here for another key with this certificate.
     const ContextPointer serving = make(library, Settings().with(server.certificate(), server.key()));
     const ContextPointer elsewhere =
         make(library, Settings().with(server.certificate(), server.key("secret"), "secret"));
