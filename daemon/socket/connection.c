@@ -234,8 +234,7 @@ void connection_close_accepted(struct session *session, int64_t listener)
     uint32_t index = 0;
     struct socket *socket;
     while ((socket = socket_table_next(&session->sockets, &index))) {
-        bool is_open = socket->open; /* else the listener has it, and drops it */
-        if (is_open && socket->kind == &connection_kind && connection_of(socket)->accepted_by == listener)
+        if (socket->kind == &connection_kind && connection_of(socket)->accepted_by == listener)
             close_connection(connection_of(socket));
     }
 }

@@ -275,6 +275,7 @@ TEST_CASE("peers that begin a handshake and do not go on shut nobody out, howeve
     const Identity identity(daemon.place());
     PlayedServer server(identity);
     REQUIRE(oche_accept(server.get(), ACCEPT, server.listener) == 0);
+    const size_t before = daemon.descriptor_count();
     std::vector<Peer> silent;
     for (int i = 0; i < 300; i++) { // a listener has 256 at a time
         silent.push_back(Peer::connect(server.at()));
@@ -284,4 +285,5 @@ TEST_CASE("peers that begin a handshake and do not go on shut nobody out, howeve
     client.finish();
     client.peer().send(client.flight());
     CHECK(server.next().result > 0);
+    CHECK(daemon.descriptor_count() <= before + 256 + 1); // the oldest have made place
 }
