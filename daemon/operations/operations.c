@@ -278,8 +278,6 @@ static const char *find_fault(const struct session *session, const struct frame 
         return "a release of something outside of the arena";
     if (frame->handle && !(operation->shape & NEEDS_SOCKET))
         return "a handle, which this opcode does not have";
-    if ((frame->flags & FRAME_MORE) && frame->opcode != FRAME_WRITE)
-        return "a part of something that comes whole";
     if ((frame->flags & FRAME_MORE) && !frame->payload_length)
         return "an empty part of a long write";
     if (session->long_write.open && !(operation->shape & IS_NOTICE) &&

@@ -135,10 +135,6 @@ TEST_CASE("the flag for more on anything but a write drops the session")
     frame header = header_of(FRAME_STATISTICS);
     header.flags = FRAME_MORE;
     check_dropped(encoded(header));
-    WireFrame context = plain_frame(FRAME_TLS_CONTEXT, 1);
-    context.payload = "\x10\x02"; // one that trusts nobody, which would be made
-    context.header.flags = FRAME_MORE;
-    check_dropped(frame_bytes(context));
 }
 
 TEST_CASE("an absurd body length drops the session")

@@ -157,7 +157,7 @@ static void close_sockets(void)
     while (session->state != SESSION_ENDED && (socket = socket_table_next(&session->sockets, &index))) {
         if (socket->kind == &connection_kind)
             socket->kind->orphan(socket);
-        else
+        else if (socket->kind->drain)
             socket->kind->drain(socket);
     }
 }
